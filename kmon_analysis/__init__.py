@@ -1,0 +1,1 @@
+"""Tune Kafka alert rules from evidence."""

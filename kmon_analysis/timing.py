@@ -1,0 +1,229 @@
+"""Durations, instants, intervals and evaluation grids, in integer milliseconds UTC."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from kmon_analysis.errors import SettingError
+
+__all__ = [
+    "DAY_MS",
+    "HOUR_MS",
+    "MINUTE_MS",
+    "SECOND_MS",
+    "WEEK_MS",
+    "EvaluationGrid",
+    "Interval",
+    "format_duration",
+    "format_instant",
+    "parse_duration",
+    "parse_instant",
+]
+
+SECOND_MS = 1_000
+MINUTE_MS = 60 * SECOND_MS
+HOUR_MS = 60 * MINUTE_MS
+DAY_MS = 24 * HOUR_MS
+WEEK_MS = 7 * DAY_MS
+
+_UNITS_MS = {
+    "y": 365 * DAY_MS,
+    "w": WEEK_MS,
+    "d": DAY_MS,
+    "h": HOUR_MS,
+    "m": MINUTE_MS,
+    "s": SECOND_MS,
+    "ms": 1,
+}
+# Each unit at most once and in falling order, as in Prometheus' model.ParseDuration.
+_DURATION = re.compile(
+    "".join(rf"(?:(?P<{unit}>[0-9]+){unit}(?![a-z]))?" for unit in ("y", "w", "d", "h"))
+    + r"(?:(?P<m>[0-9]+)m(?!s))?(?:(?P<s>[0-9]+)s)?(?:(?P<ms>[0-9]+)ms)?"
+)
+_INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})")
+
+
+def parse_duration(text: str) -> int:
+    """Read a Prometheus duration such as ``5m`` or ``1h30m``.
+
+    Parameters
+    ----------
+    text : str
+        Duration in Prometheus' notation; ``"0"`` is allowed.
+
+    Returns
+    -------
+    int
+        Milliseconds.
+
+    Raises
+    ------
+    SettingError
+        If `text` is not a duration.
+
+    Notes
+    -----
+    Prometheus common ``model/time.go``, ``ParseDuration``.
+
+    Examples
+    --------
+    >>> parse_duration("1h30m")
+    5400000
+    """
+    stripped = text.strip()
+    if stripped == "0":
+        return 0
+    match = _DURATION.fullmatch(stripped)
+    if not stripped or match is None:
+        raise SettingError(
+            f"not a duration: {text!r}", cure='Write it as Prometheus does, for example "90s", "5m" or "1h30m"'
+        )
+    return sum(int(count) * _UNITS_MS[unit] for unit, count in match.groupdict().items() if count)
+
+
+def format_duration(duration_ms: int) -> str:
+    """Write a duration as Prometheus does.
+
+    Notes
+    -----
+    Prometheus common ``model/time.go``, ``Duration.String``: years, weeks and days are used only
+    where they divide the whole duration.
+
+    Examples
+    --------
+    >>> format_duration(5_400_000), format_duration(600_000), format_duration(0)
+    ('1h30m', '10m', '0s')
+    """
+    if duration_ms < 0:
+        return "-" + format_duration(-duration_ms)
+    if duration_ms == 0:
+        return "0s"
+    parts, rest = [], duration_ms
+    for unit, unit_ms in _UNITS_MS.items():
+        if unit in ("y", "w", "d") and rest % unit_ms:
+            continue
+        count, rest = divmod(rest, unit_ms)
+        if count:
+            parts.append(f"{count}{unit}")
+    return "".join(parts)
+
+
+def parse_instant(text: str) -> int:
+    """Read an RFC 3339 instant with a zone.
+
+    Parameters
+    ----------
+    text : str
+        For example ``2026-03-01T08:00:00Z`` or ``2026-03-01 09:00:00+01:00``.
+
+    Returns
+    -------
+    int
+        Milliseconds since the Unix epoch; digits beyond the millisecond are cut.
+
+    Raises
+    ------
+    SettingError
+        If `text` is not such an instant; a missing zone is named as the reason.
+    """
+    match = _INSTANT.fullmatch(text.strip())
+    if match is None:
+        naive = _INSTANT.fullmatch(text.strip() + "Z")
+        reason = "has no time zone" if naive else "is not an RFC 3339 instant"
+        raise SettingError(
+            f"{text!r} {reason}", cure='Write it with its zone, for example "2026-03-01T08:00:00Z" or "…+01:00"'
+        )
+    day, clock, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
+    except ValueError as error:
+        raise SettingError(f"{text!r} is not an instant: {error}", cure="Correct the date or the time") from None
+    return round(moment.timestamp()) * SECOND_MS + int((fraction or "0").ljust(3, "0")[:3])
+
+
+def format_instant(instant_ms: int) -> str:
+    """Write an instant as RFC 3339 in UTC, with milliseconds only where there are any.
+
+    Examples
+    --------
+    >>> format_instant(0), format_instant(1_500)
+    ('1970-01-01T00:00:00Z', '1970-01-01T00:00:01.500Z')
+    """
+    seconds, rest = divmod(instant_ms, SECOND_MS)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """A half-open span of time, ``start_ms <= t < end_ms``."""
+
+    start_ms: int
+    end_ms: int
+
+    def __post_init__(self) -> None:
+        if self.end_ms < self.start_ms:
+            raise SettingError(
+                f"the interval ends at {format_instant(self.end_ms)}, "
+                f"before it starts at {format_instant(self.start_ms)}",
+                cure="Swap start and end",
+            )
+
+    @property
+    def duration_ms(self) -> int:
+        """Length in milliseconds."""
+        return self.end_ms - self.start_ms
+
+    def __contains__(self, instant_ms: int) -> bool:
+        return self.start_ms <= instant_ms < self.end_ms
+
+    def overlaps(self, other: Interval) -> bool:
+        """Tell whether the two share at least one instant."""
+        return self.start_ms < other.end_ms and other.start_ms < self.end_ms
+
+    def widened(self, before_ms: int, after_ms: int) -> Interval:
+        """Return the interval with its ends moved outwards."""
+        return Interval(self.start_ms - before_ms, self.end_ms + after_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationGrid:
+    """The instants at which a rule group is evaluated.
+
+    Attributes
+    ----------
+    start_ms, end_ms : int
+        Half-open range that the instants lie in.
+    step_ms : int
+        The group's interval.
+    phase_ms : int
+        Offset of the instants: they are ``phase_ms + k * step_ms``.
+
+    Notes
+    -----
+    Prometheus ``rules/group.go``, ``Group.EvalTimestamp``.
+    """
+
+    start_ms: int
+    end_ms: int
+    step_ms: int
+    phase_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if self.step_ms <= 0:
+            raise SettingError(f"the evaluation interval is {self.step_ms} ms", cure="Give a positive interval")
+
+    @property
+    def times(self) -> npt.NDArray[np.int64]:
+        """Evaluation instants, shape ``(T,)``, ascending, in milliseconds."""
+        phase = self.phase_ms % self.step_ms
+        first = -((phase - self.start_ms) // self.step_ms) * self.step_ms + phase
+        return np.arange(first, self.end_ms, self.step_ms, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self.times)
