@@ -1,0 +1,1 @@
+"""The tests are a package, so that `from tests.tools import require` works under any runner."""

@@ -1,0 +1,62 @@
+"""Find the real programs and recordings that some tests need.
+
+A test asks by name and gets a path. When the thing is absent the test is skipped with a plain
+reason, but it fails where ``KMON_REQUIRE`` (comma-separated names) lists that name: CI lists all,
+so nothing is skipped there in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+__all__ = ["REPOSITORY", "dataset", "require"]
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def require(name: str) -> Path:
+    """Return the path of a program such as ``promtool``, or skip (or fail) the test.
+
+    Parameters
+    ----------
+    name : str
+        The program's name on PATH. ``KMON_<NAME>`` (for example ``KMON_PROMTOOL``,
+        ``KMON_KAFKA_EXPORTER``) points to a file elsewhere and wins.
+    """
+    variable = "KMON_" + re.sub(r"\W", "_", name).upper()
+    if stated := os.environ.get(variable):
+        path = Path(stated).expanduser()
+        if not path.is_file():
+            pytest.fail(f"{variable} names {stated!r}, which is not a file", pytrace=False)
+        return path.resolve()
+    found = shutil.which(name)
+    if found is None:
+        absent(name, f"{name} is not installed (looked on PATH and at {variable})")
+    return Path(found)
+
+
+def dataset(name: str) -> Path:
+    """Return the folder of a recorded data set such as ``ingress``, or skip (or fail) the test.
+
+    The folder is looked for in ``KMON_DATASETS``, else in ``shared/datasets`` beside the repository.
+    """
+    stated = os.environ.get("KMON_DATASETS")
+    folder = Path(stated).expanduser() if stated else REPOSITORY.parent / "shared" / "datasets"
+    path = folder / name
+    if not path.is_dir():
+        absent(name, f"the data set {name!r} is not here (looked in KMON_DATASETS and ../shared/datasets)")
+    return path
+
+
+def absent(name: str, reason: str) -> NoReturn:
+    """Skip the running test, or fail it where ``KMON_REQUIRE`` lists `name`."""
+    required = {item.strip() for item in os.environ.get("KMON_REQUIRE", "").split(",")}
+    if name in required:
+        pytest.fail(f"{reason}, and KMON_REQUIRE lists it", pytrace=False)
+    pytest.skip(reason, allow_module_level=True)
