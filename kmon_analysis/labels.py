@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +13,7 @@ import re2
 
 from kmon_analysis.errors import SettingError
 
-__all__ = ["METRIC_NAME", "Labels", "MatchOp", "Matcher", "quote"]
+__all__ = ["METRIC_NAME", "Labels", "MatchOp", "Matcher", "parse_series", "quote", "unquote"]
 
 METRIC_NAME = "__name__"
 MatchOp = Literal["=", "!=", "=~", "!~"]
@@ -150,3 +152,93 @@ class Matcher:
 
     def __str__(self) -> str:
         return f"{self.name}{self.op}{quote(self.value)}"
+
+
+_ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-7]{3}|.)", re.DOTALL)
+_SHORT_ESCAPES = {"a": 7, "b": 8, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11, "\\": 92, "'": 39, '"': 34}
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL = re.compile(
+    r"""\s*(?:(?P<name>[a-zA-Z_][a-zA-Z0-9_.]*|"(?:[^"\\]|\\.)*")\s*=\s*)?(?P<value>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')\s*""",
+    re.DOTALL,
+)
+
+
+def unquote(literal: str) -> str:
+    r"""Read a quoted PromQL string literal, the inverse of `quote`.
+
+    Raises
+    ------
+    SettingError
+        If an escape is unknown or the bytes are not UTF-8.
+
+    Notes
+    -----
+    Prometheus ``util/strutil/quote.go``, ``Unquote``: Go's escapes, in single or double quotes.
+
+    Examples
+    --------
+    >>> unquote(r'"it\'s \x41\n"') == "it's A\n"
+    True
+    """
+
+    def decoded(match: re.Match[str]) -> bytes:
+        body = match[1]
+        if body[0] in "uU":
+            return chr(int(body[1:], 16)).encode()
+        if body[0] == "x":
+            return bytes([int(body[1:], 16)])
+        if body in _SHORT_ESCAPES:
+            return bytes([_SHORT_ESCAPES[body]])
+        return bytes([int(body, 8)])
+
+    parts, position, inner = [], 0, literal[1:-1]
+    try:
+        for match in _ESCAPE.finditer(inner):
+            parts += [inner[position : match.start()].encode(), decoded(match)]
+            position = match.end()
+        return b"".join([*parts, inner[position:].encode()]).decode()
+    except ValueError:
+        raise SettingError(
+            f"{literal} has an escape that Prometheus does not know", cure=r"Write a backslash as \\"
+        ) from None
+
+
+def parse_series(text: str) -> Labels:
+    r"""Read a series in Prometheus' notation, the inverse of ``str(Labels)``.
+
+    Parameters
+    ----------
+    text : str
+        For example ``lag{topic="orders"}``, ``up`` or ``{job="kafka"}``.
+
+    Raises
+    ------
+    SettingError
+        If `text` is not in that notation, or names a label twice.
+
+    Examples
+    --------
+    >>> parse_series('lag{topic="user.registered", partition="0"}')
+    Labels('lag{partition="0", topic="user.registered"}')
+    """
+    stripped = text.strip()
+    name = _METRIC.match(stripped)
+    pairs = [(METRIC_NAME, name[0])] if name else []
+    rest = stripped[name.end() :].lstrip() if name else stripped
+    cure = 'Write it as Prometheus does, for example kafka_consumergroup_lag{topic="orders"}'
+    if rest or not name:
+        if not (rest.startswith("{") and rest.endswith("}")):
+            raise SettingError(f"{text!r} is not a series", cure=cure)
+        inner, position = rest[1:-1], 0
+        while inner[position:].strip():
+            match = _LABEL.match(inner, position)
+            end = match.end() if match else len(inner)
+            if match is None or (end < len(inner) and inner[end] != ","):
+                raise SettingError(f"{text!r} is not a series: trouble at {inner[position:]!r}", cure=cure)
+            label = METRIC_NAME if match["name"] is None else match["name"]
+            pairs.append((unquote(label) if label.startswith('"') else label, unquote(match["value"])))
+            position = end + 1
+    repeated = [label for label, count in Counter(label for label, _ in pairs).items() if count > 1]
+    if repeated:
+        raise SettingError(f"{text!r} gives the label {repeated[0]!r} twice", cure="Give every label once")
+    return Labels(pairs)
