@@ -25,6 +25,7 @@ __all__ = [
     "Unary",
     "VectorMatching",
     "VectorSelector",
+    "children",
 ]
 
 BinaryOp = Literal["+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "and", "or", "unless"]
@@ -182,3 +183,20 @@ Expr = (
     | Unary
     | Paren
 )
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """Return the expressions directly inside, in the order of the text where it does not vary."""
+    match expr:
+        case MatrixSelector():
+            return (expr.selector,)
+        case Subquery() | Unary() | Paren():
+            return (expr.expr,)
+        case Call():
+            return expr.args
+        case Aggregate():
+            return (expr.expr,) if expr.parameter is None else (expr.parameter, expr.expr)
+        case Binary():
+            return expr.left, expr.right
+        case _:
+            return ()
