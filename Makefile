@@ -1,0 +1,73 @@
+# Every target makes what it needs in .venv, once. Nothing here touches the network after that.
+# Paths are relative on purpose: the folder may have spaces in its name and may be moved.
+
+KMON_PYTHON ?= python3
+ARGS ?=
+PY := .venv/bin/python
+
+# pip reads these: the pins hold for the build of the package, too. The second name is that of pip 25.3 and newer.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint format lab data bench ci setup clean
+
+help: ## show this list
+	@echo 'make TARGET [ARGS="…"] [KMON_PYTHON=python3.12]'
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/ready-base ## the main job on bundled data: backtest, tune, export, prove (no server, no network)
+	@$(PY) -m kmon_analysis.cli demo $(ARGS)
+
+test: .venv/ready-dev ## run all tests; ARGS="-k incidents" picks some
+	@$(PY) -m pytest -n logical --dist worksteal $(ARGS)
+
+lint: .venv/ready-dev ## check format, style and types without changing anything
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@bash -n .ci/run
+
+format: .venv/ready-dev ## put imports and layout in order
+	@$(PY) -m ruff check --select I --fix .
+	@$(PY) -m ruff format .
+
+lab: .venv/ready-lab ## open the notebooks in JupyterLab
+	@$(PY) -m jupyterlab --notebook-dir=notebooks $(ARGS)
+
+data: .venv/ready-base ## make the bundled histories anew from their seeds and compare; ARGS="--write" replaces them
+	@$(PY) data/regenerate.py $(ARGS)
+
+bench: .venv/ready-dev ## measure the promised ratios against peers in one run
+	@$(PY) -m benchmarks $(ARGS)
+
+ci: ## what a submission must pass, on a bare machine
+	@bash .ci/run
+
+setup: .venv/ready-base .venv/ready-lab .venv/ready-dev ## install the package with all extras
+
+clean: ## remove the environment, caches and output
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist out
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/made:
+	@"$(KMON_PYTHON)" -c 'import sys; print("Python %d.%d.%d at %s" % (sys.version_info[:3] + (sys.executable,))); sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'kmon_analysis needs Python 3.11 or newer as "$(KMON_PYTHON)".'; \
+		echo 'Name another one: make KMON_PYTHON=/path/to/python3.12 …'; exit 2; } >&2
+	@"$(KMON_PYTHON)" -c 'import ensurepip, venv' || { \
+		echo 'This Python cannot make environments. On Debian and Ubuntu: apt-get install python3-venv'; exit 2; } >&2
+	@"$(KMON_PYTHON)" -m venv --clear .venv
+	@touch $@
+
+.venv/ready-base: .venv/made pyproject.toml constraints.txt
+	@echo 'Installing kmon_analysis into .venv (once, about a minute) …'
+	@$(PY) -m pip install --quiet --editable .
+	@touch $@
+
+.venv/ready-lab .venv/ready-dev: .venv/ready-%: .venv/ready-base
+	@echo 'Installing what "$*" needs into .venv (once) …'
+	@$(PY) -m pip install --quiet --editable '.[$*]'
+	@touch $@
