@@ -46,7 +46,9 @@ HEAVY = ("matplotlib", "numba", "llvmlite", "pandas", "scipy", "pyarrow")
 
 
 def room_of(module):
-    return module.split(".")[1]
+    """Name the room: a module, a folder, or a module split into siblings (``history_store`` lies in ``history``)."""
+    name = module.split(".")[1]
+    return name if name in ROOMS else name.partition("_")[0]
 
 
 def module_name(path):
