@@ -15,7 +15,7 @@ from kmon_analysis.errors import Finding
 from kmon_analysis.promql.syntax import Span
 from kmon_analysis.rules.scalars import properties_end, source_spans
 
-__all__ = ["Field", "Source", "is_null", "kind_of", "scalar_spans"]
+__all__ = ["Field", "Source", "is_null", "kind_of"]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _MERGE = "tag:yaml.org,2002:merge"
@@ -48,6 +48,8 @@ class Source:
     ----------
     text, path : str
         The source and its name.
+    composed : str
+        The text that the nodes were made from: tabs that ruamel.yaml refuses and YAML allows are blanks.
     findings : list of Finding
         Faults, in the order of discovery.
     """
@@ -55,6 +57,7 @@ class Source:
     text: str
     path: str
     findings: list[Finding] = field(default_factory=list)
+    composed: str = ""
 
     def finding(self, where: int | Node, problem: str, cure: str | None = None) -> Finding:
         """Describe a fault at an offset or node."""
@@ -79,12 +82,18 @@ class Source:
         """Return the offset of a node's content, behind anchor and tag."""
         return properties_end(self.text, int(node.start_mark.index))
 
+    def spans(self, node: Node) -> list[Span] | None:
+        """Map each character of a scalar's value to its source, where that is possible."""
+        if not isinstance(node, ScalarNode):
+            return None
+        end = int(node.end_mark.index) if node.style is None else None
+        return source_spans(self.composed, self.start(node), node.style, str(node.value), end)
+
     def documents(self) -> list[Node]:
         """Compose the documents of the text; a syntax error becomes a finding and ends the list."""
         nodes: list[Node] = []
-        loader: Any = YAML(typ="safe", pure=True)
         try:
-            nodes.extend(node for node in loader.compose_all(self.text) if node is not None)
+            nodes = self._composed()
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             context = f" {error.context}" if error.context else ""
@@ -105,6 +114,20 @@ class Source:
         except RecursionError:
             self.report(0, "not a rule file: nested deeper than any rule file", "Flatten the file")
         return nodes
+
+    def _composed(self) -> list[Node]:
+        """Compose, and compose again with a blank for each tab that ruamel.yaml stumbles over."""
+        self.composed = self.text
+        while True:
+            loader: Any = YAML(typ="safe", pure=True)
+            try:
+                return [node for node in loader.compose_all(self.composed) if node is not None]
+            except MarkedYAMLError as error:
+                index = int(error.problem_mark.index) if error.problem_mark is not None else 0
+                line_start = self.composed.rfind("\n", 0, index) + 1
+                if self.composed[index : index + 1] != "\t" or not self.composed[line_start:index].strip():
+                    raise
+                self.composed = f"{self.composed[:index]} {self.composed[index + 1 :]}"
 
     def fields(self, node: MappingNode, known: Sequence[str] | None, what: str) -> dict[str, Field]:
         """Return a mapping's entries by key; unknown and repeated keys are reported.
@@ -165,13 +188,6 @@ def kind_of(node: Node) -> str:
     if isinstance(node, SequenceNode):
         return "list"
     return "null" if is_null(node) else "text"
-
-
-def scalar_spans(text: str, node: ScalarNode) -> list[Span] | None:
-    """Map each character of a scalar's value to its source."""
-    start = properties_end(text, int(node.start_mark.index))
-    end = int(node.end_mark.index) if node.style is None else None
-    return source_spans(text, start, node.style, str(node.value), end)
 
 
 def _unknown_cure(name: str, known: Sequence[str]) -> str:

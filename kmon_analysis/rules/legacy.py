@@ -59,7 +59,7 @@ def find_legacy(text: str) -> list[LegacyAlert]:
     ('HighLag', 'lag > 1000', '5m')
     """
     starts = list(_START.finditer(text))
-    ends = [match.start() for match in starts[1:]] + [len(text)]
+    ends = [*(match.start() for match in starts[1:]), len(text)][: len(starts)]
     return [_statement(text, match, end) for match, end in zip(starts, ends, strict=True)]
 
 

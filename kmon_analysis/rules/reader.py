@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -12,7 +13,7 @@ from kmon_analysis.errors import ExpressionError, Finding, KmonError, RuleFileEr
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.promql.syntax import Expr
-from kmon_analysis.rules.document import Field, Source, is_null, kind_of, scalar_spans
+from kmon_analysis.rules.document import Field, Source, is_null, kind_of
 from kmon_analysis.rules.legacy import find_legacy, modern_form
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleFile, RuleGroup
 from kmon_analysis.rules.templates import check_delimiters
@@ -154,7 +155,7 @@ class _Reader:
     def _legacy_statements(self, where: ScalarNode | None = None) -> bool:
         """Report Prometheus 1.x statements in the text, or in one scalar."""
         text = self.source.text if where is None else str(where.value)
-        spans = scalar_spans(self.source.text, where) if where is not None else None
+        spans = self.source.spans(where) if where is not None else None
         statements = find_legacy(text)
         for statement in statements:
             at = statement.start if where is None else self.source.start(where)
@@ -291,7 +292,7 @@ class _Reader:
         try:
             return parse(text), text
         except ExpressionError as error:
-            if not self._legacy_statements(node):
+            if not (isinstance(node, ScalarNode) and self._legacy_statements(node)):
                 source.report(
                     self._offset(node, error.start),
                     f"invalid PromQL in {name!r}: {error.problem}",
@@ -303,7 +304,7 @@ class _Reader:
 
     def _offset(self, node: Node, start: int | None) -> int:
         """Return where a character of a scalar's value stands in the file."""
-        spans = scalar_spans(self.source.text, node) if isinstance(node, ScalarNode) else None
+        spans = self.source.spans(node)
         if spans and start is not None:
             return spans[start].start if start < len(spans) else spans[-1].end
         return self.source.start(node)
@@ -319,12 +320,14 @@ class _Reader:
                 self.source.report(node, problem, "Start each item with '- '")
         return []
 
-    def _mapping(self, node: Node, what: str) -> bool:
+    def _mapping(self, node: Node, what: str) -> TypeGuard[MappingNode]:
         """Tell whether a node is a mapping; report it otherwise."""
         if isinstance(node, MappingNode):
             return True
         if not (isinstance(node, ScalarNode) and self._legacy_statements(node)):
-            self.source.report(node, f"{what} must be a mapping, not a {kind_of(node)}", "Write it as 'key: value' lines")
+            self.source.report(
+                node, f"{what} must be a mapping, not a {kind_of(node)}", "Write it as 'key: value' lines"
+            )
         return False
 
     def _text(self, fields: Mapping[str, Field], key: str) -> str | None:
@@ -361,15 +364,15 @@ class _Reader:
         if text is None:
             return 0
         try:
-            # Prometheus takes a float without a fraction's worth of difference: 1.5 is read as 1.
+            if getattr(fields["limit"].value, "style", None) is not None:
+                raise ValueError(text)
+            # Prometheus cuts a fraction: 1.5 is read as 1.
             return max(int(text, 0) if _INTEGER.fullmatch(text) else int(float(text)), 0)
         except (ValueError, OverflowError):
             self.source.report(fields["limit"].value, f"'limit' is not a whole number: {text!r}", "Write 'limit: 100'")
             return 0
 
-    def _labels(
-        self, fields: Mapping[str, Field], key: str, what: str, *, templated: bool = False
-    ) -> dict[str, str]:
+    def _labels(self, fields: Mapping[str, Field], key: str, what: str, *, templated: bool = False) -> dict[str, str]:
         """Read labels or annotations."""
         entry = fields.get(key)
         if entry is None or is_null(entry.value):

@@ -161,7 +161,7 @@ def block_end(text: str, index: int, value: str) -> int | None:
 
 
 def _first_indent(text: str, index: int) -> int:
-    """Return the indentation of the first line that is not blank."""
+    """Return the indentation of the first line that is not blank; past everything when there is none."""
     while index < len(text):
         line_end = _line_end(text, index)
         line = text[index:line_end]
@@ -169,16 +169,16 @@ def _first_indent(text: str, index: int) -> int:
             return len(line) - len(line.lstrip(" "))
         match = _BREAK.match(text, line_end)
         index = match.end() if match else len(text)
-    return 0
+    return len(text) + 1
 
 
 def _block_pieces(text: str, index: int, style: str, keep: str, indent: int) -> list[tuple[str, Span]]:
     """Read the lines of a block scalar of a known indentation."""
-    pieces: list[tuple[str, Span]] = []
-    index, breaks = _block_breaks(text, index, indent)
-    pieces += breaks
+    index, pieces = _block_breaks(text, index, indent)
+    if not _indented(text, index, indent):
+        return pieces if keep == "+" else []
     newline: tuple[str, Span] | None = None
-    breaks = []
+    breaks: list[tuple[str, Span]] = []
     while _indented(text, index, indent):
         content = index + indent
         line_end = _line_end(text, content)

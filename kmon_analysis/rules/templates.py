@@ -109,10 +109,7 @@ def expand(text: str, labels: Mapping[str, str], value: float) -> str:
     """
     if is_constant(text):
         return text
-    parts = []
-    for part in _parsed(text):
-        parts.append(part if isinstance(part, str) else _printed(part(labels, value)))
-    return "".join(parts)
+    return "".join(part if isinstance(part, str) else _printed(part(labels, value)) for part in _parsed(text))
 
 
 Evaluator = Callable[[Mapping[str, str], float], Value]
@@ -160,7 +157,10 @@ def _command(text: str, tokens: list[tuple[str, str, int]], before: Evaluator | 
         function = _FUNCTIONS.get(word)
         if function is None:
             raise ExpressionError(
-                f"the template function or statement {word!r} is not supported", expression=text, start=start, cure=_CURE
+                f"the template function or statement {word!r} is not supported",
+                expression=text,
+                start=start,
+                cure=_CURE,
             )
         arguments = [_operand(text, token) for token in tokens[1:]] + ([before] if before else [])
 
