@@ -13,6 +13,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kmon_analysis.errors import KmonError as KmonError
+    from kmon_analysis.history import History as History
+    from kmon_analysis.history import open_history as open_history
+    from kmon_analysis.incidents import Incident as Incident
+    from kmon_analysis.incidents import Incidents as Incidents
+    from kmon_analysis.incidents import read_incidents as read_incidents
     from kmon_analysis.labels import Labels as Labels
     from kmon_analysis.series import SeriesSet as SeriesSet
 
@@ -21,6 +26,11 @@ __version__ = "0.1.0"
 # Name → module that defines it. At most 20; what is needed less often stays behind its import path.
 _HOMES = {
     "KmonError": "kmon_analysis.errors",
+    "History": "kmon_analysis.history",
+    "open_history": "kmon_analysis.history",
+    "Incident": "kmon_analysis.incidents",
+    "Incidents": "kmon_analysis.incidents",
+    "read_incidents": "kmon_analysis.incidents",
     "Labels": "kmon_analysis.labels",
     "SeriesSet": "kmon_analysis.series",
 }

@@ -23,7 +23,7 @@ A message names the place, the value, the reason and the cure.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "SourceError",
     "SourceRefused",
     "SourceUnreachable",
+    "nearest",
 ]
 
 
@@ -209,3 +210,18 @@ class SourceRefused(SourceError):
 
 class SourceCorrupt(SourceError):
     """The server answered with something that we cannot read."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Offer the known name nearest to a mistyped one, as a cure; None when nothing is near.
+
+    Examples
+    --------
+    >>> nearest("strat", ["id", "start", "end"])
+    "Did you mean 'start'"
+    """
+    import difflib
+
+    by_folded = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), by_folded, n=1)
+    return f"Did you mean {by_folded[near[0]]!r}" if near else None

@@ -1,0 +1,376 @@
+"""Labelled truth: which incidents happened when, which alerts they concern, and what not to count.
+
+A file of incidents is YAML::
+
+    incidents:
+      - id: INC-101
+        start: 2026-03-01T08:00:00Z        # with its zone; from `start` up to, not including, `end`
+        end: 2026-03-01T09:10:00+00:00
+        labels: {topic: user.registered}   # optional: which series it concerns
+        rules: [HighConsumerLag]           # optional: which rules should have seen it; none named: all
+        must_page: true                    # optional: false for one that nobody needs to be woken for
+        kind: slow consumer                # optional
+        cause: index rebuild               # optional
+    excluded:
+      - {start: 2026-03-08T02:00:00Z, end: 2026-03-08T04:00:00Z, reason: maintenance}
+
+or CSV with the columns ``id, start, end`` and any of ``labels, rules, must_page, kind, cause``.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from kmon_analysis.errors import Finding, IncidentError, nearest
+from kmon_analysis.labels import Labels
+from kmon_analysis.timing import Interval, format_duration, format_instant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Coverage", "Excluded", "Incident", "Incidents", "format_incidents", "parse_incidents", "read_incidents"]
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """One incident.
+
+    Attributes
+    ----------
+    id : str
+        Its name, unique in a list.
+    interval : Interval
+        When it was on, half-open, in milliseconds UTC.
+    labels : Labels
+        Which series it concerns; empty: all. Any mapping of text is accepted.
+    rules : tuple of str
+        Names of the rules that should have seen it; empty: all.
+    must_page : bool
+        Whether a rule that misses it is unacceptable.
+    kind, cause : str
+        Free text; `kind` groups incidents in reports.
+    line, column : int or None
+        Where it stands in its file; no part of its identity.
+    """
+
+    id: str
+    interval: Interval
+    labels: Mapping[str, str] = field(default_factory=Labels)
+    rules: tuple[str, ...] = ()
+    must_page: bool = True
+    kind: str = ""
+    cause: str = ""
+    line: int | None = field(default=None, compare=False, repr=False)
+    column: int | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", Labels(self.labels))
+
+    def concerns(self, rule: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether an alert of this rule with these labels should see the incident.
+
+        Notes
+        -----
+        It should when the incident names the rule (or none), and every label that both have is
+        equal: an alert that aggregates the topic away still concerns an incident of one topic.
+        """
+        return (not self.rules or rule in self.rules) and _compatible(self.labels, labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """A window in which pages count neither as right nor as false, such as announced maintenance."""
+
+    interval: Interval
+    reason: str = ""
+    labels: Mapping[str, str] = field(default_factory=Labels)
+    line: int | None = field(default=None, compare=False, repr=False)
+    column: int | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", Labels(self.labels))
+
+    def concerns(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether pages of an alert with these labels are to be left out in this window."""
+        return _compatible(self.labels, labels)
+
+
+class Coverage(NamedTuple):
+    """How a list lies in a history: incidents wholly outside (`errors`) and cut by its ends (`warnings`)."""
+
+    errors: tuple[Finding, ...]
+    warnings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Incidents:
+    """A checked list of incidents and excluded windows, in the order of the file.
+
+    Attributes
+    ----------
+    incidents : tuple of Incident
+        With distinct ids.
+    excluded : tuple of Excluded
+        Windows in which no page counts.
+    path : str
+        Where the list came from, for messages; no part of its identity.
+    """
+
+    incidents: tuple[Incident, ...] = ()
+    excluded: tuple[Excluded, ...] = ()
+    path: str = field(default="<incidents>", compare=False)
+
+    def __post_init__(self) -> None:
+        seen: set[str] = set()
+        for incident in self.incidents:
+            if incident.id in seen:
+                raise IncidentError(
+                    [Finding(f"id {incident.id!r} is used twice", self.path, cure="Give each incident its own id")]
+                )
+            seen.add(incident.id)
+
+    def __len__(self) -> int:
+        return len(self.incidents)
+
+    def __iter__(self) -> Iterator[Incident]:
+        return iter(self.incidents)
+
+    def __getitem__(self, incident_id: str) -> Incident:
+        for incident in self.incidents:
+            if incident.id == incident_id:
+                return incident
+        raise KeyError(incident_id)
+
+    def concerning(self, rule: str, labels: Mapping[str, str]) -> tuple[Incident, ...]:
+        """Return the incidents that an alert of this rule with these labels should see."""
+        return tuple(incident for incident in self.incidents if incident.concerns(rule, labels))
+
+    def excluding(self, labels: Mapping[str, str]) -> tuple[Interval, ...]:
+        """Return the windows in which pages of an alert with these labels do not count."""
+        return tuple(window.interval for window in self.excluded if window.concerns(labels))
+
+    def within(self, history: Interval) -> Incidents:
+        """Return the list without what lies wholly outside the history."""
+        return Incidents(
+            tuple(incident for incident in self.incidents if incident.interval.overlaps(history)),
+            tuple(window for window in self.excluded if window.interval.overlaps(history)),
+            self.path,
+        )
+
+    def check_within(self, history: Interval) -> Coverage:
+        """Compare the list with the span of a history.
+
+        Parameters
+        ----------
+        history : Interval
+            Span with recorded samples.
+
+        Returns
+        -------
+        Coverage
+            Errors: incidents of which the history holds nothing. Warnings: incidents that it cuts.
+        """
+        errors, warnings = [], []
+        span = f"{format_instant(history.start_ms)} to {format_instant(history.end_ms)}"
+        for incident in self.incidents:
+            what, when = f"incident {incident.id!r}", incident.interval
+            if not when.overlaps(history):
+                side = "ends before" if when.end_ms <= history.start_ms else "starts after"
+                problem = f"{what} {side} the history, which spans {span}"
+                errors.append(self._finding(incident, problem, "Fetch that time as well, or leave the incident out"))
+            elif when.start_ms < history.start_ms or when.end_ms > history.end_ms:
+                side = "starts before" if when.start_ms < history.start_ms else "ends after"
+                problem = f"{what} {side} the history, which spans {span}; only the part inside is seen"
+                warnings.append(self._finding(incident, problem, "Fetch more history to see all of it"))
+        return Coverage(tuple(errors), tuple(warnings))
+
+    def check_rules(self, names: Iterable[str]) -> tuple[Finding, ...]:
+        """Return a finding for each incident that names a rule which is not among `names`."""
+        known = list(names)
+        return tuple(
+            self._finding(
+                incident,
+                f"incident {incident.id!r} names the rule {rule!r}, which is not in the rule file",
+                nearest(rule, known) or "Correct the name, or remove 'rules' to mean all",
+            )
+            for incident in self.incidents
+            for rule in incident.rules
+            if rule not in known
+        )
+
+    def _finding(self, incident: Incident, problem: str, cure: str) -> Finding:
+        return Finding(problem, self.path, incident.line, incident.column, cure)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the incidents as a frame: one row each, times in UTC, `duration` as a time delta."""
+        import pandas as pd
+
+        starts, ends = (
+            pd.to_datetime(np.array(instants, dtype="datetime64[ms]"), utc=True)
+            for instants in (
+                [each.interval.start_ms for each in self.incidents],
+                [each.interval.end_ms for each in self.incidents],
+            )
+        )
+        return pd.DataFrame(
+            {
+                "id": pd.Series([each.id for each in self.incidents], dtype="str"),
+                "start": starts,
+                "end": ends,
+                "duration": ends - starts,
+                "labels": pd.Series([_label_text(each.labels) for each in self.incidents], dtype="str"),
+                "rules": pd.Series([", ".join(each.rules) for each in self.incidents], dtype="str"),
+                "must_page": pd.Series([each.must_page for each in self.incidents], dtype="bool"),
+                "kind": pd.Series([each.kind for each in self.incidents], dtype="str"),
+                "cause": pd.Series([each.cause for each in self.incidents], dtype="str"),
+            }
+        ).set_index("id")
+
+    def __repr__(self) -> str:
+        lines = [self._headline(), *("  " + "  ".join(row).rstrip() for row in self._rows())]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{name}</th>" for name in ("id", "start", "duration", "concerns", "kind"))
+        body = "".join(
+            "<tr>" + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+            for row in self._rows()
+        )
+        caption = html.escape(self._headline())
+        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _headline(self) -> str:
+        must = sum(each.must_page for each in self.incidents)
+        return (
+            f"{_counted(len(self), 'incident')} ({must} must page), {_counted(len(self.excluded), 'excluded window')}"
+        )
+
+    def _rows(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                each.id,
+                format_instant(each.interval.start_ms),
+                format_duration(each.interval.duration_ms),
+                " ".join(filter(None, [_label_text(each.labels), ", ".join(each.rules)])),
+                each.kind,
+            )
+            for each in self.incidents
+        ]
+
+
+def read_incidents(path: str | Path) -> Incidents:
+    """Read a list of incidents.
+
+    Parameters
+    ----------
+    path : str or Path
+        A YAML file (``.yml``, ``.yaml``, ``.json``) or a table (``.csv``, ``.tsv``), in UTF-8.
+
+    Raises
+    ------
+    IncidentError
+        With every finding in the file, each with line and column.
+    """
+    from kmon_analysis.incidents_reader import read_text
+
+    path = Path(path)
+    text = read_text(path)
+    return parse_incidents(text, str(path), table=path.suffix.lower() in (".csv", ".tsv"))
+
+
+def parse_incidents(text: str, path: str = "<string>", *, table: bool = False) -> Incidents:
+    """Read the text of a list of incidents.
+
+    Parameters
+    ----------
+    text : str
+        YAML, or CSV when `table`.
+    path : str
+        Name for messages.
+    table : bool
+        Whether the text is CSV (comma, semicolon or tab; the header decides).
+
+    Raises
+    ------
+    IncidentError
+        With every finding in the text.
+
+    Examples
+    --------
+    >>> parse_incidents("incidents: [{id: a, start: 2026-03-01T08:00:00Z, end: 2026-03-01T08:30:00Z}]")
+    1 incident (1 must page), 0 excluded windows
+      a  2026-03-01T08:00:00Z  30m
+    """
+    from kmon_analysis.incidents_reader import parse_table, parse_yaml
+
+    return parse_table(text, path) if table else parse_yaml(text, path)
+
+
+def format_incidents(incidents: Incidents) -> str:
+    """Write a list of incidents as YAML; reading it gives an equal list, and the same list the same text.
+
+    Notes
+    -----
+    Times are quoted, since other YAML readers would take them for dates and lose the zone.
+    """
+    lines = ["incidents:" if incidents.incidents else "incidents: []"]
+    for incident in incidents.incidents:
+        lines.append(f"  - id: {_scalar(incident.id)}")
+        lines += _interval_lines(incident.interval)
+        lines += _label_lines(incident.labels)
+        if incident.rules:
+            lines.append(f"    rules: [{', '.join(map(_scalar, incident.rules))}]")
+        if not incident.must_page:
+            lines.append("    must_page: false")
+        lines += [f"    {key}: {_scalar(text)}" for key in ("kind", "cause") if (text := getattr(incident, key))]
+    if incidents.excluded:
+        lines.append("excluded:")
+    for window in incidents.excluded:
+        first, *rest = _interval_lines(window.interval)
+        lines += ["  - " + first.lstrip(), *rest, *_label_lines(window.labels)]
+        if window.reason:
+            lines.append(f"    reason: {_scalar(window.reason)}")
+    return "\n".join(lines) + "\n"
+
+
+def _compatible(mine: Mapping[str, str], alert: Mapping[str, str]) -> bool:
+    """Tell whether two label sets agree on every label that both have."""
+    return all(alert.get(name) in (None, "", value) for name, value in mine.items())
+
+
+def _label_text(labels: Mapping[str, str]) -> str:
+    return str(labels) if labels else ""
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+# What every YAML reader takes as text: no indicator, nothing that looks like a number, a date or a boolean.
+_PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[A-Za-z_][\w.-]*(?: [A-Za-z0-9_][\w.-]*)*", re.I | re.A)
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+def _scalar(text: str) -> str:
+    """Write a text as a YAML scalar, plain where that is safe."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return '"' + "".join(_ESCAPES.get(c, c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'
+
+
+def _interval_lines(interval: Interval) -> list[str]:
+    return [
+        f'    {key}: "{format_instant(ms)}"' for key, ms in (("start", interval.start_ms), ("end", interval.end_ms))
+    ]
+
+
+def _label_lines(labels: Mapping[str, str]) -> list[str]:
+    pairs = ", ".join(f"{_scalar(name)}: {_scalar(value)}" for name, value in labels.items())
+    return [f"    labels: {{{pairs}}}"] if pairs else []
