@@ -112,7 +112,7 @@ class Source:
         except (YAMLError, ValueError) as error:
             self.report(0, f"not valid YAML: {error}", "Correct the file")
         except RecursionError:
-            self.report(0, "not a rule file: nested deeper than any rule file", "Flatten the file")
+            self.report(0, "nested too deeply", "Flatten the file")
         return nodes
 
     def _composed(self) -> list[Node]:
