@@ -39,6 +39,8 @@ _LIMITS = (
 )
 _CHUNK = 1 << 20
 _FIRST_CONTACT_ATTEMPTS = 2
+# Status pages answer at once; silence there means that the server hangs.
+_STATUS_READ_S = 15.0
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -203,7 +205,9 @@ class Connection:
         return answer
 
     def _read_once(self, path: str) -> Any:
-        status, content, wait_s = self._exchange("GET", path, {}, None)
+        status, content, wait_s = self._exchange(
+            "GET", path, {}, None, read_s=min(self.patience.read_s, _STATUS_READ_S)
+        )
         if status in _TRY_AGAIN and status != 500:
             raise self._refusal(status, path, _first_words(content), wait_s)
         if status in (401, 407):
@@ -217,13 +221,19 @@ class Connection:
         return body.get("data") if isinstance(body, dict) else None
 
     def _exchange(
-        self, method: str, path: str, parameters: Mapping[str, str], received: Callable[[int], None] | None
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str],
+        received: Callable[[int], None] | None,
+        read_s: float | None = None,
     ) -> tuple[int, bytes, float]:
         """Send one request and return status, body and the wait in seconds that the server asks for."""
         import requests
 
         place = f"{self.place}{path}"
         client = self._client
+        read_s = self.patience.read_s if read_s is None else read_s
         try:
             with self._session.request(
                 method,
@@ -234,7 +244,7 @@ class Connection:
                 auth=client.auth,
                 verify=getattr(client, "ssl_verification", self._session.verify),
                 cert=self._session.cert,
-                timeout=(self.patience.connect_s, self.patience.read_s),
+                timeout=(self.patience.connect_s, read_s),
                 allow_redirects=method == "GET",
                 stream=True,
             ) as response:
@@ -250,7 +260,7 @@ class Connection:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             raise SettingError(f"not a URL that can be asked: {plain(str(error))}", place=place) from None
         except requests.exceptions.RequestException as error:
-            raise _failure(error, place, self.patience) from None
+            raise _failure(error, place, self.patience.connect_s, read_s) from None
 
     def _refusal(self, status: int, path: str, words: str, wait_s: float = 0.0) -> Exception:
         """Return what to raise for an answer that says no."""
@@ -314,6 +324,11 @@ def connect(source: str | PrometheusConnect) -> PrometheusConnect:
         raise SettingError(
             f"not the URL of a server: {plain(_stripped_url(source))!r}", cure='Write it like "http://localhost:9090"'
         )
+    if parts.query or parts.fragment:
+        raise SettingError(
+            f"{_stripped_url(source)} is followed by a query part, which cannot be passed on",
+            cure="Leave it out; pass a PrometheusConnect with headers if the server wants a token",
+        )
     from prometheus_api_client import PrometheusConnect
     from urllib3.util.retry import Retry
 
@@ -333,14 +348,14 @@ def _asked_wait(header: str | None) -> float:
     return float(header) if header and header.strip().isdigit() else 0.0
 
 
-def _failure(error: requests.exceptions.RequestException, place: str, patience: Patience) -> Exception:
+def _failure(error: requests.exceptions.RequestException, place: str, connect_s: float, read_s: float) -> Exception:
     """Return what to raise for a request that did not come to an answer."""
     import requests.exceptions as kinds
 
     reason = _innermost(error)
     if isinstance(error, kinds.ReadTimeout) or "Read timed out" in str(error):
         return SourceUnreachable(
-            f"no answer within {patience.read_s:g} s",
+            f"no answer within {read_s:g} s",
             place=place,
             cure="Check that the server is well, or allow it more time",
         )
@@ -354,7 +369,7 @@ def _failure(error: requests.exceptions.RequestException, place: str, patience: 
         return _Passing(SourceCorrupt(f"the answer broke off: {reason}", place=place, cure="Check the connection"))
     if isinstance(error, kinds.TooManyRedirects):
         return SourceRefused("the server redirects in a circle", place=place, cure="Check the URL")
-    waited = f"within {patience.connect_s:g} s" if isinstance(error, kinds.ConnectTimeout) else f"({reason})"
+    waited = f"within {connect_s:g} s" if isinstance(error, kinds.ConnectTimeout) else f"({reason})"
     return _Passing(
         SourceUnreachable(
             f"no connection {waited}", place=place, cure="Check the URL, and that the server runs and can be reached"

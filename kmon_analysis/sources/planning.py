@@ -7,11 +7,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from kmon_analysis.errors import SettingError
-from kmon_analysis.labels import METRIC_NAME, Matcher, quote
+from kmon_analysis.labels import METRIC_NAME, Labels, Matcher, quote
+from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant
 
-__all__ = ["Piece", "Selection", "Stretch", "pieces_of", "raw_query", "selector", "stretches"]
+__all__ = ["Piece", "Selection", "Stretch", "merged", "pieces_of", "raw_query", "selector", "stretches"]
 
 # Prometheus cuts its blocks at multiples of two hours; a piece that ends there touches fewer of them.
 _BLOCK_MS = 2 * HOUR_MS
@@ -52,14 +55,19 @@ class Stretch:
 class Piece:
     """One request: the samples of a selector with ``start_ms <= time < end_ms``."""
 
-    query: str
+    matchers: tuple[Matcher, ...]
     start_ms: int
     end_ms: int
+
+    @property
+    def duration_ms(self) -> int:
+        """Length in milliseconds."""
+        return self.end_ms - self.start_ms
 
     def halves(self) -> tuple[Piece, Piece]:
         """Return the two pieces that together are this one."""
         middle = (self.start_ms + self.end_ms) // 2
-        return Piece(self.query, self.start_ms, middle), Piece(self.query, middle, self.end_ms)
+        return Piece(self.matchers, self.start_ms, middle), Piece(self.matchers, middle, self.end_ms)
 
 
 def selector(matchers: Sequence[Matcher]) -> str:
@@ -102,7 +110,7 @@ def raw_query(piece: Piece) -> dict[str, str]:
     ``parseTime``).
     """
     return {
-        "query": f"{piece.query}[{piece.end_ms - piece.start_ms}ms]",
+        "query": f"{selector(piece.matchers)}[{piece.duration_ms}ms]",
         "time": format_instant(piece.end_ms - 1),
     }
 
@@ -169,5 +177,37 @@ def pieces_of(stretch: Stretch, samples_per_ms: float, samples_per_piece: int) -
         length -= length % _BLOCK_MS
     start_ms, end_ms = stretch.interval.start_ms, stretch.interval.end_ms
     cuts = [start_ms, *range((start_ms // length + 1) * length, end_ms, length), end_ms]
-    text = selector(stretch.matchers)
-    return tuple(Piece(text, low, high) for low, high in itertools.pairwise(cuts))
+    return tuple(Piece(stretch.matchers, low, high) for low, high in itertools.pairwise(cuts))
+
+
+def merged(parts: Iterable[Samples]) -> SeriesSet:
+    """Join the samples of pieces, series by series.
+
+    Parameters
+    ----------
+    parts : iterable of Samples
+        In any order; a series may come often. A sample that comes twice (from overlapping selections)
+        is kept once.
+
+    Returns
+    -------
+    SeriesSet
+        Series without samples are left out.
+    """
+    found: dict[Labels, list[Samples]] = {}
+    for part in parts:
+        if len(part.times):
+            found.setdefault(part.labels, []).append(part)
+    return SeriesSet.from_samples(_joined(labels, chunks) for labels, chunks in found.items())
+
+
+def _joined(labels: Labels, chunks: list[Samples]) -> Samples:
+    if len(chunks) == 1:
+        return Samples(labels, chunks[0].times, chunks[0].values)
+    chunks.sort(key=lambda chunk: int(chunk.times[0]))
+    times = np.concatenate([chunk.times for chunk in chunks])
+    values = np.concatenate([chunk.values for chunk in chunks])
+    if np.any(np.diff(times) <= 0):
+        times, first = np.unique(times, return_index=True)
+        values = values[first]
+    return Samples(labels, times, values)
