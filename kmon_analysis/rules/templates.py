@@ -261,6 +261,8 @@ def _humanize_duration(value: Value) -> str:
     if abs(number) < 1:
         number, prefix = _shrunk(number)
         return f"{_short(number)}{prefix}s"
+    if abs(number) >= 2**63:
+        raise ValueError("beyond Go's int64")
     sign, number = ("-" if number < 0 else ""), abs(number)
     seconds = int(number)
     minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86400
