@@ -1,0 +1,117 @@
+"""The brokers: which one leads which partition when, and what their meters count."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from kmon_analysis.series import Bools, Int64s
+from kmon_analysis.sources.simulation.faults import Outage
+from kmon_analysis.sources.simulation.service import BROKERS, TOPICS, Topic
+
+__all__ = ["Life", "Segment", "controller_slots", "leader_counts", "lives_of", "meter", "segments"]
+
+SLOTS = 3
+_INTERNAL_PARTITIONS = 50  # of __consumer_offsets
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A span of steps in which leadership does not change; `leading[s]` is the slot that stands in for slot s."""
+
+    start: int
+    end: int
+    leading: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One run of a broker's process: its meters start at 0, unless it ran before the world began."""
+
+    slot: int
+    start: int
+    end: int
+    instance: str
+
+
+def segments(outages: Sequence[Outage], steps: int) -> list[Segment]:
+    """Cut the world at every change of leadership.
+
+    Notes
+    -----
+    A broker that comes back leads nothing until the preferred election a few minutes later.
+    """
+    cuts = sorted({0, steps, *(min(step, steps) for outage in outages for step in (outage.start, outage.back))})
+    found = []
+    for start, end in itertools.pairwise(cuts):
+        away = {outage.slot for outage in outages if outage.start <= start < outage.back}
+        leading = []
+        for slot in range(SLOTS):
+            order = [(slot + turn) % SLOTS for turn in range(SLOTS)]
+            leading.append(next((other for other in order if other not in away), slot))
+        found.append(Segment(start, end, tuple(leading)))
+    return found
+
+
+def lives_of(slot: int, outages: Sequence[Outage], steps: int, replaced: int) -> list[Life]:
+    """Return the runs of the process in a slot; the machine in slot 2 is another one from step `replaced` on."""
+    lives, start = [], 0
+    for outage in sorted((each for each in outages if each.slot == slot), key=lambda each: each.start):
+        lives.append(Life(slot, start, outage.start, _instance(slot, start, replaced)))
+        start = outage.end
+    lives.append(Life(slot, start, steps, _instance(slot, start, replaced)))
+    return [life for life in lives if life.end > life.start]
+
+
+def meter(topic: Topic, accepted: npt.NDArray[np.int32], spans: Sequence[Segment], slot: int) -> npt.NDArray[np.int64]:
+    """Return the messages that a broker takes in for a topic in each step, shape ``(T,)``."""
+    increments = np.zeros(len(accepted), dtype=np.int64)
+    for span in spans:
+        led = _led(topic, span, slot)
+        if led:
+            increments[span.start : span.end] = accepted[span.start : span.end, led].sum(axis=1)
+    return increments
+
+
+def leader_counts(spans: Sequence[Segment], slot: int, steps: int, created: Sequence[int]) -> Int64s:
+    """Return how many partitions a broker leads in each step, shape ``(T,)``; topic i exists from ``created[i]``."""
+    counts = np.zeros(steps, dtype=np.int64)
+    for span in spans:
+        internal = sum(span.leading[i % SLOTS] == slot for i in range(_INTERNAL_PARTITIONS))
+        counts[span.start : span.end] += internal
+        for topic, birth in zip(TOPICS, created, strict=True):
+            counts[max(span.start, birth) : max(span.end, birth)] += len(_led(topic, span, slot))
+    return counts
+
+
+def controller_slots(spans: Sequence[Segment], controllerless: Sequence[tuple[int, int]], steps: int) -> Int64s:
+    """Return the slot of the active controller in each step, -1 for none, shape ``(T,)``."""
+    active = np.zeros(steps, dtype=np.int64)
+    now = 0
+    for span in spans:
+        now = span.leading[now]
+        active[span.start : span.end] = now
+    for start, end in controllerless:
+        active[start:end] = -1
+    return active
+
+
+def running(lives: Sequence[Life], steps: int) -> Bools:
+    """Return in which steps a process runs, shape ``(T,)``."""
+    up = np.zeros(steps, dtype=np.bool_)
+    for life in lives:
+        up[life.start : life.end] = True
+    return up
+
+
+def _led(topic: Topic, span: Segment, slot: int) -> list[int]:
+    first = TOPICS.index(topic)
+    return [i for i in range(topic.partitions) if span.leading[(i + first) % SLOTS] == slot]
+
+
+def _instance(slot: int, start: int, replaced: int) -> str:
+    return BROKERS[3] if slot == 2 and start >= replaced else BROKERS[slot]
