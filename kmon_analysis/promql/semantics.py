@@ -27,15 +27,19 @@ class Semantics:
     clamp_first : bool
         ``rate`` clamps at zero before it tests the extrapolation threshold (<= 2.50).
     kahan_sum : bool
-        ``sum`` aggregation is compensated (>= 2.54).
+        ``sum`` aggregation is compensated, and no compensation survives an infinite sum (>= 2.54).
     avg : {"incremental", "incremental-corrected", "direct-sum", "direct-parts"}
         How ``avg_over_time`` adds up: <= 2.53, 2.54, 2.55 to 3.4, >= 3.5.
     avg_aggregation : {"incremental", "direct-sum", "direct-parts"}
         How ``avg`` adds up: <= 2.54, 2.55 to 3.4, >= 3.5.
+    strict_deviation : bool
+        ``stddev`` and ``stdvar`` are NaN when the first element is not finite (>= 3.0).
     strict_one_side : bool
         Duplicates on the "many" side fail even when the comparison filters them (>= 3.9).
     lookback_ms : int
         How old a sample an instant selector may return.
+    subquery_step_ms : int
+        Step of a subquery that names none: the server's global ``evaluation_interval``.
     """
 
     version: str
@@ -45,8 +49,10 @@ class Semantics:
     kahan_sum: bool
     avg: str
     avg_aggregation: str
+    strict_deviation: bool
     strict_one_side: bool
     lookback_ms: int = 300_000
+    subquery_step_ms: int = 60_000
 
     @classmethod
     def of(cls, version: str = DEFAULT_VERSION) -> Semantics:
@@ -75,5 +81,6 @@ class Semantics:
             kahan_sum=release >= (2, 54),
             avg="incremental-corrected" if release == (2, 54) else averages,
             avg_aggregation=averages,
+            strict_deviation=release >= (3, 0),
             strict_one_side=release >= (3, 9),
         )

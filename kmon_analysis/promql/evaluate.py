@@ -1,0 +1,325 @@
+"""Evaluate expressions over a history, at all times at once.
+
+Values are arrays of label sets x times (`values.py`); functions are entries of one table (`functions.py`);
+sample work is compiled (`kernels.py`, `reductions.py`). What is not evaluated is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+
+from kmon_analysis.errors import ExpressionError
+from kmon_analysis.labels import Labels
+from kmon_analysis.promql import aggregate, binary
+from kmon_analysis.promql.functions import FUNCTIONS, value_type
+from kmon_analysis.promql.printer import format_expr
+from kmon_analysis.promql.semantics import Semantics
+from kmon_analysis.promql.syntax import (
+    Aggregate,
+    At,
+    Binary,
+    Call,
+    Expr,
+    MatrixSelector,
+    NumberLiteral,
+    Paren,
+    Subquery,
+    Unary,
+    VectorSelector,
+    children,
+)
+from kmon_analysis.promql.values import Bools, Floats, Int64s, Vector, Windows, distinct, frozen, without_name
+from kmon_analysis.series import Grid, SeriesSet, is_stale
+
+__all__ = ["check_supported", "evaluate"]
+
+_ELSEWHERE = "Evaluate it on the server: a recording rule turns it into a plain series"
+
+
+def evaluate(expr: Expr, series: SeriesSet, times: Int64s, semantics: Semantics) -> Grid:
+    """Evaluate an expression as a rule would, at each of many times.
+
+    Parameters
+    ----------
+    expr : Expr
+        The expression, of type vector or scalar.
+    series : SeriesSet
+        Raw samples, from before the first evaluation as far as `needs.selections` says.
+    times : int64 array, shape (T,)
+        Evaluation instants in milliseconds, ascending.
+    semantics : Semantics
+        The Prometheus release to agree with.
+
+    Returns
+    -------
+    Grid
+        Label sets that are returned at least once. ``failed`` marks evaluations that Prometheus would have
+        failed; nothing is present there.
+
+    Raises
+    ------
+    ExpressionError
+        If the expression is outside the supported subset.
+
+    Notes
+    -----
+    Each time is an instant query of its own, as in Prometheus ``rules/manager.go``, ``EngineQueryFunc``: a
+    scalar becomes one element without labels.
+
+    Examples
+    --------
+    >>> from kmon_analysis.promql.parser import parse
+    >>> grid = evaluate(parse("vector(time() / 60) > 1"), SeriesSet.from_samples([]),
+    ...                 np.array([60_000, 120_000]), Semantics.of("3.5"))
+    >>> grid.at(0), grid.at(1)
+    ({}, {Labels('{}'): 2.0})
+    """
+    check_supported(expr)
+    times = np.ascontiguousarray(times, dtype=np.int64)
+    if np.any(np.diff(times) < 0):
+        raise ValueError("evaluation times must ascend")
+    evaluation = _Evaluation(_Samples(series), times, semantics, np.zeros(len(times), dtype=np.bool_))
+    if value_type(expr) == "scalar":
+        values = np.array(evaluation.scalar(expr), dtype=np.float64, ndmin=2)
+        return Grid((Labels(),), times, values, np.ones(values.shape, dtype=np.bool_), evaluation.failed)
+    result = evaluation.vector(expr)
+    present = result.present & ~evaluation.failed if evaluation.failed.any() else result.present
+    ever = np.asarray(present.any(axis=1))
+    if ever.all():
+        return Grid(result.labels, times, np.ascontiguousarray(result.values), present, evaluation.failed)
+    labels = tuple(each for each, there in zip(result.labels, ever.tolist(), strict=True) if there)
+    return Grid(labels, times, result.values[ever], present[ever], evaluation.failed)
+
+
+def check_supported(expr: Expr, text: str | None = None) -> None:
+    """Refuse what `evaluate` cannot do.
+
+    Parameters
+    ----------
+    expr : Expr
+        The expression.
+    text : str, optional
+        Its source, for the place in the message.
+
+    Raises
+    ------
+    ExpressionError
+        At the first part that is outside the subset.
+    """
+    source = format_expr(expr) if text is None else text
+
+    def refuse(part: Expr, what: str) -> ExpressionError:
+        start = None if text is None else part.span.start
+        return ExpressionError(f"{what} is not evaluated here", expression=source, start=start, cure=_ELSEWHERE)
+
+    if value_type(expr) in ("matrix", "string"):
+        raise refuse(expr, f"an expression of type {value_type(expr)}")
+    _check(expr, refuse, in_subquery=False)
+
+
+def _check(part: Expr, refuse: Callable[[Expr, str], ExpressionError], *, in_subquery: bool) -> None:
+    """Refuse the first unsupported part."""
+    match part:
+        case Call():
+            function = FUNCTIONS.get(part.function)
+            if function is None or function.apply is None:
+                raise refuse(part, f"the function {part.function!r}")
+        case Aggregate() if part.op not in aggregate.EVALUATED:
+            raise refuse(part, f"the aggregation {part.op!r}")
+        case Binary() if part.op not in binary.EVALUATED:
+            raise refuse(part, f"the operator {part.op!r}")
+        case VectorSelector() | Subquery() if in_subquery and part.at is not None and part.at.kind != "time":
+            raise refuse(part, "'@ start()' or '@ end()' inside a subquery")
+        case _:
+            pass
+    for child in children(part):
+        _check(child, refuse, in_subquery=in_subquery or isinstance(part, Subquery))
+
+
+class _Samples:
+    """The raw samples, and the same without stale markers, which only ranges need."""
+
+    def __init__(self, series: SeriesSet) -> None:
+        self.labels = series.labels
+        self.matching = series.matching
+        self.offsets = frozen(series.offsets, np.int64)
+        self.times = frozen(series.times, np.int64)
+        self.values = frozen(series.values, np.float64)
+
+    @cached_property
+    def without_stale(self) -> tuple[Int64s, Int64s, Floats]:
+        """Offsets, times and values of what is no stale marker."""
+        stale = is_stale(self.values)
+        if not stale.any():
+            return self.offsets, self.times, self.values
+        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(~stale)])
+        offsets = frozen(before[self.offsets], np.int64)
+        return offsets, frozen(self.times[~stale], np.int64), frozen(self.values[~stale], np.float64)
+
+
+@dataclass(slots=True)
+class _Evaluation:
+    """One evaluation of one expression; implements `values.Context`."""
+
+    samples: _Samples
+    times: Int64s
+    semantics: Semantics
+    failed: Bools
+
+    def fail(self, where: Bools) -> None:
+        self.failed |= where
+
+    def scalar(self, expr: Expr) -> Floats:
+        """Evaluate a scalar, shape ``(T,)``; constants are broadcast, not copied."""
+        match expr:
+            case NumberLiteral():
+                return np.broadcast_to(np.float64(expr.value), self.times.shape)
+            case Paren():
+                return self.scalar(expr.expr)
+            case Unary():
+                return np.negative(self.scalar(expr.expr))
+            case Binary():
+                return binary.between_scalars(expr, self.scalar(expr.left), self.scalar(expr.right))
+            case Call():
+                values: Floats = self._call(expr)
+                return values
+            case _:
+                raise TypeError(f"not a scalar: {format_expr(expr)}")
+
+    def vector(self, expr: Expr) -> Vector:
+        """Evaluate an instant vector."""
+        match expr:
+            case VectorSelector():
+                return self._select(expr, want_times=False)
+            case Paren():
+                return self.vector(expr.expr)
+            case Unary():
+                operand = self.vector(expr.expr)
+                return distinct(self, without_name(operand.labels), np.negative(operand.values), operand.present)
+            case Aggregate():
+                return aggregate.aggregate(self, expr)
+            case Binary():
+                return self._binary(expr)
+            case Call():
+                result: Vector = self._call(expr)
+                return result
+            case _:
+                raise TypeError(f"not an instant vector: {format_expr(expr)}")
+
+    def sample_times(self, expr: Expr) -> Vector | None:
+        """Return the times of the samples behind a selector."""
+        expr = _bare(expr)
+        return self._select(expr, want_times=True) if isinstance(expr, VectorSelector) else None
+
+    def windows(self, expr: Expr) -> Windows:
+        """Evaluate a range vector."""
+        expr = _bare(expr)
+        if isinstance(expr, Subquery):
+            return self._subquery(expr)
+        if not isinstance(expr, MatrixSelector):
+            raise TypeError(f"not a range vector: {format_expr(expr)}")
+        rows = self._matching(expr.selector)
+        offsets, times, values = self.samples.without_stale
+        return Windows(
+            labels=tuple(self.samples.labels[row] for row in rows.tolist()),
+            starts=frozen(offsets[rows], np.int64),
+            ends=frozen(offsets[rows + 1], np.int64),
+            times=times,
+            values=values,
+            refs=self._refs(expr.selector.at, expr.selector.offset_ms),
+            range_ms=expr.range_ms,
+            left_open=self.semantics.left_open,
+        )
+
+    def _call(self, expr: Call) -> Any:
+        implementation = FUNCTIONS[expr.function].apply
+        if implementation is None:
+            raise TypeError(f"not evaluated: {expr.function}")
+        return implementation(self, expr.args)
+
+    def _matching(self, selector: VectorSelector) -> Int64s:
+        return self.samples.matching(selector.matchers, dot_all=self.semantics.dot_all)
+
+    def _refs(self, at: At | None, offset_ms: int) -> Int64s:
+        """Return the times that a selector looks at; in a rule ``start()`` and ``end()`` are the evaluation."""
+        pinned = at is not None and at.kind == "time"
+        base = np.full(len(self.times), at.time_ms, dtype=np.int64) if at is not None and pinned else self.times
+        return frozen(base - offset_ms if offset_ms else base, np.int64)
+
+    def _select(self, selector: VectorSelector, *, want_times: bool) -> Vector:
+        from kmon_analysis.promql import kernels
+
+        rows = self._matching(selector)
+        offsets = self.samples.offsets
+        values = np.empty((len(rows), len(self.times)))
+        present = np.empty(values.shape, dtype=np.bool_)
+        kernels.last_samples(
+            frozen(offsets[rows], np.int64),
+            frozen(offsets[rows + 1], np.int64),
+            self.samples.times,
+            self.samples.values,
+            self._refs(selector.at, selector.offset_ms),
+            self.semantics.lookback_ms,
+            self.semantics.left_open,
+            want_times,
+            values,
+            present,
+        )
+        return Vector(tuple(self.samples.labels[row] for row in rows.tolist()), values, present)
+
+    def _subquery(self, expr: Subquery) -> Windows:
+        """Evaluate the inner expression on the absolute grid of steps that all windows share.
+
+        Notes
+        -----
+        Prometheus ``promql/engine.go``, ``subqueryTimeRange``.
+        """
+        refs = self._refs(expr.at, expr.offset_ms)
+        step_ms = self.semantics.subquery_step_ms if expr.step_ms is None else expr.step_ms
+        steps = np.empty(0, dtype=np.int64)
+        if len(refs):
+            first = -((expr.range_ms - int(refs[0])) // step_ms) * step_ms
+            steps = np.arange(first, int(refs[-1]) + 1, step_ms, dtype=np.int64)
+        inner = _Evaluation(self.samples, steps, self.semantics, np.zeros(len(steps), dtype=np.bool_))
+        vector = inner.vector(expr.expr)
+        if inner.failed.any():
+            before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(inner.failed)])
+            side: Literal["left", "right"] = "right" if self.semantics.left_open else "left"
+            low = np.searchsorted(steps, refs - expr.range_ms, side=side)
+            self.fail(before[np.searchsorted(steps, refs, side="right")] > before[low])
+        columns = np.nonzero(vector.present)[1]
+        edges = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(vector.present.sum(axis=1))])
+        return Windows(
+            labels=vector.labels,
+            starts=frozen(edges[:-1], np.int64),
+            ends=frozen(edges[1:], np.int64),
+            times=frozen(steps[columns], np.int64),
+            values=frozen(vector.values[vector.present], np.float64),
+            refs=refs,
+            range_ms=expr.range_ms,
+            left_open=self.semantics.left_open,
+        )
+
+    def _binary(self, expr: Binary) -> Vector:
+        left_type, right_type = value_type(expr.left), value_type(expr.right)
+        if left_type == "scalar":
+            scalar, operand = self.scalar(expr.left), self.vector(expr.right)
+            return binary.with_scalar(self, expr, operand, scalar, scalar_left=True)
+        left = self.vector(expr.left)
+        if right_type == "scalar":
+            return binary.with_scalar(self, expr, left, self.scalar(expr.right), scalar_left=False)
+        right = self.vector(expr.right)
+        if expr.op in ("and", "or", "unless"):
+            return binary.between_sets(expr, left, right)
+        return binary.between_vectors(self, expr, left, right)
+
+
+def _bare(expr: Expr) -> Expr:
+    while isinstance(expr, Paren):
+        expr = expr.expr
+    return expr

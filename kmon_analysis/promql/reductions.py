@@ -1,0 +1,241 @@
+"""Compiled loops across series: aggregations, and Go's power function.
+
+Rows are visited in the order in which they come, as Prometheus visits the elements of a vector.
+"""
+
+# Argument types are the compiler's business.
+# ruff: noqa: ANN001, ANN201, ANN202
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from kmon_analysis.promql.kernels import average_done, average_step, kadd, quantile_of_sorted
+
+__all__ = ["fold", "power", "quantile_groups", "select_extreme"]
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def fold(values, present, group, kind, mode, compensated, strict, out, there):
+    """Reduce rows to groups; ``group[s]`` is the row of `out` and `there` that row s goes to.
+
+    Kinds: 0 sum, 1 avg, 2 min, 3 max, 4 count, 5 group, 6 stdvar, 7 stddev. `mode` is that of
+    `average_step`, `compensated` that of ``sum``; `strict` makes deviations NaN when the first value is
+    not finite.
+
+    Notes
+    -----
+    Prometheus ``promql/engine.go``, ``aggregation``.
+    """
+    groups, width = out.shape
+    number = np.zeros((groups, width), np.int64)
+    rest = np.zeros((groups, width))
+    incremental = np.zeros((groups, width), np.bool_)
+    for s in range(len(group)):
+        g = group[s]
+        for t in range(width):
+            if not present[s, t]:
+                continue
+            x = values[s, t]
+            number[g, t] += 1
+            n = number[g, t]
+            there[g, t] = True
+            if kind == 1:
+                out[g, t], rest[g, t], incremental[g, t] = average_step(
+                    x, float(n), out[g, t] if n > 1 else 0.0, rest[g, t], incremental[g, t], mode, compensated
+                )
+            elif n == 1:
+                if kind < 4:
+                    out[g, t] = x
+                elif kind >= 6:
+                    # The mean lives in `out`, the sum of squares in `rest`.
+                    out[g, t] = x
+                    rest[g, t] = np.nan if strict and not np.isfinite(x) else 0.0
+            elif kind == 0:
+                if compensated:
+                    out[g, t], rest[g, t] = kadd(x, out[g, t], rest[g, t], True)
+                else:
+                    out[g, t] += x
+            elif kind == 2:
+                if x < out[g, t] or np.isnan(out[g, t]):
+                    out[g, t] = x
+            elif kind == 3:
+                if x > out[g, t] or np.isnan(out[g, t]):
+                    out[g, t] = x
+            elif kind >= 6:
+                delta = x - out[g, t]
+                out[g, t] += delta / n
+                rest[g, t] += delta * (x - out[g, t])
+    for g in range(groups):
+        for t in range(width):
+            n = number[g, t]
+            if n == 0:
+                out[g, t] = np.nan
+            elif kind == 0:
+                out[g, t] += rest[g, t]
+            elif kind == 1:
+                out[g, t] = average_done(float(n), out[g, t], rest[g, t], incremental[g, t], mode)
+            elif kind == 4:
+                out[g, t] = n
+            elif kind == 5:
+                out[g, t] = 1.0
+            elif kind >= 6:
+                variance = rest[g, t] / n
+                out[g, t] = variance if kind == 6 else np.sqrt(variance)
+
+
+@_jit
+def quantile_groups(values, present, group, q, out, there):
+    """``quantile`` over the rows of each group, with ``q[t]``."""
+    groups, width = out.shape
+    members = np.empty(len(group), np.float64)
+    for g in range(groups):
+        for t in range(width):
+            n = 0
+            for s in range(len(group)):
+                if group[s] == g and present[s, t]:
+                    x = values[s, t]
+                    i = n
+                    while i > 0 and (x < members[i - 1] or (np.isnan(x) and not np.isnan(members[i - 1]))):
+                        members[i] = members[i - 1]
+                        i -= 1
+                    members[i] = x
+                    n += 1
+            there[g, t] = n > 0
+            out[g, t] = quantile_of_sorted(members, n, q[t]) if n else np.nan
+
+
+@_jit
+def _less(a, b):
+    return np.isnan(a) or a < b
+
+
+@_jit
+def select_extreme(values, present, group, groups, k, sign, kept):
+    """``topk`` (`sign` 1) and ``bottomk`` (`sign` -1): mark in `kept` which elements stay; ``k[t]`` of each group.
+
+    Notes
+    -----
+    Prometheus ``promql/engine.go`` with Go's ``container/heap``: the heap is copied move by move, because
+    it decides which of equal values stay.
+    """
+    size, width = values.shape
+    heap = np.empty(size, np.int64)
+    for t in range(width):
+        for g in range(groups):
+            n = 0
+            limit = min(k[t], size)
+            if limit < 1:
+                continue
+            for s in range(size):
+                if group[s] != g or not present[s, t]:
+                    continue
+                x = sign * values[s, t]
+                if n < limit:
+                    heap[n] = s
+                    n += 1
+                    child = n - 1
+                    while child > 0:
+                        parent = (child - 1) // 2
+                        if not _less(sign * values[heap[child], t], sign * values[heap[parent], t]):
+                            break
+                        heap[child], heap[parent] = heap[parent], heap[child]
+                        child = parent
+                    continue
+                smallest = sign * values[heap[0], t]
+                if not (smallest < x or (np.isnan(smallest) and not np.isnan(x))):
+                    continue
+                heap[0] = s
+                parent = 0
+                while True:
+                    child = 2 * parent + 1
+                    if child >= n:
+                        break
+                    if child + 1 < n and _less(sign * values[heap[child + 1], t], sign * values[heap[child], t]):
+                        child += 1
+                    if not _less(sign * values[heap[child], t], sign * values[heap[parent], t]):
+                        break
+                    heap[child], heap[parent] = heap[parent], heap[child]
+                    parent = child
+            for i in range(n):
+                kept[heap[i], t] = True
+
+
+@_jit
+def _odd(y):
+    """Tell whether a float is an odd integer."""
+    return abs(y) < 2.0**53 and y == np.floor(y) and np.fmod(y, 2.0) != 0.0
+
+
+@_jit
+def _power(x, y):
+    """Return ``x ** y`` by Go's algorithm; with a fraction in `y` it may be off by 3 units in the last place."""
+    if y == 0.0 or x == 1.0:
+        return 1.0
+    if y == 1.0:
+        return x
+    if np.isnan(x) or np.isnan(y):
+        return np.nan
+    if x == 0.0:
+        if y < 0.0:
+            return np.copysign(np.inf, x) if _odd(y) else np.inf
+        return x if _odd(y) else 0.0
+    if np.isinf(y):
+        if x == -1.0:
+            return 1.0
+        return 0.0 if (abs(x) < 1.0) == (y > 0.0) else np.inf
+    if np.isinf(x):
+        if x < 0.0 and _odd(y):
+            return -np.inf if y > 0.0 else -0.0
+        return np.inf if y > 0.0 else 0.0
+    if y == 0.5:
+        return np.sqrt(x)
+    if y == -0.5:
+        return 1.0 / np.sqrt(x)
+    whole = np.floor(abs(y))
+    fraction = abs(y) - whole
+    if fraction != 0.0 and x < 0.0:
+        return np.nan
+    if whole >= 2.0**63:
+        if x == -1.0:
+            return 1.0
+        return 0.0 if (abs(x) < 1.0) == (y > 0.0) else np.inf
+    result, exponent = 1.0, np.int64(0)
+    if fraction != 0.0:
+        if fraction > 0.5:
+            fraction -= 1.0
+            whole += 1.0
+        result = np.exp(fraction * np.log(x))
+    base, base_exponent = math.frexp(x)
+    i = np.int64(whole)
+    while i != 0:
+        if base_exponent < -4096 or base_exponent > 4096:
+            exponent += base_exponent
+            break
+        if i & 1 == 1:
+            result *= base
+            exponent += base_exponent
+        base *= base
+        base_exponent <<= 1
+        if base < 0.5:
+            base += base
+            base_exponent -= 1
+        i >>= 1
+    if y < 0.0:
+        result = 1.0 / result
+        exponent = -exponent
+    exponent = min(max(exponent, np.int64(-100_000)), np.int64(100_000))
+    return math.ldexp(result, int(exponent))
+
+
+@_jit
+def power(x, y, out):
+    """``x ^ y`` for arrays of shape ``(S, T)``, either of which may be broadcast."""
+    for s in range(out.shape[0]):
+        for t in range(out.shape[1]):
+            out[s, t] = _power(x[s, t], y[s, t])
