@@ -34,6 +34,7 @@ _LIMITS = (
     "exceeds the limit",
     "exceeded the limit",
     "limit exceeded",
+    "sample limit",
     "query timed out",
     "too large",
 )
@@ -170,6 +171,34 @@ class Connection:
         """
         return self._patiently(lambda: self._read_once(path))
 
+    def exchange(
+        self,
+        path: str,
+        message: bytes,
+        headers: Mapping[str, str],
+        decode: Callable[[bytes], T],
+        *,
+        received: Callable[[int], None] | None = None,
+    ) -> T:
+        """Post a binary message and decode the binary answer.
+
+        Raises
+        ------
+        SourceUnreachable, SourceRefused, SourceCorrupt
+            As for `ask`.
+        """
+
+        def once() -> T:
+            status, content, wait_s = self._exchange("POST", path, {}, received, message=message, headers=headers)
+            if status != 200:
+                raise self._refusal(status, path, _first_words(content), wait_s)
+            try:
+                return decode(content)
+            except ValueError as error:
+                raise self._unreadable(status, content, path, str(error), wait_s) from None
+
+        return self._patiently(once)
+
     def _patiently(self, attempt: Callable[[], T]) -> T:
         """Call until it works, fails for good, or patience ends."""
         pause_s = self.patience.pause_s
@@ -227,6 +256,8 @@ class Connection:
         parameters: Mapping[str, str],
         received: Callable[[int], None] | None,
         read_s: float | None = None,
+        message: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes, float]:
         """Send one request and return status, body and the wait in seconds that the server asks for."""
         import requests
@@ -239,8 +270,8 @@ class Connection:
                 method,
                 f"{self._base}{path}",
                 params=parameters if method == "GET" else None,
-                data=parameters if method == "POST" else None,
-                headers={**(client.headers or {}), **self._headers},
+                data=message if message is not None else parameters if method == "POST" else None,
+                headers={**(client.headers or {}), **self._headers, **(headers or {})},
                 auth=client.auth,
                 verify=getattr(client, "ssl_verification", self._session.verify),
                 cert=self._session.cert,

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from kmon_analysis.errors import InterruptedFetch, OutputError, SettingError, SourceError
 from kmon_analysis.history import History, Provenance
-from kmon_analysis.sources.connection import Connection, Patience, TooMuchAtOnce, connect, plain
+from kmon_analysis.series import SeriesSet
+from kmon_analysis.sources.connection import Connection, Patience, connect, plain
 from kmon_analysis.sources.pending import Pending
 from kmon_analysis.sources.planning import Piece, Selection, Stretch, merged, pieces_of, raw_query, selector, stretches
-from kmon_analysis.timing import MINUTE_MS, format_instant, parse_duration
+from kmon_analysis.sources.reading import PROTOCOLS, Protocol, objection, read_piece
+from kmon_analysis.sources.server import ServerInfo, about, ask_server
+from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
@@ -47,44 +50,6 @@ class Progress:
     bytes: int
 
 
-@dataclass(frozen=True, slots=True)
-class ServerInfo:
-    """What a server says of itself; None or empty where it does not say.
-
-    Attributes
-    ----------
-    place : str
-        URL without credentials.
-    version : str or None
-        Prometheus release, for example ``"2.42.0"``; None for relatives that number otherwise.
-    application : str
-        What the server calls itself when it is no plain Prometheus.
-    retention : str
-        For example ``"15d"``.
-    lookback_ms : int or None
-        ``--query.lookback-delta``.
-    max_samples : int or None
-        ``--query.max-samples``.
-    evaluation_interval_ms : int or None
-        Global interval of rule evaluations.
-    scrape_intervals_ms : tuple of (int, int)
-        Scrape intervals of the active targets and how many targets use each, most used first; the
-        global one with 0 targets when there are none.
-    external_labels : Mapping or None
-        ``global.external_labels``; None when the configuration cannot be read.
-    """
-
-    place: str
-    version: str | None = None
-    application: str = ""
-    retention: str = ""
-    lookback_ms: int | None = None
-    max_samples: int | None = None
-    evaluation_interval_ms: int | None = None
-    scrape_intervals_ms: tuple[tuple[int, int], ...] = ()
-    external_labels: Mapping[str, str] | None = None
-
-
 def server_info(source: str | PrometheusConnect, *, patience: Patience | None = None) -> ServerInfo:
     """Ask a server what it is.
 
@@ -100,7 +65,7 @@ def server_info(source: str | PrometheusConnect, *, patience: Patience | None = 
     SourceUnreachable
         If there is no connection or no answer in time. Endpoints that are missing are not an error.
     """
-    return _server_info(Connection(connect(source), patience))
+    return ask_server(Connection(connect(source), patience))
 
 
 def fetch_history(
@@ -115,6 +80,7 @@ def fetch_history(
     concurrency: int = 4,
     samples_per_piece: int = 250_000,
     patience: Patience | None = None,
+    protocol: Protocol | None = None,
 ) -> History:
     """Read raw samples from a server.
 
@@ -140,6 +106,9 @@ def fetch_history(
         Samples that one answer should have; the server's own limit is respected.
     patience : Patience, optional
         Timeouts and retries.
+    protocol : {"query", "remote-read"}, optional
+        How to read. By default remote read, if the server offers it and a trial gives bit for bit what
+        a query gives; else queries.
 
     Returns
     -------
@@ -156,21 +125,24 @@ def fetch_history(
     Notes
     -----
     The query API leaves **stale markers** out of range selectors (``promql/engine.go``,
-    ``matrixIterSlice``). A series that ends or pauses therefore seems to last for the server's lookback
-    (5 minutes) longer than it did there; the history says so in its warnings.
+    ``matrixIterSlice``). A series that ends or pauses then seems to last for up to the server's lookback
+    (5 minutes) longer than it did there; such a history says so in its warnings. Remote read sends the
+    markers. ``provenance.extra`` tells which of the two it was.
     """
     if concurrency < 1 or samples_per_piece < 1:
         raise SettingError("concurrency and samples_per_piece are at least 1", cure="Give positive numbers")
+    if protocol not in (None, *PROTOCOLS):
+        raise SettingError(f"unknown protocol {protocol!r}", cure=f"Choose one of {', '.join(PROTOCOLS)}, or none")
     target = None if directory is None else Path(directory)
     if target is not None:
         _refuse_strangers(target)
     fetch = _Fetch(Connection(connect(source), patience), progress or (lambda _: None))
-    key = _key(fetch.connection.place, selections, start_ms, end_ms, last_ms)
+    key = _key(fetch.connection.place, selections, start_ms, end_ms, last_ms, protocol)
     pending = None if target is None else Pending.beside(target)
     try:
         known = None if pending is None else pending.plan(key)
         if known is None:
-            known = fetch.plan(selections, *_range(start_ms, end_ms, last_ms), samples_per_piece)
+            known = fetch.plan(selections, *_range(start_ms, end_ms, last_ms), samples_per_piece, protocol)
             if pending is not None:
                 pending.begin(key, known)
         history = fetch.run(known, selections, pending, concurrency)
@@ -200,41 +172,56 @@ class _Fetch:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def plan(
-        self, selections: Sequence[Selection], start_ms: int, end_ms: int, samples_per_piece: int
+        self,
+        selections: Sequence[Selection],
+        start_ms: int,
+        end_ms: int,
+        samples_per_piece: int,
+        protocol: Protocol | None,
     ) -> dict[str, Any]:
-        """Ask the server what it is and how dense the series are, and cut the range into pieces."""
-        info = _server_info(self.connection)
+        """Ask the server what it is, how dense the series are and how to read them; cut the range into pieces."""
+        info = ask_server(self.connection)
         bearable = min(samples_per_piece, (info.max_samples or samples_per_piece * 4) // 4 or 1)
         warnings: list[str] = []
         pieces = []
+        samples = []
         for number, stretch in enumerate(stretches(selections, start_ms, end_ms)):
-            density = self._density(stretch, warnings)
+            densest, density = self._densest(stretch, warnings)
             cut = pieces_of(stretch, density, bearable)
             pieces += [[number, piece.start_ms, piece.end_ms] for piece in cut]
+            if density:
+                samples.append(densest)
+        why_not = ""
+        if protocol is None and samples:
+            objections = (objection(self.connection, sample, info.external_labels) for sample in samples)
+            why_not = next(filter(None, objections), "")
         return {
             "start_ms": start_ms,
             "end_ms": end_ms,
             "version": info.version,
-            "about": _about(info),
+            "about": {**about(info), **({"no_remote_read": plain(why_not)} if why_not else {})},
             "warnings": list(dict.fromkeys(warnings)),
+            "protocol": protocol or ("query" if why_not else "remote-read"),
+            "external_labels": dict(info.external_labels or {}),
             "pieces": pieces,
         }
 
-    def _density(self, stretch: Stretch, warnings: list[str]) -> float:
-        """Return the most samples a millisecond over a few short windows spread over the stretch."""
+    def _densest(self, stretch: Stretch, warnings: list[str]) -> tuple[Piece, float]:
+        """Return the fullest of a few short windows spread over the stretch, and its samples a millisecond."""
         interval = stretch.interval
         window = min(_PROBE_MS, interval.duration_ms)
-        most = 0.0
+        fullest, most = Piece(stretch.matchers, interval.start_ms, interval.start_ms + window), 0.0
         for probe in range(_PROBES):
-            at = interval.end_ms - probe * (interval.duration_ms - window) // (_PROBES - 1)
-            question = {
-                "query": f"sum(count_over_time({selector(stretch.matchers)}[{window}ms]))",
-                "time": format_instant(at),
-            }
+            low = interval.start_ms + probe * (interval.duration_ms - window) // (_PROBES - 1)
+            piece = Piece(stretch.matchers, low, low + window)
+            question = raw_query(piece)
+            question["query"] = f"sum(count_over_time({question['query']}))"
             answer = self.connection.ask("/api/v1/query", question)
             warnings += answer.warnings
-            most = max([most, *(float(part.values[0]) for part in answer.series)])
-        return most / window
+            seen = max((float(part.values[0]) for part in answer.series), default=0.0)
+            if seen > most:
+                fullest, most = piece, seen
+        return fullest, most / window
 
     def run(
         self, plan: Mapping[str, Any], selections: Sequence[Selection], pending: Pending | None, concurrency: int
@@ -248,7 +235,10 @@ class _Fetch:
         self.tell(Progress(self.done, len(pieces), self.samples, self.bytes))
 
         def work(number: int) -> tuple[int, History]:
-            piece = self._piece(pieces[number])
+            data = read_piece(
+                self.connection, pieces[number], plan["protocol"], plan["external_labels"], received=self._count
+            )
+            piece = History(data.series, _provenance_of_piece(self.connection.place, pieces[number], data.warnings))
             if pending is not None:
                 pending.store(number, piece)
             return number, piece
@@ -264,28 +254,6 @@ class _Fetch:
         _in_threads(work, missing, concurrency, self.connection.stop, took)
         return self._whole(plan, wanted, pieces, [arrived[number] for number in range(len(pieces))])
 
-    def _piece(self, piece: Piece) -> History:
-        """Fetch one piece, in halves where the server finds it too much."""
-        try:
-            answer = self.connection.ask("/api/v1/query", raw_query(piece), received=self._count)
-        except TooMuchAtOnce:
-            if piece.duration_ms < 2 * MINUTE_MS:
-                raise
-            left, right = (self._piece(half) for half in piece.halves())
-            return History(
-                merged([*left.series, *right.series]),
-                _provenance_of_piece(
-                    self.connection.place, piece, left.provenance.warnings + right.provenance.warnings
-                ),
-            )
-        warnings = answer.warnings + tuple(
-            f"{labels} has native histograms, which are left out" for labels in answer.histograms
-        )
-        whole = merged(answer.series)
-        return History(
-            whole.between(piece.start_ms, piece.end_ms), _provenance_of_piece(self.connection.place, piece, warnings)
-        )
-
     def _count(self, received: int) -> None:
         with self.lock:
             self.bytes += received
@@ -299,6 +267,8 @@ class _Fetch:
             here = [part for piece, part in zip(pieces, parts, strict=True) if piece.matchers == stretch.matchers]
             if not any(part.series.sample_count for part in here):
                 warnings.append(f"no samples of {selector(stretch.matchers)}")
+        if plan["protocol"] == "query":
+            warnings += _unmarked_ends(series, plan["end_ms"], plan["about"].get("lookback_ms"))
         provenance = Provenance(
             source=self.connection.place,
             start_ms=plan["start_ms"],
@@ -307,9 +277,29 @@ class _Fetch:
             server_version=plan["version"],
             warnings=tuple(dict.fromkeys(plain(warning) for warning in warnings)),
             fetched_at_ms=_now_ms(),
-            extra={**plan["about"], "stale_markers": _NO_MARKERS},
+            extra={
+                **plan["about"],
+                "protocol": plan["protocol"],
+                "stale_markers": _NO_MARKERS if plan["protocol"] == "query" else "kept",
+            },
         )
         return History(series, provenance)
+
+
+def _unmarked_ends(series: SeriesSet, end_ms: int, lookback_ms: int | None) -> list[str]:
+    """Warn of series whose end or pause is known only to within the lookback."""
+    pausing = 0
+    for part in series:
+        steps = np.diff(part.times)
+        usual = np.median(steps) if len(steps) else MINUTE_MS
+        pausing += bool(np.any(steps > 2 * usual) or part.times[-1] < end_ms - 2 * usual)
+    if not pausing:
+        return []
+    lookback = format_duration(lookback_ms or 5 * MINUTE_MS)
+    return [
+        f"{pausing} of {len(series)} series pause or end, and queries do not show where the server marked them "
+        f"stale: each may seem present for up to {lookback} longer than it was"
+    ]
 
 
 def _now_ms() -> int:
@@ -329,11 +319,17 @@ def _range(start_ms: int | None, end_ms: int | None, last_ms: int | None) -> tup
 
 
 def _key(
-    place: str, selections: Sequence[Selection], start_ms: int | None, end_ms: int | None, last_ms: int | None
+    place: str,
+    selections: Sequence[Selection],
+    start_ms: int | None,
+    end_ms: int | None,
+    last_ms: int | None,
+    protocol: Protocol | None,
 ) -> dict[str, Any]:
     """Return what makes two fetches the same question."""
     asked = [[selector(one.matchers), one.lookback_ms, one.lookahead_ms] for one in selections]
-    return {"source": place, "selections": asked, "start_ms": start_ms, "end_ms": end_ms, "last_ms": last_ms}
+    span = {"start_ms": start_ms, "end_ms": end_ms, "last_ms": last_ms}
+    return {"source": place, "selections": asked, **span, "protocol": protocol}
 
 
 def _refuse_strangers(target: Path) -> None:
@@ -398,72 +394,3 @@ def _in_threads(
     except BaseException:
         stop.set()
         raise
-
-
-def _server_info(connection: Connection) -> ServerInfo:
-    build = _mapping(connection.read("/api/v1/status/buildinfo"))
-    flags = _mapping(connection.read("/api/v1/status/flags"))
-    runtime = _mapping(connection.read("/api/v1/status/runtimeinfo"))
-    config = _mapping(connection.read("/api/v1/status/config")).get("yaml")
-    targets = _mapping(connection.read("/api/v1/targets?state=active")).get("activeTargets")
-    settings = _global_settings(config) if isinstance(config, str) else {}
-    intervals = Counter(
-        interval
-        for target in (targets if isinstance(targets, list) else ())
-        if (interval := _duration(_mapping(target).get("scrapeInterval"))) is not None
-    )
-    stated = _duration(settings.get("scrape_interval"))
-    if not intervals and stated is not None:
-        intervals[stated] = 0
-    version, application = str(build.get("version", "")), str(build.get("application", ""))
-    release = re.match(r"v?(\d+\.\d+\.\d+[^+]*)", version)
-    # Relatives count their own releases: Thanos from 0, Mimir and Cortex say their name.
-    is_prometheus = release is not None and not release[1].startswith("0.") and not application
-    max_samples = str(flags.get("query.max-samples", ""))
-    retention = str(runtime.get("storageRetention") or flags.get("storage.tsdb.retention.time") or "")
-    labels = settings.get("external_labels", {}) if isinstance(config, str) else None
-    return ServerInfo(
-        place=connection.place,
-        version=release[1] if release and is_prometheus else None,
-        application=plain(application or ("" if is_prometheus else version)),
-        retention=plain(retention),
-        lookback_ms=_duration(flags.get("query.lookback-delta")),
-        max_samples=int(max_samples) if max_samples.isdigit() else None,
-        evaluation_interval_ms=_duration(settings.get("evaluation_interval")),
-        scrape_intervals_ms=tuple(intervals.most_common()),
-        external_labels={str(name): str(value) for name, value in labels.items()} if labels is not None else None,
-    )
-
-
-def _about(info: ServerInfo) -> dict[str, Any]:
-    """Return what of a server's settings belongs into a history."""
-    facts = {
-        "application": info.application or None,
-        "retention": info.retention or None,
-        "lookback_ms": info.lookback_ms,
-        "evaluation_interval_ms": info.evaluation_interval_ms,
-    }
-    return {name: value for name, value in facts.items() if value is not None}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _duration(text: Any) -> int | None:
-    try:
-        return parse_duration(text) if isinstance(text, str) else None
-    except SettingError:
-        return None
-
-
-def _global_settings(config: str) -> dict[str, Any]:
-    """Return the ``global`` block of a Prometheus configuration."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        document = YAML(typ="safe", pure=True).load(config)
-    except YAMLError:
-        return {}
-    return dict(_mapping(_mapping(document).get("global")))

@@ -1,19 +1,17 @@
-"""Compiled scanner for the sample lists of API answers; imported only when there is something to decode."""
+"""Compiled scanners for sample lists and chunks; imported only when there is something to decode."""
 
 from __future__ import annotations
 
 import numba
 import numpy as np
+import numpy.typing as npt
 
-from kmon_analysis.series import STALE_BITS
-
-__all__ = ["MALFORMED", "UNUSUAL", "scan_samples"]
+__all__ = ["MALFORMED", "UNUSUAL", "checksum", "scan_chunk", "scan_samples"]
 
 # Other outcomes than a position: not a list of samples; or one that needs the slow, general reader.
 MALFORMED = -1
 UNUSUAL = -2
 
-_STALE = np.uint64(STALE_BITS)
 _NAN = np.float64("nan")
 _INF = np.float64("inf")
 # Powers of ten that a float64 holds exactly.
@@ -164,3 +162,148 @@ def scan_samples(data, position, times, values, count, text, ends, late, late_co
         if data[position] != 44:
             return MALFORMED, count, late_count
         position += 1
+
+
+def _crc_table() -> npt.NDArray[np.uint32]:
+    """Return the byte table of CRC-32C (Castagnoli)."""
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(0x82F63B78), table >> 1).astype(np.uint32)
+    return table
+
+
+_CRC = _crc_table()
+
+
+@numba.njit(cache=True, nogil=True)
+def checksum(data, begin, end):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Return the CRC-32C of ``data[begin:end]``."""
+    crc = np.uint32(0xFFFFFFFF)
+    for index in range(begin, end):
+        crc = _CRC[(crc ^ data[index]) & np.uint32(0xFF)] ^ (crc >> np.uint32(8))
+    return crc ^ np.uint32(0xFFFFFFFF)
+
+
+@numba.njit(cache=True, nogil=True)
+def _bits(data, bit, width):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return `width` bits of a big-endian bit stream."""
+    value = np.uint64(0)
+    while width > 0:
+        free = 8 - (bit & 7)
+        taken = min(free, width)
+        byte = np.uint64(data[bit >> 3]) >> np.uint64(free - taken)
+        value = (value << np.uint64(taken)) | (byte & np.uint64((1 << taken) - 1))
+        bit += taken
+        width -= taken
+    return value
+
+
+@numba.njit(cache=True, nogil=True)
+def _varint_at(data, bit, limit):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+    """Return a base-128 number from a bit stream and the bit after it; a bit of -1 when it does not end."""
+    number = np.uint64(0)
+    shift = np.uint64(0)
+    while True:
+        if bit + 8 > limit or shift > np.uint64(63):
+            return number, np.int64(-1)
+        byte = _bits(data, bit, 8)
+        bit += 8
+        number |= (byte & np.uint64(127)) << shift
+        if byte < np.uint64(128):
+            return number, bit
+        shift += np.uint64(7)
+
+
+@numba.njit(cache=True, nogil=True)
+def scan_chunk(data, begin, end, times, values, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+    """Read one XOR chunk, ``data[begin:end]``, appending to the arrays.
+
+    Parameters
+    ----------
+    data : uint8 array
+        Holds the chunk; at least eight more bytes follow `end`.
+    times, values : int64 and uint64 arrays
+        Written from `count` on; milliseconds, and the bits of the values.
+
+    Returns
+    -------
+    int
+        Samples so far, or `MALFORMED`.
+
+    Notes
+    -----
+    Prometheus ``tsdb/chunkenc/xor.go``, ``xorIterator``.
+    """
+    if end - begin < 2:
+        return MALFORMED
+    number = (np.int64(data[begin]) << 8) | np.int64(data[begin + 1])
+    if count + number > len(times):
+        return MALFORMED
+    bit = (begin + 2) * 8
+    limit = end * 8
+    time = np.int64(0)
+    step = np.int64(0)
+    value = np.uint64(0)
+    leading = np.int64(0)
+    width = np.int64(64)
+    for index in range(number):
+        if index == 0:
+            zigzag, bit = _varint_at(data, bit, limit)
+            if bit < 0:
+                return MALFORMED
+            time = np.int64(zigzag >> np.uint64(1)) ^ -np.int64(zigzag & np.uint64(1))
+            value = _bits(data, bit, 64) if bit + 64 <= limit else np.uint64(0)
+            bit += 64
+        else:
+            if index == 1:
+                first, bit = _varint_at(data, bit, limit)
+                if bit < 0:
+                    return MALFORMED
+                step = np.int64(first)
+            else:
+                size = 0
+                ones = 0
+                while ones < 4 and bit < limit and _bits(data, bit, 1) == np.uint64(1):
+                    ones += 1
+                    bit += 1
+                if ones < 4:
+                    bit += 1
+                    if ones > 0:
+                        size = 11 + 3 * ones
+                else:
+                    size = 64
+                if bit + size > limit:
+                    return MALFORMED
+                change = np.int64(_bits(data, bit, size))
+                bit += size
+                if 0 < size < 64 and change > (np.int64(1) << (size - 1)):
+                    change -= np.int64(1) << size
+                step += change
+            time += step
+            if bit >= limit:
+                return MALFORMED
+            changed = _bits(data, bit, 1) == np.uint64(1)
+            bit += 1
+            if changed:
+                if bit >= limit:
+                    return MALFORMED
+                fresh = _bits(data, bit, 1) == np.uint64(1)
+                bit += 1
+                if fresh:
+                    if bit + 11 > limit:
+                        return MALFORMED
+                    leading = np.int64(_bits(data, bit, 5))
+                    width = np.int64(_bits(data, bit + 5, 6))
+                    bit += 11
+                    if width == 0:
+                        width = np.int64(64)
+                if leading + width > 64 or bit + width > limit:
+                    return MALFORMED
+                value ^= _bits(data, bit, width) << np.uint64(64 - leading - width)
+                bit += width
+        if bit > limit:
+            return MALFORMED
+        times[count] = time
+        values[count] = value
+        count += 1
+    return count

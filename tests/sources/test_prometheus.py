@@ -17,6 +17,7 @@ from kmon_analysis.errors import (
 )
 from kmon_analysis.history import History
 from kmon_analysis.labels import Matcher
+from kmon_analysis.series import is_stale
 from kmon_analysis.sources import prometheus as room
 from kmon_analysis.sources.prometheus import Patience, Selection, fetch_history, server_info
 from tests.prometheus_server import openmetrics, running_prometheus
@@ -50,25 +51,28 @@ def server():
         yield running
 
 
-def expected(series):
-    return {name: [(ms, float(value)) for ms, value in samples] for name, samples in series.items()}
-
-
 def content(history):
     return {
-        labels.value("topic"): list(zip(part.times.tolist(), part.values.view(np.uint64).tolist(), strict=True))
+        part.labels.value("topic"): bits(zip(part.times.tolist(), part.values.tolist(), strict=True))
         for part in history.series
-        for labels in [part.labels]
     }
 
 
 def bits(samples):
-    return [(ms, int(np.float64(value).view(np.uint64))) for ms, value in samples if START <= ms < END]
+    """Compare values by their bits, but all NaNs as one: text knows only one."""
+    return [
+        (ms, "NaN" if float(value) != float(value) else float(value).hex())
+        for ms, value in samples
+        if START <= ms < END
+    ]
 
 
+@pytest.mark.parametrize("protocol", ["query", "remote-read"])
 @pytest.mark.parametrize("per_piece", [1, 100, 1_000, 10**7])
-def test_raw_samples_come_whole_and_once(server, per_piece):
-    history = fetch_history(server.url, [LAG], start_ms=START, end_ms=END, samples_per_piece=per_piece)
+def test_raw_samples_come_whole_and_once(server, per_piece, protocol):
+    history = fetch_history(
+        server.url, [LAG], start_ms=START, end_ms=END, samples_per_piece=per_piece, protocol=protocol
+    )
     source = awkward()
     assert content(history) == {
         "regular": bits(source['lag{topic="regular"}']),
@@ -115,10 +119,87 @@ def test_the_users_own_connection_is_used(server):
 
 def test_pieces_are_halved_where_the_server_finds_them_too_large():
     with running_prometheus(openmetrics(awkward()), arguments=["--query.max-samples=500"]) as small:
-        history = fetch_history(small.url, [LAG], start_ms=START, end_ms=END, samples_per_piece=10**6)
+        history = fetch_history(small.url, [LAG], start_ms=START, end_ms=END, samples_per_piece=10**6, protocol="query")
         assert history.series.sample_count == sum(
             START <= ms < END for name, samples in awkward().items() if name != "other{}" for ms, _ in samples
         )
+
+
+def test_remote_read_is_chosen_where_it_agrees_with_queries(server):
+    history = fetch_history(server.url, [LAG], start_ms=START, end_ms=END)
+    assert (history.provenance.extra["protocol"], history.provenance.extra["stale_markers"]) == ("remote-read", "kept")
+    assert history.provenance.warnings == ()
+
+
+def test_without_remote_read_unmarked_ends_are_warned_of(server):
+    history = fetch_history(server.url, [LAG], start_ms=START, end_ms=END, protocol="query")
+    assert history.provenance.extra["stale_markers"] == "not exposed by the HTTP API"
+    (warning,) = history.provenance.warnings
+    assert warning.startswith("3 of 4 series pause or end, and queries do not show")
+    with serving(failing(None, 0)) as (url, _):
+        other = read(url, protocol=None)
+        assert other.provenance.extra["no_remote_read"] == "the server refuses (404: 404 page not found)"
+        assert other.provenance.extra["protocol"] == "query"
+
+
+EXTERNAL = "global: {external_labels: {cluster: east, topic: regular}}\n"
+
+
+def test_external_labels_do_not_leak_into_the_series():
+    series = {'lag{cluster="west"}': [(START, "1")], 'lag{topic="x"}': [(START, "2")], "lag{}": [(START, "3")]}
+    with running_prometheus(openmetrics(series), config=EXTERNAL) as labelled:
+        history = fetch_history(labelled.url, [LAG], start_ms=START, end_ms=END)
+        assert [str(labels) for labels in history.series.labels] == ["lag", 'lag{cluster="west"}', 'lag{topic="x"}']
+        assert history.provenance.extra["protocol"] == "remote-read"
+        narrow = Selection((*LAG.matchers, Matcher("cluster", "=", "west")))
+        assert fetch_history(labelled.url, [narrow], start_ms=START, end_ms=END).series.sample_count == 1
+
+
+def test_external_labels_that_cannot_be_told_apart_are_read_by_queries():
+    series = {'lag{cluster="east"}': [(START, "1")]}
+    with running_prometheus(openmetrics(series), config=EXTERNAL) as labelled:
+        history = fetch_history(labelled.url, [LAG], start_ms=START, end_ms=END)
+        assert [str(labels) for labels in history.series.labels] == ['lag{cluster="east"}']
+        assert history.provenance.extra["no_remote_read"] == "remote read and queries differ for lag"
+
+
+def test_stale_markers_of_a_scraped_series_are_kept():
+    pages = {"now": 'lag{topic="a"} 1\nlag{topic="b"} 2\n'}
+
+    def exporter(method, path, form, headers):
+        return Reply(200, pages["now"].encode(), {"Content-Type": "text/plain; version=0.0.4"})
+
+    with serving(exporter) as (url, _):
+        config = (
+            "global: {scrape_interval: 100ms, scrape_timeout: 100ms}\n"
+            f"scrape_configs: [{{job_name: e, static_configs: [{{targets: ['{url.removeprefix('http://')}']}}]}}]\n"
+        )
+        with running_prometheus(config=config) as scraping:
+
+            def values(query):
+                answer = requests.get(f"{scraping.url}/api/v1/query", params={"query": query}, timeout=10).json()
+                return [float(row["value"][1]) for row in answer["data"]["result"]]
+
+            wait_for(lambda: sum(values("count_over_time(lag[1m])")) > 10)
+            pages["now"] = 'lag{topic="a"} 1\n'
+            wait_for(lambda: values("lag") == [1.0])
+            end = int(time.time() * 1000)
+            range_ = {"start_ms": end - 60_000, "end_ms": end}
+            history = fetch_history(scraping.url, [LAG], **range_)
+            queried = fetch_history(scraping.url, [LAG], **range_, protocol="query")
+            info = server_info(scraping.url)
+    ended = history.series[1]
+    assert is_stale(ended.values).tolist() == [False] * (len(ended.values) - 1) + [True]
+    assert not is_stale(history.series[0].values).any()
+    assert queried.series[1].times.tolist() == ended.times[:-1].tolist()
+    assert info.scrape_intervals_ms == ((100, 1),)
+
+
+def wait_for(condition, within_s=20.0):
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
 
 
 def test_server_info(server):
@@ -154,7 +235,7 @@ def failing(reply, times):
 
 
 def read(url, **more):
-    usual = {"start_ms": START, "end_ms": END, "patience": QUICK, "samples_per_piece": 10**9}
+    usual = {"start_ms": START, "end_ms": END, "patience": QUICK, "samples_per_piece": 10**9, "protocol": "query"}
     return fetch_history(url, [LAG], **{**usual, **more})
 
 
@@ -246,7 +327,7 @@ def test_a_login_page_is_recognised():
 def test_warnings_of_partial_data_are_kept():
     partial = Reply(body=matrix([({"__name__": "lag"}, [(START, "7")])], warnings=["store b\x1b is <down>"]))
     with serving(failing(partial, 1)) as (url, _):
-        assert read(url).provenance.warnings == ("store b\\x1b is <down>",)
+        assert read(url).provenance.warnings[0] == "store b\\x1b is <down>"
 
 
 def test_native_histograms_are_named():
@@ -374,7 +455,15 @@ def test_a_place_that_is_no_history_is_refused_before_the_fetch(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "more", [{"start_ms": None}, {"last_ms": 5}, {"end_ms": START}, {"concurrency": 0}, {"samples_per_piece": 0}]
+    "more",
+    [
+        {"start_ms": None},
+        {"last_ms": 5},
+        {"end_ms": START},
+        {"concurrency": 0},
+        {"samples_per_piece": 0},
+        {"protocol": "smoke signals"},
+    ],
 )
 def test_settings_that_make_no_sense(more):
     with pytest.raises(SettingError):
