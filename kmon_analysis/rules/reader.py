@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeGuard
 
@@ -30,14 +31,23 @@ _METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _INTEGER = re.compile(r"[-+]?[0-9][0-9_]*|0[xX][0-9a-fA-F_]+|0o?[0-7_]+|0b[01_]+")
 
 
+@dataclass(frozen=True, slots=True)
 class RuleNodes:
-    """Where one alerting rule stands: its mapping and the entries of it."""
+    """Where one alerting rule stands.
 
-    __slots__ = ("fields", "mapping")
+    Attributes
+    ----------
+    rule : AlertingRule
+        The rule.
+    mapping : MappingNode
+        Its YAML mapping.
+    fields : Mapping
+        The mapping's entries by key.
+    """
 
-    def __init__(self, mapping: MappingNode, fields: Mapping[str, Field]) -> None:
-        self.mapping = mapping
-        self.fields = fields
+    rule: AlertingRule
+    mapping: MappingNode
+    fields: Mapping[str, Field]
 
 
 def read_rules(path: str | Path, *, semantics: Semantics | None = None) -> RuleFile:
@@ -113,13 +123,19 @@ def parse_rules(text: str, path: str = "<string>", *, semantics: Semantics | Non
     return RuleFile(path, text, tuple(groups), tuple(reader.notes))
 
 
-def rule_nodes(text: str, path: str = "<string>") -> list[tuple[AlertingRule, RuleNodes]]:
-    """Return the alerting rules of a file that reads without findings, with their YAML nodes."""
+def rule_nodes(text: str, path: str = "<string>") -> tuple[Source, list[RuleNodes]]:
+    """Return the alerting rules of a file with their YAML nodes, for exports that edit in place.
+
+    Raises
+    ------
+    RuleFileError
+        If the file does not read without findings.
+    """
     reader = _Reader(Source(text, path), legacy_names=False)
     reader.read()
     if reader.source.findings:
         raise RuleFileError(reader.source.findings)
-    return reader.alerts
+    return reader.source, reader.alerts
 
 
 class _Reader:
@@ -129,7 +145,7 @@ class _Reader:
         self.source = source
         self.legacy_names = legacy_names
         self.notes: list[Finding] = []
-        self.alerts: list[tuple[AlertingRule, RuleNodes]] = []
+        self.alerts: list[RuleNodes] = []
 
     def read(self) -> list[RuleGroup]:
         """Read all documents."""
@@ -275,7 +291,7 @@ class _Reader:
         rule = AlertingRule(
             alert or "", expr, text, for_ms or 0, keep_ms or 0, labels, annotations, group, index, line, column
         )
-        self.alerts.append((rule, RuleNodes(node, fields)))
+        self.alerts.append(RuleNodes(rule, node, fields))
         return rule
 
     def _expression(self, fields: Mapping[str, Field], rule: Node, name: str) -> tuple[Expr | None, str]:
