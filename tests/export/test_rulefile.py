@@ -273,7 +273,7 @@ def rule_files(draw):
     return ending.join(lines) + draw(st.sampled_from(["", ending]))
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(rule_files(), st.data())
 def test_any_knob_of_any_rule(text, data):
     file = parse_rules(text)

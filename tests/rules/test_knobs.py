@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
+import operator
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kmon_analysis.errors import SettingError
+from kmon_analysis.labels import Labels
+from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.parser import parse
-from kmon_analysis.promql.printer import format_expr
+from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.knobs import find_knobs, rule_with
 from kmon_analysis.rules.model import AlertingRule
+from kmon_analysis.series import Samples, SeriesSet, stale_marker
+from kmon_analysis.timing import HOUR_MS, MINUTE_MS
 
 HOURS = "and on() (hour() >= 8 < 20) and on() (day_of_week() > 0 < 6)"
 
@@ -176,8 +182,35 @@ def test_a_turned_threshold_is_found_again(case, threshold):
     assert (after.hours is None) == (before.hours is None)
 
 
-@given(st.sampled_from(SWEEPABLE))
-def test_signal_and_threshold_make_the_rule_again(case):
-    knobs = find_knobs(rule(case[0]))
-    assert parse(format_expr(knobs.signal)) == knobs.signal
-    assert dataclasses.replace(knobs) == knobs
+OPERATORS = {">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le}
+TIMES = np.arange(0, 36 * HOUR_MS, 17 * MINUTE_MS, dtype=np.int64)
+
+
+def recorded():
+    """Series of every metric that the expressions name, with gaps, NaN, stale markers and infinities."""
+    rng = np.random.default_rng(5)
+    names = ("lag", "x", "y", "m", "up", "paused")
+    parts = []
+    for name, topic in itertools.product(names, ("a", "b")):
+        times = np.sort(rng.choice(np.arange(0, 36 * HOUR_MS, MINUTE_MS), size=1_500, replace=False))
+        values = rng.choice([-7.0, -5.0, 0.0, 0.5, 1.0, 5.0, 6.0, 7.0, 16.0, 300.0, 1000.0, 2e7, np.nan, np.inf], 1_500)
+        values[rng.random(1_500) < 0.05] = stale_marker()[0]
+        parts.append(Samples(Labels({"__name__": name, "topic": topic}), times, values))
+    return SeriesSet.from_samples(parts)
+
+
+SERIES = recorded()
+
+
+@pytest.mark.parametrize("case", SWEEPABLE, ids=lambda case: case[0])
+@pytest.mark.parametrize("threshold", [None, -6.0, 0.3, 5.0, 500.0])
+def test_the_signal_above_the_threshold_is_the_rule(case, threshold):
+    turned = rule(case[0]) if threshold is None else rule_with(rule(case[0]), threshold=threshold)
+    knobs = find_knobs(turned)
+    expected = evaluate(turned.expr, SERIES, TIMES, Semantics.of("2.42"))
+    signal = evaluate(knobs.signal, SERIES, TIMES, Semantics.of("2.42"))
+    for column in range(len(TIMES)):
+        kept = {
+            labels: value for labels, value in signal.at(column).items() if OPERATORS[knobs.op](value, knobs.threshold)
+        }
+        np.testing.assert_equal(kept, expected.at(column))
