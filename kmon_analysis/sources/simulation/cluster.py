@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from kmon_analysis.series import Bools, Int64s
 from kmon_analysis.sources.simulation.faults import Outage
-from kmon_analysis.sources.simulation.service import BROKERS, TOPICS, Topic
+from kmon_analysis.sources.simulation.service import BROKERS, STEP_MS, TOPICS, Topic
 
 __all__ = ["Life", "Segment", "controller_slots", "leader_counts", "lives_of", "meter", "segments"]
 
@@ -21,11 +21,17 @@ _INTERNAL_PARTITIONS = 50  # of __consumer_offsets
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A span of steps in which leadership does not change; `leading[s]` is the slot that stands in for slot s."""
+    """A span of steps in which leadership does not change; the slots in `away` lead nothing."""
 
     start: int
     end: int
-    leading: tuple[int, ...]
+    away: frozenset[int]
+
+    def leader(self, preferred: int, partition: int) -> int:
+        """Return the slot that leads a partition: the preferred one, else a replica; partitions differ in which."""
+        turn = 1 + partition // SLOTS % 2
+        order = (preferred, (preferred + turn) % SLOTS, (preferred - turn) % SLOTS)
+        return next((slot for slot in order if slot not in self.away), preferred)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +54,8 @@ def segments(outages: Sequence[Outage], steps: int) -> list[Segment]:
     cuts = sorted({0, steps, *(min(step, steps) for outage in outages for step in (outage.start, outage.back))})
     found = []
     for start, end in itertools.pairwise(cuts):
-        away = {outage.slot for outage in outages if outage.start <= start < outage.back}
-        leading = []
-        for slot in range(SLOTS):
-            order = [(slot + turn) % SLOTS for turn in range(SLOTS)]
-            leading.append(next((other for other in order if other not in away), slot))
-        found.append(Segment(start, end, tuple(leading)))
+        away = frozenset(outage.slot for outage in outages if outage.start <= start < outage.back)
+        found.append(Segment(start, end, away))
     return found
 
 
@@ -77,14 +79,27 @@ def meter(topic: Topic, accepted: npt.NDArray[np.int32], spans: Sequence[Segment
     return increments
 
 
-def leader_counts(spans: Sequence[Segment], slot: int, steps: int, created: Sequence[int]) -> Int64s:
-    """Return how many partitions a broker leads in each step, shape ``(T,)``; topic i exists from ``created[i]``."""
+def leader_counts(spans: Sequence[Segment], slot: int, steps: int, leaderless: Mapping[str, Int64s]) -> Int64s:
+    """Return how many partitions a broker leads in each step, shape ``(T,)``.
+
+    Parameters
+    ----------
+    spans : sequence of Segment
+        Leadership.
+    slot : int
+        The broker.
+    steps : int
+        Length of the world, T.
+    leaderless : Mapping of int64 arrays, shape (T,)
+        For each topic: bit i set where its partition i has no leader.
+    """
     counts = np.zeros(steps, dtype=np.int64)
     for span in spans:
-        internal = sum(span.leading[i % SLOTS] == slot for i in range(_INTERNAL_PARTITIONS))
-        counts[span.start : span.end] += internal
-        for topic, birth in zip(TOPICS, created, strict=True):
-            counts[max(span.start, birth) : max(span.end, birth)] += len(_led(topic, span, slot))
+        counts[span.start : span.end] += sum(span.leader(i % SLOTS, i) == slot for i in range(_INTERNAL_PARTITIONS))
+        for topic in TOPICS:
+            born = max(span.start, topic.created_ms // STEP_MS)
+            for partition in _led(topic, span, slot) if born < span.end else ():
+                counts[born : span.end] += 1 - ((leaderless[topic.name][born : span.end] >> partition) & 1)
     return counts
 
 
@@ -93,7 +108,7 @@ def controller_slots(spans: Sequence[Segment], controllerless: Sequence[tuple[in
     active = np.zeros(steps, dtype=np.int64)
     now = 0
     for span in spans:
-        now = span.leading[now]
+        now = span.leader(now, 0)
         active[span.start : span.end] = now
     for start, end in controllerless:
         active[start:end] = -1
@@ -110,7 +125,7 @@ def running(lives: Sequence[Life], steps: int) -> Bools:
 
 def _led(topic: Topic, span: Segment, slot: int) -> list[int]:
     first = TOPICS.index(topic)
-    return [i for i in range(topic.partitions) if span.leading[(i + first) % SLOTS] == slot]
+    return [i for i in range(topic.partitions) if span.leader((i + first) % SLOTS, i) == slot]
 
 
 def _instance(slot: int, start: int, replaced: int) -> str:

@@ -80,8 +80,8 @@ class Topic:
     peak_hour: float = 19.0
     weekend: float = 0.9
     drift: float = 0.10
-    jitter: float = 0.06
-    dispersion: float = 5.0
+    jitter: float = 0.07
+    dispersion: float = 4.0
     message_bytes: int = 600
     skew: float = 0.2
     growth_per_week: float = 0.005

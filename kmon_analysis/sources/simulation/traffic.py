@@ -105,7 +105,7 @@ def arrivals(topic: Topic, seed: int, steps: int, surge: Floats) -> npt.NDArray[
     deviation = (
         np.interp(clock, np.arange(len(slow)) * (HOUR_MS // MINUTE_MS), slow)
         + np.interp(clock, np.arange(len(days)) * (DAY_MS // MINUTE_MS), days)
-        + topic.jitter * autoregressive(random, minutes, 0.45)
+        + topic.jitter * autoregressive(random, minutes, 0.65)
         + topic.growth_per_week * (clock * MINUTE_MS / WEEK_MS)
     )
     rate = ordinary_rate(topic, minutes) * coarse_exp(deviation)

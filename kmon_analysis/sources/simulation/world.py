@@ -211,9 +211,8 @@ def _health(now: Conditions, seed: int, brokers: _Brokers, exporter: Target) -> 
         for partition in range(topic.partitions):
             offline += (now.leaderless[topic.name] >> partition) & 1
     controller = cluster.controller_slots(brokers.segments, now.controllerless, now.steps)
-    created = [topic.created_ms // STEP_MS for topic in TOPICS]
     for slot, target in enumerate(brokers.targets):
-        leaders = cluster.leader_counts(brokers.segments, slot, now.steps, created)
+        leaders = cluster.leader_counts(brokers.segments, slot, now.steps, now.leaderless)
         gauges = {
             "kafka_server_ReplicaManager_LeaderCount": leaders,
             "kafka_controller_KafkaController_OfflinePartitionsCount": offline,
