@@ -129,6 +129,7 @@ def _check(part: Expr, refuse: Callable[[Expr, str], ExpressionError], *, in_sub
             function = FUNCTIONS.get(part.function)
             if function is None or function.apply is None:
                 raise refuse(part, f"the function {part.function!r}")
+            _check_timestamp(part, refuse)
         case Aggregate() if part.op not in aggregate.EVALUATED:
             raise refuse(part, f"the aggregation {part.op!r}")
         case Binary() if part.op not in binary.EVALUATED:
@@ -139,6 +140,19 @@ def _check(part: Expr, refuse: Callable[[Expr, str], ExpressionError], *, in_sub
             pass
     for child in children(part):
         _check(child, refuse, in_subquery=in_subquery or isinstance(part, Subquery))
+
+
+def _check_timestamp(call: Call, refuse: Callable[[Expr, str], ExpressionError]) -> None:
+    """Refuse what Prometheus answers from whichever samples the query happens to have loaded.
+
+    Notes
+    -----
+    Prometheus ``promql/engine.go``, ``rangeEvalTimestampFunctionOverVectorSelector``, overwrites the offset.
+    """
+    if call.function == "timestamp":
+        selector = _bare(call.args[0])
+        if isinstance(selector, VectorSelector) and selector.at is not None and selector.offset_ms:
+            raise refuse(call, "'timestamp' of a selector with both '@' and 'offset'")
 
 
 class _Samples:

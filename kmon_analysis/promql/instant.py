@@ -119,10 +119,10 @@ def calendar(field: Callable[[Int64s], Any]) -> Implementation:
             now = np.atleast_2d(context.times // 1000)
             return Vector((Labels(),), field(now).astype(np.float64), np.ones(now.shape, dtype=np.bool_))
         operand = context.vector(args[0])
-        with np.errstate(invalid="ignore"):
-            # As Go converts on amd64: what does not fit becomes the smallest integer.
-            fits = np.abs(operand.values) < 2.0**63
-            seconds = np.where(fits, operand.values, -(2.0**63)).astype(np.int64)
+        # Go on amd64 turns what does not fit into a moment of the year 292277026596, NaN included.
+        fits = np.abs(operand.values) < 2.0**63
+        seconds = np.where(fits, operand.values, 0.0).astype(np.int64)
+        seconds[~fits] = np.iinfo(np.int64).max
         values = field(seconds).astype(np.float64)
         return distinct(context, without_name(operand.labels), values, operand.present)
 
