@@ -9,7 +9,7 @@
     │   ├── EvaluationError      an expression that fails at evaluation (as Prometheus would)
     │   ├── IncidentError        a list of incidents; carries all findings at once
     │   ├── HistoryError         a history on disk that is damaged, cut or unknown
-    │   ├── DataFileError        CSV, API JSON or OpenMetrics text
+    │   ├── DataFileError        CSV, API JSON or OpenMetrics text; carries all findings at once
     │   └── SettingError         an argument or option
     ├── OutputError              a place that we cannot write to
     ├── InterruptedFetch         exit status 130; what was fetched is kept
@@ -176,7 +176,7 @@ class HistoryError(InputError):
     """A history on disk that is damaged, cut, or of an unknown format."""
 
 
-class DataFileError(InputError):
+class DataFileError(FindingsError):
     """A CSV, API JSON or OpenMetrics file that cannot be read."""
 
 

@@ -114,7 +114,11 @@ def decode_answer(body: bytes) -> Answer:
         frame += [body[copied:opening], str(len(spans)).encode()]
         spans.append((begin, count))
         copied = position
-    rest = json.loads(b"".join([*frame, body[copied:]]))
+    try:
+        rest = json.loads(b"".join([*frame, body[copied:]]))
+    except json.JSONDecodeError:
+        # Ask again with the whole, for a position that is true.
+        return _decode_plainly(body)
     if late_count:
         slow = parse_floats(text[: ends[late_count - 1]].tobytes(), ends[:late_count])
         values[late[:late_count]] = slow

@@ -1,0 +1,325 @@
+import json
+import subprocess
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kmon_analysis.errors import DataFileError, SettingError
+from kmon_analysis.history import History
+from kmon_analysis.labels import Labels
+from kmon_analysis.sources.files import read_api_json, read_csv, read_openmetrics
+from tests.prometheus_server import running_prometheus
+from tests.sources.fault_server import matrix
+from tests.tools import require
+
+START = 1_767_225_600_000
+
+
+def content(history):
+    return {
+        str(part.labels): list(zip(part.times.tolist(), map(str, part.values.tolist()), strict=True))
+        for part in history.series
+    }
+
+
+@pytest.fixture
+def write(tmp_path):
+    def writer(text, name="data.csv"):
+        file = tmp_path / name
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return file
+
+    return writer
+
+
+def faults(read, file, **more):
+    with pytest.raises(DataFileError) as caught:
+        read(file, **more)
+    assert all(finding.file == str(file) for finding in caught.value.findings)
+    return [(finding.line, finding.problem) for finding in caught.value.findings]
+
+
+# --- CSV ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_wide_file(write):
+    file = write(
+        'Time,"lag{topic=""orders""}",up\n'
+        "2026-01-01T00:00:00Z,1,NaN\n"
+        "2026-01-01T01:00:15+01:00,,+Inf\n"
+        "\n"
+        "2026-01-01 00:00:30.5Z,3.5,null\n"
+    )
+    history = read_csv(file, scrape_interval="15s")
+    assert content(history) == {
+        'lag{topic="orders"}': [(START, "1.0"), (START + 30_500, "3.5")],
+        "up": [(START, "nan"), (START + 15_000, "inf")],
+    }
+    assert (history.provenance.source, history.scrape_interval_ms) == ("file data.csv", 15_000)
+    assert history.interval.end_ms == START + 30_501
+
+
+def test_a_long_file(write):
+    file = write(
+        "metric,topic,group,timestamp,value\n"
+        "lag,orders,a,1767225600,1\n"
+        "lag,orders,b,1767225600,2\n"
+        "lag,orders,a,1767225615.25,3\n"
+        "up,,,1767225600,1\n"
+    )
+    assert content(read_csv(file)) == {
+        'lag{group="a", topic="orders"}': [(START, "1.0"), (START + 15_250, "3.0")],
+        'lag{group="b", topic="orders"}': [(START, "2.0")],
+        "up": [(START, "1.0")],
+    }
+
+
+def test_a_long_file_with_series(write):
+    file = write('ts,series,value\n1767225600000,"lag{topic=""it\'s""}",1\n1767225600001,up,2\n')
+    assert content(read_csv(file)) == {'lag{topic="it\'s"}': [(START, "1.0")], "up": [(START + 1, "2.0")]}
+
+
+def test_two_columns_are_wide_even_when_one_is_called_value(write):
+    assert content(read_csv(write("time,value\n1767225600,7\n"))) == {"value": [(START, "7.0")]}
+
+
+def test_what_pandas_writes_is_read_back(write, tmp_path):
+    index = pd.date_range("2026-01-01", periods=4, freq="15s", tz="UTC", name="time")
+    frame = pd.DataFrame({'lag{a="b,c"}': [1, np.nan, 3.25, 4], "up": [0.1, 0.2, 1e300, -5e-324]}, index=index)
+    frame.to_csv(tmp_path / "p.csv")
+    assert read_csv(tmp_path / "p.csv").digest == History.from_frame(frame).digest
+
+
+def test_a_byte_order_mark_and_crlf_are_no_harm(write):
+    assert content(read_csv(write(b"\xef\xbb\xbftime,up\r\n1767225600,1\r\n"))) == {"up": [(START, "1.0")]}
+
+
+def test_all_faults_of_a_csv_are_named_with_their_lines(write):
+    file = write(
+        "time,up,consumer lag\n"  # 1
+        "2026-01-01T00:00:00,1,1\n"  # 2: no zone
+        "2026-01-01T00:00:30Z,one,1\n"  # 3: not a number
+        "2026-01-01T00:00:15Z,1,1\n"  # 4: goes back
+        "2026-01-01T00:00:30Z,1,1\n"  # 5: repeats
+        "yesterday,1,1\n"  # 6: no instant
+        "2026-01-01T00:01:00Z,1\n"  # 7: short
+        "1234,1,1\n"  # 8: unit
+    )
+    assert faults(read_csv, file) == [
+        (1, "'consumer lag' names no series: 'consumer lag' is not a series"),
+        (2, "'2026-01-01T00:00:00' has no time zone"),
+        (3, "'one' of up is not a number"),
+        (4, "the time goes back to 2026-01-01T00:00:15Z"),
+        (5, "the time repeats 2026-01-01T00:00:30Z"),
+        (6, "'yesterday' is not an RFC 3339 instant"),
+        (7, "2 fields instead of 3"),
+        (8, "the time 1234 may be seconds or milliseconds"),
+    ]
+
+
+def test_a_long_file_names_the_series_that_goes_back(write):
+    file = write("time,metric,value\n1767225600,up,1\n1767225600,lag,1\n1767225600,up,1\n1767225500,lag,1\n")
+    assert faults(read_csv, file) == [
+        (4, "up repeats 2026-01-01T00:00:00Z"),
+        (5, "lag goes back to 2025-12-31T23:58:20Z"),
+    ]
+
+
+def test_the_unit_may_be_stated(write):
+    file = write("time,up\n1234,1\n")
+    assert content(read_csv(file, unit="s")) == {"up": [(1_234_000, "1.0")]}
+    assert content(read_csv(file, unit="ms")) == {"up": [(1_234, "1.0")]}
+    assert faults(read_csv, write("time,up\n99999999999999999999,1\n"), unit="s") == [
+        (2, "the time 99999999999999999999 is out of range")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", [(1, "the header has fewer than two columns")]),
+        ("time,up\n", [(None, "there are no samples")]),
+        ("time,up\n1767225600,\n", [(None, "there are no samples")]),
+        ("time,up,up\n1767225600,1,1\n", [(1, "two columns are called 'up'")]),
+        ("time,up,up{}\n1767225600,1,\n", [(1, "two columns are the series up")]),
+        ('time,up\n1767225600,"1\n', [(2, "not CSV: unexpected end of data")]),
+        (b"time,up\n1767225600,\xff\n", [(2, "not UTF-8 text: invalid start byte")]),
+        ("time,up\n1767225600,1_000\n", [(2, "'1_000' of up is not a number")]),
+        ("time,series,value\n1767225600,a b,1\n", [(2, "'a b' names no series: 'a b' is not a series")]),
+    ],
+)
+def test_other_faults_of_a_csv(write, text, expected):
+    assert faults(read_csv, write(text)) == expected
+
+
+def test_many_faults_are_counted(write):
+    file = write("time,up\n" + "x,1\n" * 80)
+    found = faults(read_csv, file)
+    assert len(found) == 51
+    assert found[-1] == (None, "… and 30 more faults")
+
+
+@pytest.mark.parametrize("read", [read_csv, read_api_json, read_openmetrics])
+def test_a_missing_file(read, tmp_path):
+    assert faults(read, tmp_path / "absent") == [(None, "cannot be read: No such file or directory")]
+
+
+finite_or_not = st.floats(allow_nan=False)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["up", 'lag{topic="a"}', 'lag{topic="b, \\"c\\""}']),
+        st.dictionaries(st.integers(10**11, 10**13), finite_or_not, min_size=1, max_size=6),
+        min_size=1,
+    ),
+    st.sampled_from(["s", "ms", "rfc3339"]),
+)
+@settings(deadline=None, max_examples=60)
+def test_long_wide_and_openmetrics_files_mean_the_same(tmp_path_factory, table, notation):
+    folder = tmp_path_factory.mktemp("files")
+
+    def shown(ms):
+        if notation == "ms":
+            return str(ms)
+        if notation == "s":
+            return f"{ms // 1000}.{ms % 1000:03d}"
+        moment = datetime.fromtimestamp(ms // 1000, UTC)
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+    def quoted(text):
+        return '"' + text.replace('"', '""') + '"'
+
+    instants = sorted({ms for samples in table.values() for ms in samples})
+    wide = [",".join(["time", *map(quoted, table)])] + [
+        ",".join([shown(ms), *(repr(samples[ms]) if ms in samples else "" for samples in table.values())])
+        for ms in instants
+    ]
+    long = ["time,series,value"] + [
+        f"{shown(ms)},{quoted(name)},{samples[ms]!r}" for name, samples in table.items() for ms in sorted(samples)
+    ]
+    text = [
+        f"{name} {samples[ms]!r} {ms // 1000}.{ms % 1000:03d}"
+        for name, samples in table.items()
+        for ms in sorted(samples)
+    ]
+    (folder / "wide.csv").write_text("\n".join(wide))
+    (folder / "long.csv").write_text("\n".join(long))
+    (folder / "om.txt").write_text("\n".join([*text, "# EOF\n"]))
+    unit = None if notation == "rfc3339" else notation
+    digests = {
+        read_csv(folder / "wide.csv", unit=unit).digest,
+        read_csv(folder / "long.csv", unit=unit).digest,
+        read_openmetrics(folder / "om.txt").digest,
+    }
+    assert len(digests) == 1
+
+
+# --- saved answers -------------------------------------------------------------------------------------------------
+
+
+def test_a_saved_answer(write):
+    samples = [(START, "1"), (START + 15_500, "NaN"), (START + 30_000, "+Inf"), (START + 45_000, "-Inf")]
+    file = write(json.dumps(matrix([({"__name__": "up"}, samples)], warnings=["partial"])), "answer.json")
+    history = read_api_json(file)
+    assert content(history) == {
+        "up": [(START, "1.0"), (START + 15_500, "nan"), (START + 30_000, "inf"), (START + 45_000, "-inf")]
+    }
+    assert (history.provenance.warnings, history.provenance.source) == (("partial",), "file answer.json")
+
+
+def test_faults_of_saved_answers(write):
+    body = json.dumps(matrix([({"__name__": "up"}, [(START, "1"), (START, "2")]), ({"__name__": "up"}, [(1, "1")])]))
+    assert faults(read_api_json, write(body)) == [
+        (None, "up repeats or goes back to 2026-01-01T00:00:00Z"),
+        (None, "two series share the labels up"),
+    ]
+    ((_, problem),) = faults(read_api_json, write(body[:-20]))
+    assert problem.startswith("not a whole answer of the query API: Expecting")
+    ((line, problem),) = faults(read_api_json, write('{"status":"success",\n"data"'))
+    assert line == 2
+    error = {"status": "error", "errorType": "bad_data", "error": "parse\x1b error"}
+    assert faults(read_api_json, write(json.dumps(error)))[0] == (None, "an error answer (bad_data: parse\\x1b error)")
+    vector = {"status": "success", "data": {"resultType": "vector", "result": []}}
+    assert faults(read_api_json, write(json.dumps(vector)))[0] == (None, "a vector, not a matrix")
+    assert faults(read_api_json, write(json.dumps(matrix([])))) == [(None, "there are no samples")]
+
+
+# --- OpenMetrics ---------------------------------------------------------------------------------------------------
+
+EXPOSITION = r"""# HELP lag How far behind.
+# TYPE lag gauge
+lag{topic="a\"b\\c\nd}#, e",} 12 1767225600
+lag{topic="a\"b\\c\nd}#, e",} 1e3 1767225615.25
+lag 5 1767225600 # {trace_id="x y"} 0.5 1767225600
+# TYPE up counter
+up_total{}	NaN	1767225600.000 # {} 1
+{"my.metric",region="eu"} -Inf 1767225600
+# EOF
+"""
+
+
+def test_openmetrics_text(write):
+    history = read_openmetrics(write(EXPOSITION, "m.txt"))
+    assert {part.labels: part.times.tolist() for part in history.series} == {
+        Labels({"__name__": "lag", "topic": 'a"b\\c\nd}#, e'}): [START, START + 15_250],
+        Labels({"__name__": "lag"}): [START],
+        Labels({"__name__": "up_total"}): [START],
+        Labels({"__name__": "my.metric", "region": "eu"}): [START],
+    }
+    assert history.series[1].values.tolist() == [12.0, 1000.0]
+
+
+def test_faults_of_openmetrics_text(write):
+    file = write(
+        "lag 1\n"
+        "lag 1 1767225600000\n"
+        "lag one 1767225600\n"
+        'lag{topic="a} 1 1767225600\n'
+        'lag{topic="a",topic="b"} 1 1767225600\n'
+        "up 1 1767225600\n"
+        "up 1 1767225600\n"
+        "up 1 1767225500\n"
+        "lag{a=b} 1 1767225600\n"
+        "up 1 NaN\n"
+    )
+    assert faults(read_openmetrics, file) == [
+        (1, "'lag 1' has no timestamp"),
+        (2, "the time 1767225600000 lies after the year 5000"),
+        (3, "'one' is not a number"),
+        (4, "not a sample: 'lag{topic=\"a} 1 1767225600'"),
+        (5, 'lag{topic="a",topic="b"} is not a series'),
+        (7, "up repeats 2026-01-01T00:00:00Z"),
+        (8, "up goes back to 2025-12-31T23:58:20Z"),
+        (9, "lag{a=b} is not a series"),
+        (10, "'NaN' is not a number"),
+        (10, "the last line is not # EOF: the file is cut"),
+    ]
+    assert faults(read_openmetrics, write("up 1 1\n# EOF\nup 1 2\n")) == [(3, "text after # EOF")]
+    assert faults(read_openmetrics, write("")) == [(None, "the last line is not # EOF: the file is cut")]
+    assert faults(read_openmetrics, write(b"up 1 1\n# \xff\n# EOF\n"))[0] == (2, "not UTF-8 text: invalid start byte")
+
+
+def test_we_read_what_promtool_dumps_and_loads(tmp_path):
+    promtool = require("promtool")
+    (tmp_path / "in.txt").write_text('lag{topic="a"} 1.5 1767225600\nlag{topic="a"} +Inf 1767225615\n# EOF\n')
+    subprocess.run(
+        [promtool, "tsdb", "create-blocks-from", "openmetrics", tmp_path / "in.txt", tmp_path / "data"],
+        check=True,
+        capture_output=True,
+    )
+    ours = read_openmetrics(tmp_path / "in.txt")
+    with running_prometheus(tmp_path / "data") as server:
+        url = f"{server.url}/api/v1/query?query=lag[1h]&time={START // 1000 + 60}"
+        saved = subprocess.run([require("curl"), "-sg", url], check=True, capture_output=True).stdout
+    (tmp_path / "answer.json").write_bytes(saved)
+    assert read_api_json(tmp_path / "answer.json").digest == ours.digest
+
+
+def test_a_setting_that_makes_no_sense(write):
+    with pytest.raises(SettingError):
+        read_csv(write("time,up\n1767225600,1\n"), scrape_interval="often")
