@@ -20,7 +20,6 @@ from kmon_analysis.timing import format_duration, format_instant
 
 HERE = Path(__file__).resolve().parent
 SHIPPED = ("user-service",)
-PINNED_PYARROW = "26.0.1"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -61,9 +60,10 @@ def renew(simulation: Simulation, place: Path) -> None:
 
 
 def compare(simulation: Simulation, place: Path) -> list[str]:
-    """Compare content always, and bytes where pyarrow is the one that wrote them."""
+    """Compare content always, and bytes where pyarrow is the pinned one that wrote them."""
     found = differences(simulation, place)
-    if pa.__version__ == PINNED_PYARROW:
+    pins = (HERE.parent / "constraints.txt").read_text(encoding="utf-8").split()
+    if f"pyarrow=={pa.__version__}" in pins:
         with tempfile.TemporaryDirectory() as beside:
             made = Path(beside) / simulation.scenario
             write_scenario(simulation, made)

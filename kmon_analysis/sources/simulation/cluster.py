@@ -13,7 +13,7 @@ from kmon_analysis.series import Bools, Int64s
 from kmon_analysis.sources.simulation.faults import Outage
 from kmon_analysis.sources.simulation.service import BROKERS, STEP_MS, TOPICS, Topic
 
-__all__ = ["Life", "Segment", "controller_slots", "leader_counts", "lives_of", "meter", "segments"]
+__all__ = ["SLOTS", "Life", "Segment", "controller_slots", "leader_counts", "lives_of", "meter", "running", "segments"]
 
 SLOTS = 3
 _INTERNAL_PARTITIONS = 50  # of __consumer_offsets

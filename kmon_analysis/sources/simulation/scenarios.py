@@ -14,7 +14,7 @@ import numpy as np
 
 from kmon_analysis.errors import SettingError
 from kmon_analysis.series import SeriesSet
-from kmon_analysis.sources.simulation.faults import ARCHETYPES, DAYS, Fault, Pair
+from kmon_analysis.sources.simulation.faults import ARCHETYPES, Fault, Pair
 from kmon_analysis.sources.simulation.service import (
     SCRAPE_MS,
     START_MS,
@@ -283,9 +283,3 @@ def _drained(pairs: Sequence[Pair], truth: Interval, world: World) -> int:
         if len(calm):
             drained_ms = max(drained_ms, truth.end_ms + int(calm[0]) * SCRAPE_MS)
     return drained_ms
-
-
-def week_and_day(instant_ms: int) -> str:
-    """Name an instant as the timelines do, for example ``"w3 Wed"``."""
-    days = (instant_ms - START_MS) // (24 * HOUR_MS)
-    return f"w{days // 7 + 1} {DAYS[days % 7]}"
