@@ -195,7 +195,7 @@ def test_modules_say_what_they_offer(path):
         for name in (
             [node.name]
             if isinstance(node, ast.ClassDef | ast.FunctionDef)
-            else [target.id for target in node.targets if isinstance(target, ast.Name)]
+            else [name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)]
             if isinstance(node, ast.Assign)
             else [node.target.id]
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)

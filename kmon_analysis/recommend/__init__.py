@@ -1,1 +1,1 @@
-"""Placeholder."""
+"""Choosing rule values from evidence, and saying how sure that is."""

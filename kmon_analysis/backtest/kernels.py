@@ -1,0 +1,224 @@
+"""Compiled loops over evaluations; imported only when something is computed.
+
+All of them work on *ranks*: the distinct values of a signal are numbered 1..U in ascending order and
+"not in the result" is 0. The alert state machine is a positive Boolean function of the bits
+[x(s) > θ], so it commutes with this renumbering and with taking every θ at once (threshold
+decomposition; Wendt, Coyle & Gallagher 1986).
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["count_firing", "count_pages", "firing", "rank_sorted", "window_starts"]
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+
+@numba.njit(cache=True, nogil=True)
+def rank_sorted(values: Floats, order: Int64s, distinct: Floats, ranks: Int32s) -> int:
+    """Number values by their place among the distinct ones.
+
+    Parameters
+    ----------
+    values : float64 array, shape (N,)
+        Signal; -inf where the series is not in the result.
+    order : int64 array, shape (N,)
+        Indices that sort `values`.
+    distinct : float64 array, shape (N,)
+        Receives the distinct values above -inf, ascending. It may share its memory with `order`: the
+        k-th distinct value is written after the k-th index was read.
+    ranks : int32 array, shape (N,)
+        Receives 0 for -inf, else the 1-based place.
+
+    Returns
+    -------
+    int
+        How many distinct values there are.
+    """
+    count = 0
+    last = -np.inf
+    for place in range(len(order)):
+        index = order[place]
+        value = values[index]
+        if value == -np.inf:
+            ranks[index] = 0
+            continue
+        if value != last:
+            distinct[count] = value
+            last = value
+            count += 1
+        ranks[index] = count
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def window_starts(times: Int64s, for_ms: int, keep_ms: int, gap_ms: int) -> tuple[Int32s, Int32s, Int32s]:
+    """Find where the trailing windows of the state machine begin.
+
+    Parameters
+    ----------
+    times : int64 array, shape (T,)
+        Evaluation instants, ascending; failed evaluations are left out beforehand.
+    for_ms, keep_ms, gap_ms : int
+        ``for``, ``keep_firing_for`` and the page merge gap.
+
+    Returns
+    -------
+    pending, kept, merged : int32 arrays, shape (T,)
+        The latest s with t - s >= for (-1: none yet); the earliest u whose firing is kept at t (t
+        itself when there is no keep_firing_for); the earliest u whose page absorbs one starting at t.
+    """
+    count = len(times)
+    pending = np.empty(count, dtype=np.int32)
+    kept = np.empty(count, dtype=np.int32)
+    merged = np.empty(count, dtype=np.int32)
+    s, u, v = -1, 0, 0
+    for t in range(count):
+        while s + 1 <= t and times[s + 1] <= times[t] - for_ms:
+            s += 1
+        pending[t] = s
+        # Kept while t - (first missing evaluation after u) < keep_firing_for, and that one is u + 1.
+        while u < t and times[t] - times[u + 1] >= keep_ms:
+            u += 1
+        kept[t] = u
+        while v < t - 1 and times[t] - times[v + 1] >= gap_ms:
+            v += 1
+        merged[t] = v
+    return pending, kept, merged
+
+
+@numba.njit(cache=True, nogil=True)
+def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
+    """Turn the ranks of one page group's signals into the ranks of its firing signal.
+
+    Parameters
+    ----------
+    ranks : int32 array, shape (S, T)
+        From `rank_sorted`; all series of one page group.
+    pending, kept : int32 arrays, shape (T,)
+        From `window_starts`.
+
+    Returns
+    -------
+    int32 array, shape (T,)
+        The group fires at t for θ exactly when the entry is above the number of distinct values <= θ.
+
+    Notes
+    -----
+    m(t) = min x over the pending window; F(t) = max(m(t), min(F(t - 1), max x over the kept window)).
+    Both windows slide with a monotone queue (Lemire 2006), so the cost does not depend on ``for``.
+    """
+    rows, columns = ranks.shape
+    result = np.zeros(columns, dtype=np.int32)
+    low_queue = np.empty(columns, dtype=np.int32)
+    high_queue = np.empty(columns, dtype=np.int32)
+    keeps = columns > 0 and kept[columns - 1] < columns - 1
+    for row in range(rows):
+        low_head = low_tail = high_head = high_tail = 0
+        before = np.int32(0)
+        for t in range(columns):
+            value = ranks[row, t]
+            while low_tail > low_head and ranks[row, low_queue[low_tail - 1]] >= value:
+                low_tail -= 1
+            low_queue[low_tail] = t
+            low_tail += 1
+            fires = np.int32(0)
+            if pending[t] >= 0:
+                while low_queue[low_head] < pending[t]:
+                    low_head += 1
+                fires = ranks[row, low_queue[low_head]]
+            # Without keep_firing_for the recursion adds nothing: m(t) >= min(m(t - 1), x(t)).
+            if keeps:
+                while high_tail > high_head and ranks[row, high_queue[high_tail - 1]] <= value:
+                    high_tail -= 1
+                high_queue[high_tail] = t
+                high_tail += 1
+                while high_queue[high_head] < kept[t]:
+                    high_head += 1
+                fires = max(fires, min(before, ranks[row, high_queue[high_head]]))
+                before = fires
+            result[t] = max(result[t], fires)
+    return result
+
+
+@numba.njit(cache=True, nogil=True)
+def count_pages(fires: Int32s, merged: Int32s, credited: Bools, stop: int, pages: Int32s, false_pages: Int32s) -> None:
+    """Count one group's pages and false pages for every threshold.
+
+    Parameters
+    ----------
+    fires : int32 array, shape (T,)
+        From `firing`.
+    merged : int32 array, shape (T,)
+        From `window_starts`.
+    credited : bool array, shape (T,)
+        Inside a credit or excluded window that concerns the group.
+    stop : int
+        Evaluations from here on are ignored.
+    pages, false_pages : int32 arrays, shape (U + 1,)
+        Zeros, filled in place: entry k holds for θ with exactly k distinct values <= θ.
+
+    Notes
+    -----
+    A merged page starts at t for P(t) <= θ < G(t), where P is the highest G in the merge window, and
+    runs into a credit window for θ < A(t): outside windows A(t) = min(E(t), A(t + 1)), inside them
+    A(t) = max(G(t), min(E(t), A(t + 1))), with E(t) = P(t + 1) telling until when a page stays open.
+    """
+    earlier = np.zeros(stop + 1, dtype=np.int32)
+    queue = np.empty(stop + 1, dtype=np.int32)
+    head = tail = 0
+    for t in range(1, stop):
+        value = fires[t - 1]
+        while tail > head and fires[queue[tail - 1]] <= value:
+            tail -= 1
+        queue[tail] = t - 1
+        tail += 1
+        while queue[head] < merged[t]:
+            head += 1
+        earlier[t] = fires[queue[head]]
+    reaches = np.int32(0)
+    for t in range(stop - 1, -1, -1):
+        here, before = fires[t], earlier[t]
+        reaches = min(earlier[t + 1], reaches)
+        if credited[t]:
+            reaches = max(here, reaches)
+        if here > before:
+            pages[before] += 1
+            pages[here] -= 1
+            if not credited[t]:
+                floor = max(before, reaches)
+                if here > floor:
+                    false_pages[floor] += 1
+                    false_pages[here] -= 1
+    for k in range(1, len(pages)):
+        pages[k] += pages[k - 1]
+        false_pages[k] += false_pages[k - 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def count_firing(fires: Int32s, counted: Bools, stop: int, firing_time: Int32s) -> None:
+    """Count one group's firing evaluations for every threshold, as `count_pages` does.
+
+    Parameters
+    ----------
+    fires : int32 array, shape (T,)
+        From `firing`.
+    counted : bool array, shape (T,)
+        Evaluations outside all windows, with data.
+    stop : int
+        Evaluations from here on are ignored.
+    firing_time : int32 array, shape (U + 1,)
+        Zeros, filled in place.
+    """
+    for t in range(stop):
+        if counted[t] and fires[t] > 0:
+            firing_time[0] += 1
+            firing_time[fires[t]] -= 1
+    for k in range(1, len(firing_time)):
+        firing_time[k] += firing_time[k - 1]

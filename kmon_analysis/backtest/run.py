@@ -1,0 +1,472 @@
+"""Run a rule file over a history: `backtest` and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from kmon_analysis.backtest.pages import Curve, Episode, Firing, curve, episodes, fire
+from kmon_analysis.backtest.score import Reach, Score, make_windows, reaches, score
+from kmon_analysis.backtest.settings import Settings
+from kmon_analysis.backtest.signal import Signal, make_signal
+from kmon_analysis.backtest.tabular import html_table, text_table
+from kmon_analysis.errors import ExpressionError, InputError, SettingError
+from kmon_analysis.history import History
+from kmon_analysis.incidents import Incident, Incidents
+from kmon_analysis.promql.evaluate import check_supported, evaluate
+from kmon_analysis.promql.needs import selections
+from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
+from kmon_analysis.rules.knobs import Knobs, find_knobs, rule_with
+from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
+from kmon_analysis.rules.states import alert_labels
+from kmon_analysis.series import Grid, Samples, SeriesSet, stale_marker
+from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Backtest", "RuleBacktest", "alert_names", "backtest"]
+
+Bools = npt.NDArray[np.bool_]
+Int64s = npt.NDArray[np.int64]
+
+
+def alert_names(rules: RuleFile) -> tuple[str, ...]:
+    """Name the alerts of a file, in order; tiers that share a name get their group and place added."""
+    names = [rule.name for rule in rules.alerts]
+    return tuple(
+        name if names.count(name) == 1 else f"{name} ({rule.group}, rule {rule.index + 1})"
+        for name, rule in zip(names, rules.alerts, strict=True)
+    )
+
+
+def incidents_of(rule: AlertingRule, incidents: Incidents) -> Incidents:
+    """Keep the incidents that a rule is about.
+
+    An incident that names other rules is not, nor one whose labels every selector of the rule excludes: a
+    rule on ``topic="a"`` cannot be blamed for an incident of topic b. One whose series are gone still is.
+    """
+    needs = selections(rule.expr)
+
+    def selected(incident: Incident) -> bool:
+        return not needs or any(
+            all(m.matches(incident.labels[m.name]) for m in need.matchers if m.name in incident.labels)
+            for need in needs
+        )
+
+    kept = [item for item in incidents.incidents if item.concerns(rule.name, {}) and selected(item)]
+    return replace(incidents, incidents=tuple(kept))
+
+
+def observed_evaluations(series: SeriesSet, times: Int64s, lookback_ms: int) -> Bools:
+    """Tell at which evaluations the history has any sample within the lookback.
+
+    Parameters
+    ----------
+    series : SeriesSet
+        The whole history.
+    times : int64 array, shape (T,)
+        Evaluations, ascending.
+    lookback_ms : int
+        How far back a sample may lie.
+    """
+    if not len(times):
+        return np.zeros(0, dtype=np.bool_)
+    # One mark for each minute is exact enough here: lookbacks are minutes and monitoring outages longer.
+    start = int(times[0]) - lookback_ms
+    bins = (series.times - start) // MINUTE_MS
+    last = int((times[-1] - start) // MINUTE_MS)
+    seen = np.zeros(last + 2, dtype=np.int64)
+    seen[bins[(bins >= 0) & (bins <= last)]] = 1
+    total = np.concatenate([[0], np.cumsum(seen)])
+    high = (times - start) // MINUTE_MS + 1
+    low = np.maximum(high - max(1, lookback_ms // MINUTE_MS), 0)
+    seen_since: Bools = total[high] > total[low]
+    return seen_since
+
+
+def alert_signal(rule: AlertingRule, knobs: Knobs, grid: Grid, group_by: tuple[str, ...] | None) -> Signal:
+    """Turn the evaluated left side of a rule into levels, one row for each alert.
+
+    Raises
+    ------
+    ExpressionError
+        If a label of the rule changes with the value, so that hardly any alert lasts.
+
+    Notes
+    -----
+    Series that differ in their metric name only, or whose labels the rule overwrites, are one alert;
+    where two of them are returned at once Prometheus fails the evaluation (``rules/alerting.go``,
+    "vector contains metrics with the same labelset after applying alert labels").
+    """
+    for name, template in rule.labels.items():
+        if "value" in template.lower() and "{{" in template:
+            raise ExpressionError(
+                f"label {name!r} of {rule.name} depends on the value: every new value is a new alert",
+                expression=rule.text,
+                cure="Move the value to an annotation",
+            )
+    op = knobs.op or ">"
+    identities = [alert_labels(rule, labels, 0.0) for labels in grid.labels]
+    if knobs.sweepable:
+        present = grid.present & ~np.isnan(grid.values)
+        levels = np.where(present, -grid.values if op in ("<", "<=") else grid.values, -np.inf)
+    else:
+        present = grid.present
+        levels = np.where(present, 1.0, -np.inf)
+    failed = grid.failed.copy()
+    distinct = sorted(set(identities))
+    if len(distinct) < len(identities):
+        merged = np.full((len(distinct), len(grid.times)), -np.inf)
+        for place, identity in enumerate(distinct):
+            rows = [row for row, other in enumerate(identities) if other == identity]
+            failed |= np.count_nonzero(present[rows], axis=0) > 1
+            merged[place] = levels[rows].max(axis=0)
+        identities, levels = distinct, merged
+    kept = ~failed
+    return make_signal(
+        identities,
+        grid.times[kept],
+        levels if kept.all() else levels[:, kept],
+        op,
+        failed=grid.times[failed],
+        group_by=group_by,
+    )
+
+
+def record(rule: RecordingRule, grid: Grid) -> SeriesSet:
+    """Turn an evaluated recording rule into series, with stale markers where an output ends.
+
+    Notes
+    -----
+    Prometheus ``rules/recording.go`` and ``rules/group.go``: labels, then the rule's name and labels;
+    a series that the previous evaluation wrote and this one did not gets a stale marker.
+    """
+    parts = []
+    for row, labels in enumerate(grid.labels):
+        written = grid.present[row] & ~grid.failed
+        ends = np.flatnonzero(~written[1:] & written[:-1] & ~grid.failed[1:]) + 1
+        columns = np.sort(np.concatenate([np.flatnonzero(written), ends]))
+        values = np.where(written[columns], grid.values[row, columns], stale_marker()[0])
+        named = labels.updated({"__name__": rule.record, **rule.labels})
+        parts.append(Samples(named, grid.times[columns], values))
+    return SeriesSet.from_samples(parts)
+
+
+@dataclass
+class RuleBacktest:
+    """One alerting rule on one history, at any setting of its knobs.
+
+    Attributes
+    ----------
+    rule : AlertingRule
+        As deployed.
+    knobs : Knobs
+        What can turn.
+    grid : EvaluationGrid
+        When it is evaluated.
+    incidents : Incidents
+        The labelled truth.
+    settings : Settings
+        How pages are counted.
+    semantics : Semantics
+        Which Prometheus release is replayed.
+    series : SeriesSet
+        Raw samples, with the outputs of the file's recording rules.
+    seen : bool array, shape (T,)
+        Evaluations of the grid at which the history has data at all.
+    query_offset_ms : int
+        How far before the evaluation the expression looks.
+    """
+
+    rule: AlertingRule
+    knobs: Knobs
+    grid: EvaluationGrid
+    incidents: Incidents
+    settings: Settings
+    semantics: Semantics
+    series: SeriesSet = field(repr=False)
+    seen: Bools = field(repr=False)
+    query_offset_ms: int = 0
+    _signals: dict[int | None, Signal] = field(default_factory=dict, repr=False)
+    _latest: dict[tuple[int, int, int], Firing] = field(default_factory=dict, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.rule.name
+
+    @property
+    def period(self) -> Interval:
+        """The evaluated range."""
+        return Interval(self.grid.start_ms, self.grid.end_ms)
+
+    def signal(self, window_ms: int | None = None) -> Signal:
+        """Return the compared signal, for the rule's own window or another one."""
+        key = window_ms if window_ms != self.knobs.window_ms else None
+        if key not in self._signals:
+            knobs = self.knobs if key is None else find_knobs(rule_with(self.rule, window_ms=key))
+            times = self.grid.times
+            grid = evaluate(knobs.signal, self.series, times - self.query_offset_ms, self.semantics)
+            if self.query_offset_ms:
+                grid = Grid(grid.labels, times, grid.values, grid.present, grid.failed)
+            self._signals[key] = alert_signal(self.rule, knobs, grid, self.settings.group_by)
+        return self._signals[key]
+
+    def observed(self, signal: Signal) -> Bools:
+        """Tell at which evaluations of a signal the history has data at all."""
+        return self.seen[np.searchsorted(self.grid.times, signal.times)]
+
+    def firing(self, *, window_ms: int | None = None, for_ms: int | None = None, keep_ms: int | None = None) -> Firing:
+        """Return the firing signal at a setting; None takes the rule's own value."""
+        hold = self.rule.for_ms if for_ms is None else for_ms
+        keep = self.rule.keep_firing_for_ms if keep_ms is None else keep_ms
+        signal = self.signal(window_ms)
+        key = (id(signal), hold, keep)
+        if key not in self._latest:
+            windows = make_windows(
+                signal,
+                self.incidents,
+                rule=self.name,
+                settings=self.settings,
+                for_ms=hold,
+                observed=self.observed(signal),
+            )
+            # Only the last one is kept: a search visits each setting once, a plot asks for one often.
+            self._latest.clear()
+            gap = self.settings.merge_gap_ms
+            self._latest[key] = fire(signal, windows, for_ms=hold, keep_firing_for_ms=keep, merge_gap_ms=gap)
+        return self._latest[key]
+
+    def curve(self, *, stop: int | None = None, **at: int | None) -> Curve:
+        """Count pages and false pages for every threshold.
+
+        Parameters
+        ----------
+        stop : int, optional
+            Only evaluations before this column count.
+        **at
+            ``window_ms``, ``for_ms``, ``keep_ms`` as in `firing`.
+        """
+        return curve(self.firing(**at), stop=stop)
+
+    def reaches(self, **at: int | None) -> tuple[Reach, ...]:
+        """Return how high the firing signal gets around each incident that concerns the rule."""
+        firing = self.firing(**at)
+        hold = at.get("for_ms")
+        return reaches(
+            firing,
+            self.incidents.incidents,
+            rule=self.name,
+            settings=self.settings,
+            for_ms=self.rule.for_ms if hold is None else hold,
+            observed=self.observed(firing.signal),
+        )
+
+    def level(self, threshold: float | None = None) -> float:
+        """Return `Signal.level` of a threshold (None: the rule's own; 0 for rules without one)."""
+        if not self.knobs.sweepable:
+            return 0.0
+        chosen = self.knobs.threshold if threshold is None else threshold
+        if chosen is None:
+            raise SettingError(f"{self.name} has no threshold", cure="Give one")
+        return self.signal().level(chosen)
+
+    def episodes(self, threshold: float | None = None, **at: int | None) -> tuple[Episode, ...]:
+        """List the pages at one setting; None takes the rule's own value."""
+        return episodes(self.firing(**at), self.level(threshold))
+
+    def score(self, threshold: float | None = None, *, period: Interval | None = None, **at: int | None) -> Score:
+        """Score one setting against the incidents.
+
+        Parameters
+        ----------
+        threshold : float, optional
+            None takes the rule's own.
+        period : Interval, optional
+            Only pages and incidents that start in it count.
+        **at
+            ``window_ms``, ``for_ms``, ``keep_ms`` as in `firing`.
+        """
+        firing = self.firing(**at)
+        level = self.level(threshold)
+        return score(
+            firing,
+            self.reaches(**at),
+            episodes(firing, level),
+            rule=self.name,
+            level=level,
+            period=period or self.period,
+        )
+
+
+@dataclass(frozen=True, repr=False)
+class Backtest(Mapping[str, RuleBacktest]):
+    """What the rules of a file would have done on a history; a mapping from alert name to its replay.
+
+    Attributes
+    ----------
+    rules : RuleFile
+        As deployed.
+    history : History
+        The recorded series.
+    incidents : Incidents
+        The labelled truth; empty when there is none.
+    settings : Settings
+        How pages are counted.
+    results : Mapping
+        By alert name.
+    scores : Mapping
+        Scores of the rules as they are.
+    refused : Mapping
+        Rules that could not be evaluated, with the reason.
+    """
+
+    rules: RuleFile
+    history: History
+    incidents: Incidents
+    settings: Settings
+    results: Mapping[str, RuleBacktest]
+    scores: Mapping[str, Score]
+    refused: Mapping[str, InputError]
+
+    def __getitem__(self, name: str) -> RuleBacktest:
+        if name in self.results:
+            return self.results[name]
+        if name in self.refused:
+            raise self.refused[name]
+        self.rules.alert(name)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a rule: counts, rates a week, delays in seconds."""
+        import pandas as pd
+
+        rows = [
+            {
+                "rule": name,
+                "incidents": found.incidents,
+                "caught": found.caught,
+                "already_firing": found.already_firing,
+                "pages": len(found.pages),
+                "true_pages": found.true_pages,
+                "duplicate_pages": found.duplicate_pages,
+                "false_pages": found.false_pages,
+                "weeks": found.weeks,
+                "false_pages_per_week": found.false_pages_per_week,
+                "firing_ratio": found.firing_ratio,
+                "delay_median_s": None if found.median_delay_ms is None else found.median_delay_ms / 1000,
+                "delay_worst_s": None if found.worst_delay_ms is None else found.worst_delay_ms / 1000,
+            }
+            for name, found in self.scores.items()
+        ]
+        return pd.DataFrame(rows).set_index("rule") if rows else pd.DataFrame()
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        header = ["rule", "incidents caught", "false pages", "a week", "median delay", "worst delay"]
+        rows = []
+        for name, found in self.scores.items():
+            delays = (found.median_delay_ms, found.worst_delay_ms)
+            shown = ["–" if delay is None else format_duration(round(delay / 1000) * 1000) for delay in delays]
+            caught = f"{found.caught} of {found.incidents}" if found.incidents else "no incidents"
+            rows.append([name, caught, str(found.false_pages), f"{found.false_pages_per_week:.2f}", *shown])
+        rows += [[name, "not evaluated", "–", "–", "–", "–"] for name in self.refused]
+        return header, rows
+
+    def __repr__(self) -> str:
+        return text_table(*self._table())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table())
+
+    def plot(self, name: str, *, threshold: float | None = None, period: Interval | None = None) -> Figure:
+        """Draw a rule's signal with its threshold, states and incidents, and its curves.
+
+        Parameters
+        ----------
+        name : str
+            Alert name.
+        threshold : float, optional
+            Draw this one instead of the rule's own.
+        period : Interval, optional
+            Draw only this range.
+        """
+        from kmon_analysis.report.plots import rule_figure
+
+        return rule_figure(self[name], threshold=threshold, period=period)
+
+
+def backtest(
+    rules: RuleFile,
+    history: History,
+    incidents: Incidents | None = None,
+    *,
+    settings: Settings | None = None,
+) -> Backtest:
+    """Say when each alert of a rule file would have paged, and score it.
+
+    Parameters
+    ----------
+    rules : RuleFile
+        From `read_rules`.
+    history : History
+        Raw samples that the rules select.
+    incidents : Incidents, optional
+        Labelled truth; without it every page is a false one.
+    settings : Settings, optional
+        How pages are counted and which Prometheus release is replayed.
+
+    Raises
+    ------
+    InputError
+        If no rule can be evaluated, or an incident lies outside the history.
+    """
+    chosen = settings or Settings()
+    truth = incidents or Incidents()
+    truth.check_within(history.interval)
+    semantics = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
+    series = history.series
+    results: dict[str, RuleBacktest] = {}
+    refused: dict[str, InputError] = {}
+    names = dict(zip((rule.key for rule in rules.alerts), alert_names(rules), strict=True))
+    for group in rules.groups:
+        step = group.interval_ms or chosen.interval_ms
+        grid = EvaluationGrid(history.interval.start_ms, history.interval.end_ms, step, chosen.phase_ms)
+        seen = observed_evaluations(history.series, grid.times, semantics.lookback_ms)
+        for rule in group.rules:
+            try:
+                check_supported(rule.expr, rule.text)
+                if isinstance(rule, RecordingRule):
+                    recorded = record(rule, evaluate(rule.expr, series, grid.times - group.query_offset_ms, semantics))
+                    series = SeriesSet.from_samples([*series, *recorded])
+                    continue
+                replay = RuleBacktest(
+                    rule,
+                    find_knobs(rule),
+                    grid,
+                    incidents_of(rule, truth),
+                    chosen,
+                    semantics,
+                    series,
+                    seen,
+                    group.query_offset_ms,
+                )
+                replay.signal()
+                results[names[rule.key]] = replay
+            except ExpressionError as error:
+                refused[rule.record if isinstance(rule, RecordingRule) else names[rule.key]] = error
+    if refused and not results:
+        raise next(iter(refused.values()))
+    scores = {name: replay.score() for name, replay in results.items()}
+    return Backtest(rules, history, truth, chosen, results, scores, refused)

@@ -1,0 +1,48 @@
+"""How pages are counted and credited."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kmon_analysis.errors import SettingError
+from kmon_analysis.timing import MINUTE_MS
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Options of a backtest.
+
+    Attributes
+    ----------
+    group_by : tuple of str or None
+        Labels that make one page out of several alerts; None: every alert pages by itself.
+    merge_gap_ms : int
+        Episodes closer than this are one page (default: Alertmanager's ``group_interval``, 5 min).
+    credit_before_ms : int
+        How long before the labelled start a page still counts as finding the incident.
+    credit_after_ms : int
+        The same after the labelled end, on top of the rule's ``for``.
+    interval_ms : int
+        Evaluation interval of groups that state none (default: Prometheus' own, 1 min).
+    phase_ms : int
+        Offset of the evaluations inside the interval.
+    version : str or None
+        Prometheus release whose semantics apply; None: the one that recorded the history.
+    """
+
+    group_by: tuple[str, ...] | None = None
+    merge_gap_ms: int = 5 * MINUTE_MS
+    credit_before_ms: int = 15 * MINUTE_MS
+    credit_after_ms: int = 5 * MINUTE_MS
+    interval_ms: int = MINUTE_MS
+    phase_ms: int = 0
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("merge_gap_ms", "credit_before_ms", "credit_after_ms", "phase_ms"):
+            if getattr(self, name) < 0:
+                raise SettingError(f"{name} is {getattr(self, name)}", cure="Give zero or a positive duration")
+        if self.interval_ms <= 0:
+            raise SettingError(f"interval_ms is {self.interval_ms}", cure="Give a positive duration")

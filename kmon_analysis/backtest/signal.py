@@ -1,0 +1,162 @@
+"""The firing signal: one grey-scale signal that answers for every threshold at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from kmon_analysis.labels import Labels
+
+__all__ = ["Group", "Signal", "make_signal"]
+
+Int32s = npt.NDArray[np.int32]
+Int64s = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Alerts that make one page, with their levels numbered.
+
+    Attributes
+    ----------
+    labels : Labels
+        The labels that the group's alerts share and page by.
+    members : tuple of Labels
+        Label sets of its alerts, length S.
+    distinct : float64 array, shape (U,)
+        Ascending distinct levels of all members.
+    ranks : int32 array, shape (S, T)
+        1-based place of each level in `distinct`; 0: not in the result.
+    """
+
+    labels: Labels
+    members: tuple[Labels, ...]
+    distinct: Floats
+    ranks: Int32s
+
+    def index(self, level: float) -> int:
+        """Return how many distinct levels are at or below a level: ranks above it fire."""
+        return int(np.searchsorted(self.distinct, level, side="right"))
+
+    def levels(self, ranks: Int32s) -> Floats:
+        """Turn ranks back into levels; 0 is -inf."""
+        return np.where(ranks > 0, self.distinct[np.maximum(ranks, 1) - 1] if len(self.distinct) else 0.0, -np.inf)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What a rule compares with its threshold, turned so that it fires *above* a level.
+
+    Attributes
+    ----------
+    groups : tuple of Group
+        One for each page group, length G, in the order of their labels.
+    times : int64 array, shape (T,)
+        Evaluations that succeeded, in milliseconds.
+    op : {">", ">=", "<", "<="}
+        The comparison of the rule; for the last two a level is the negated value.
+    failed : int64 array
+        Evaluations that Prometheus would have failed.
+    """
+
+    groups: tuple[Group, ...]
+    times: Int64s
+    op: str
+    failed: Int64s
+
+    @property
+    def falls(self) -> bool:
+        """Whether the rule fires on low values."""
+        return self.op in ("<", "<=")
+
+    @property
+    def labels(self) -> tuple[Labels, ...]:
+        """Label sets of all alerts, in the order of `values`."""
+        return tuple(member for group in self.groups for member in group.members)
+
+    @cached_property
+    def step_ms(self) -> int:
+        """Usual distance of the evaluations."""
+        return int(np.median(np.diff(self.times))) if len(self.times) > 1 else 1
+
+    @property
+    def lowest_level(self) -> float:
+        """The lowest level of any alert, -inf without any."""
+        return min((float(group.distinct[0]) for group in self.groups if len(group.distinct)), default=-math.inf)
+
+    @property
+    def highest_level(self) -> float:
+        """The highest level of any alert, -inf without any."""
+        return max((float(group.distinct[-1]) for group in self.groups if len(group.distinct)), default=-math.inf)
+
+    def level(self, threshold: float) -> float:
+        """Return the level above which the rule with this threshold fires."""
+        level = -threshold if self.falls else threshold
+        return math.nextafter(level, -math.inf) if self.op in (">=", "<=") else level
+
+    def threshold(self, level: float) -> float:
+        """Return the threshold that stands for a level (the inverse of `level`)."""
+        level = math.nextafter(level, math.inf) if self.op in (">=", "<=") else level
+        return -level if self.falls else level
+
+    def values(self) -> Floats:
+        """Return the compared values, shape (S, T) over all groups; NaN where not in the result."""
+        rows = [group.levels(group.ranks) for group in self.groups]
+        levels = np.concatenate(rows) if rows else np.empty((0, len(self.times)))
+        values = -levels if self.falls else levels
+        values[np.isneginf(levels)] = np.nan
+        return values
+
+
+def make_signal(
+    labels: Sequence[Labels],
+    times: Int64s,
+    levels: Floats,
+    op: str,
+    *,
+    failed: Int64s | None = None,
+    group_by: Sequence[str] | None = None,
+) -> Signal:
+    """Number the levels of a signal, page group by page group.
+
+    Parameters
+    ----------
+    labels : sequence of Labels
+        Alert label sets, length S.
+    times : int64 array, shape (T,)
+        Evaluations that succeeded.
+    levels : float64 array, shape (S, T)
+        Compared values, negated for ``<`` and ``<=``; -inf where not in the result.
+    op : {">", ">=", "<", "<="}
+        The comparison.
+    failed : int64 array, optional
+        Evaluations that failed.
+    group_by : sequence of str, optional
+        Labels to page by; None: every alert is its own group.
+
+    Notes
+    -----
+    It needs 12 bytes a level: the sorting order, which turns into the distinct levels in place, and the
+    ranks. Ranks make every later pass a walk over small integers, and groups keep it in the cache.
+    """
+    from kmon_analysis.backtest import kernels
+
+    keys = [item if group_by is None else item.only(group_by) for item in labels]
+    groups = []
+    for key in sorted(set(keys)):
+        rows = sorted((row for row, other in enumerate(keys) if other == key), key=lambda row: labels[row])
+        flat = np.ascontiguousarray(levels[rows]).reshape(-1)
+        order = np.argsort(flat)
+        ranks = np.empty((len(rows), len(times)), dtype=np.int32)
+        distinct = order.view(np.float64)
+        count = kernels.rank_sorted(flat, order, distinct, ranks.reshape(-1))
+        # Few distinct levels are the rule for counts: do not keep the whole buffer alive for them.
+        kept = distinct[:count] if 2 * count > len(distinct) else distinct[:count].copy()
+        groups.append(Group(key, tuple(labels[row] for row in rows), kept, ranks))
+    return Signal(tuple(groups), times, op, np.empty(0, dtype=np.int64) if failed is None else failed)

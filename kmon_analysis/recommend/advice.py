@@ -1,0 +1,281 @@
+"""What `recommend` returns: a verdict for each rule, with its evidence."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from kmon_analysis.backtest.run import Backtest
+from kmon_analysis.backtest.score import Page, Score
+from kmon_analysis.backtest.tabular import html_table, text_table
+from kmon_analysis.recommend.candidates import Budget, Setting
+from kmon_analysis.recommend.choose import Plateau
+from kmon_analysis.recommend.holdout import HeldOut, LeftOut, Tally
+from kmon_analysis.timing import SECOND_MS, format_duration
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+__all__ = ["Advice", "Neighbour", "RuleAdvice", "Verdict", "Written"]
+
+Verdict = Literal["tuned", "keep", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A setting one step away, scored on the whole past."""
+
+    change: str
+    setting: Setting
+    score: Score
+    within_budget: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAdvice:
+    """Verdict and evidence for one rule.
+
+    Attributes
+    ----------
+    rule : str
+        Alert name.
+    verdict : {"tuned", "keep", "refused"}
+        Whether `proposed` replaces the current values; "keep" and "refused" leave the rule alone.
+    headline : str
+        The verdict in the words of the protocol.
+    reasons : tuple of str
+        Sentences, the most important first. No number stands here that the data cannot carry.
+    current : Setting or None
+        The values as deployed; None when the rule could not be evaluated.
+    proposed : Setting or None
+        The values advised; None unless tuned.
+    candidate : Setting or None
+        The best values found, also where they are not advised.
+    past_current, past_proposed : Score or None
+        Both on the whole history.
+    plateau : Plateau or None
+        The interval that the threshold lies in.
+    heldout : HeldOut or None
+        The procedure on unseen weeks.
+    left_out : tuple of LeftOut
+        Each incident scored by a rule tuned without it.
+    next_4_weeks : (int, int) or None
+        Range in which the false pages of the next four weeks lie nine times out of ten.
+    neighbours : tuple of Neighbour
+        Settings one step away from the proposed one.
+    suspects : tuple of Page
+        The largest false pages of the proposed (else current) values, for the label review.
+    physics : tuple of Mapping
+        Rows of the arithmetic of detection (time to page by hour), where it can be computed.
+    overfit_ratio : float or None
+        Probability of backtest overfitting of the search.
+    chance_p : float or None
+        Share of shifted incident lists that the rule would have caught as well.
+    """
+
+    rule: str
+    verdict: Verdict
+    headline: str
+    reasons: tuple[str, ...]
+    current: Setting | None
+    proposed: Setting | None = None
+    candidate: Setting | None = None
+    past_current: Score | None = None
+    past_proposed: Score | None = None
+    plateau: Plateau | None = None
+    heldout: HeldOut | None = None
+    left_out: tuple[LeftOut, ...] = ()
+    next_4_weeks: tuple[int, int] | None = None
+    neighbours: tuple[Neighbour, ...] = ()
+    suspects: tuple[Page, ...] = ()
+    physics: tuple[Mapping[str, Any], ...] = ()
+    overfit_ratio: float | None = None
+    chance_p: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry of ``advice.json``."""
+        return {
+            "rule": self.rule,
+            "verdict": self.verdict,
+            "headline": self.headline,
+            "reasons": list(self.reasons),
+            "current": _setting_json(self.current),
+            "proposed": _setting_json(self.proposed),
+            "past": {"current": _score_json(self.past_current), "proposed": _score_json(self.past_proposed)},
+            "heldout": None
+            if self.heldout is None
+            else {"current": _tally_json(self.heldout.current), "proposed": _tally_json(self.heldout.proposed)},
+            "next_4_weeks": None
+            if self.next_4_weeks is None
+            else {"low": self.next_4_weeks[0], "high": self.next_4_weeks[1]},
+        }
+
+
+def _setting_json(setting: Setting | None) -> dict[str, Any] | None:
+    if setting is None:
+        return None
+    return {
+        "threshold": setting.threshold,
+        "window_s": None if setting.window_ms is None else setting.window_ms / SECOND_MS,
+        "for_s": setting.for_ms / SECOND_MS,
+        "hours": setting.hours,
+    }
+
+
+def _score_json(score: Score | None) -> dict[str, Any] | None:
+    if score is None:
+        return None
+    delay = {
+        "median": None if score.median_delay_ms is None else score.median_delay_ms / SECOND_MS,
+        "worst": None if score.worst_delay_ms is None else score.worst_delay_ms / SECOND_MS,
+    }
+    # With no incidents there is nothing to have caught: a zero would read like a result.
+    known = bool(score.outcomes)
+    return {
+        "incidents": score.incidents,
+        "caught": score.caught if known else None,
+        "false_pages": score.false_pages,
+        "weeks": round(score.weeks, 3),
+        "delay_s": delay,
+    }
+
+
+def _tally_json(tally: Tally) -> dict[str, Any]:
+    return {
+        "incidents": tally.incidents,
+        "caught": tally.caught_in_time,
+        "false_pages": tally.false_pages,
+        "weeks": round(tally.weeks, 3),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What `Advice.write` wrote.
+
+    Attributes
+    ----------
+    paths : tuple of Path
+        ``rules.yml``, ``rules_test.yml``, ``advice.json``, ``report.html``.
+    sentence : str
+        What promtool said of the rules and their tests, or that it was absent.
+    failed : bool
+        Whether promtool refused anything.
+    output : str
+        Its own words.
+    """
+
+    paths: tuple[Path, ...]
+    sentence: str
+    failed: bool
+    output: str
+
+
+@dataclass(frozen=True, repr=False)
+class Advice(Mapping[str, RuleAdvice]):
+    """Verdicts for the rules of a file; a mapping from alert name.
+
+    Attributes
+    ----------
+    backtest : Backtest
+        What the advice rests on.
+    budget : Budget
+        What the team accepts.
+    rules : Mapping
+        By alert name.
+    """
+
+    backtest: Backtest
+    budget: Budget
+    rules: Mapping[str, RuleAdvice] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> RuleAdvice:
+        if name not in self.rules:
+            self.backtest.rules.alert(name)
+        return self.rules[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rules)
+
+    def __len__(self) -> int:
+        return len(self.rules)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of ``advice.json``."""
+        return {"version": 1, "rules": [advice.to_json() for advice in self.rules.values()]}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a rule and setting: counts before and after."""
+        import pandas as pd
+
+        rows = []
+        for advice in self.rules.values():
+            pairs = (
+                ("current", advice.current, advice.past_current),
+                ("proposed", advice.proposed, advice.past_proposed),
+            )
+            for which, setting, score in pairs:
+                if setting is None or score is None:
+                    continue
+                rows.append(
+                    {
+                        "rule": advice.rule,
+                        "values": which,
+                        "verdict": advice.verdict,
+                        "threshold": setting.threshold,
+                        "window_s": None if setting.window_ms is None else setting.window_ms / SECOND_MS,
+                        "for_s": setting.for_ms / SECOND_MS,
+                        "incidents": score.incidents,
+                        "caught": score.caught if score.outcomes else None,
+                        "false_pages": score.false_pages,
+                        "false_pages_per_week": score.false_pages_per_week,
+                        "delay_worst_s": None if score.worst_delay_ms is None else score.worst_delay_ms / SECOND_MS,
+                    }
+                )
+        return pd.DataFrame(rows).set_index(["rule", "values"]) if rows else pd.DataFrame()
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return header and rows of the before/after table."""
+        header = ["rule", "verdict", "values", "incidents caught", "false pages", "a week", "worst delay"]
+        rows: list[list[str]] = []
+        for advice in self.rules.values():
+            pairs = (("now", advice.current, advice.past_current), ("tuned", advice.proposed, advice.past_proposed))
+            for which, setting, score in pairs:
+                if setting is None or score is None:
+                    continue
+                delay = score.worst_delay_ms
+                rows.append(
+                    [
+                        advice.rule if which == "now" else "",
+                        advice.verdict if which == "now" else "",
+                        f"{which}: {setting}",
+                        f"{score.caught} of {score.incidents}" if score.outcomes else "no incidents",
+                        str(score.false_pages),
+                        f"{score.false_pages_per_week:.2f}",
+                        "–" if delay is None else format_duration(round(delay / SECOND_MS) * SECOND_MS),
+                    ]
+                )
+            if advice.current is None:
+                rows.append([advice.rule, advice.verdict, "not evaluated", "–", "–", "–", "–"])
+        return header, rows
+
+    def __repr__(self) -> str:
+        headlines = [f"{advice.rule}: {advice.headline}" for advice in self.rules.values()]
+        return "\n".join([text_table(*self.table(), left=3), *headlines])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(
+            f"<li><b>{html.escape(advice.rule)}</b>: {html.escape(advice.headline)}</li>"
+            for advice in self.rules.values()
+        )
+        return html_table(*self.table()) + f"<ul>{notes}</ul>"
+
+    def plot(self, name: str) -> Figure:
+        """Draw a rule's evidence: curves with the feasible interval, current and proposed values."""
+        from kmon_analysis.report.plots import advice_figure
+
+        return advice_figure(self.backtest[name], self[name], self.budget)

@@ -1,0 +1,80 @@
+"""Scoring advice on a period that it never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from kmon_analysis.backtest.run import Backtest, backtest
+from kmon_analysis.backtest.tabular import html_table, text_table
+from kmon_analysis.history import History
+from kmon_analysis.incidents import Incidents
+from kmon_analysis.recommend.advice import Advice
+from kmon_analysis.rules.knobs import rule_with
+from kmon_analysis.rules.model import AlertingRule, RuleFile
+
+__all__ = ["Confirmation", "confirm", "tuned_rules"]
+
+
+def tuned_rules(advice: Advice) -> RuleFile:
+    """Return the rule file with the proposed values in place."""
+    rules = advice.backtest.rules
+    groups = []
+    for group in rules.groups:
+        changed = []
+        for rule in group.rules:
+            setting = advice.rules[rule.name].proposed if rule.name in advice.rules else None
+            if isinstance(rule, AlertingRule) and setting is not None:
+                rule = rule_with(rule, threshold=setting.threshold, window_ms=setting.window_ms, for_ms=setting.for_ms)
+            changed.append(rule)
+        groups.append(replace(group, rules=tuple(changed)))
+    return replace(rules, groups=tuple(groups))
+
+
+@dataclass(frozen=True, repr=False)
+class Confirmation:
+    """The current and the tuned rules on unseen data.
+
+    Attributes
+    ----------
+    current, proposed : Backtest
+        Both rule files on the same unseen history.
+    """
+
+    current: Backtest
+    proposed: Backtest
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return header and rows."""
+        header = ["rule", "values", "incidents caught", "false pages", "a week"]
+        rows = []
+        for name, before in self.current.scores.items():
+            for which, score in (("now", before), ("tuned", self.proposed.scores[name])):
+                caught = f"{score.caught} of {score.incidents}" if score.outcomes else "no incidents"
+                first = name if which == "now" else ""
+                rows.append([first, which, caught, str(score.false_pages), f"{score.false_pages_per_week:.2f}"])
+        return header, rows
+
+    def __repr__(self) -> str:
+        return text_table(*self.table(), left=2)
+
+    def _repr_html_(self) -> str:
+        return html_table(*self.table())
+
+
+def confirm(advice: Advice, history: History, incidents: Incidents) -> Confirmation:
+    """Backtest the current and the tuned rules on a history that the advice never saw.
+
+    Parameters
+    ----------
+    advice : Advice
+        From `recommend`.
+    history : History
+        Another period of the same service.
+    incidents : Incidents
+        Its labelled truth.
+    """
+    settings = advice.backtest.settings
+    return Confirmation(
+        current=backtest(advice.backtest.rules, history, incidents, settings=settings),
+        proposed=backtest(tuned_rules(advice), history, incidents, settings=settings),
+    )

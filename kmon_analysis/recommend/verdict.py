@@ -1,0 +1,497 @@
+"""From plateaus to a verdict: which sentences the data can carry, and which they cannot.
+
+The order of the checks is the protocol: too few incidents, no separating threshold, a margin that
+is too thin, unseen weeks that disagree, a search that fits noise; what passes all of them is advised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kmon_analysis.backtest.run import Backtest, RuleBacktest, alert_names
+from kmon_analysis.backtest.score import Page, Score
+from kmon_analysis.recommend import chance, uncertainty
+from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
+from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
+from kmon_analysis.recommend.choose import EVERYTHING, Plateau, Question, best, place, survey
+from kmon_analysis.recommend.detection import detection_table
+from kmon_analysis.recommend.holdout import HeldOut, folds_of, forward_chain, leave_one_out
+from kmon_analysis.recommend.overfit import overfit_ratio
+from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant, parse_duration
+
+__all__ = ["recommend"]
+
+# Fewer than this many weeks hide weekly behaviour altogether; fewer than the second make it provisional.
+SHORT_WEEKS, PROVISIONAL_WEEKS = 2, 4
+FRAGILE_MARGIN = 1.2
+FEW_INCIDENTS, TENTATIVE_INCIDENTS = 2, 5
+REVIEWED_PAGES = 10
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What every check looks at."""
+
+    replay: RuleBacktest
+    budget: Budget
+    current: Setting
+    past: Score
+    tried: tuple[Candidate, ...]
+    clusters: int
+    weeks: float
+
+
+def recommend(
+    result: Backtest,
+    *,
+    max_delay: str | int,
+    false_pages_per_week: float = 1.0,
+    firing_ratio: float = 0.01,
+    placement: float = 1 / 3,
+    progress: Progress | None = None,
+) -> Advice:
+    """Advise values for each rule of a backtest, or say why not.
+
+    Parameters
+    ----------
+    result : Backtest
+        From `backtest`.
+    max_delay : str or int
+        Longest acceptable time from the labelled start of an incident to the page: a duration such
+        as ``"10m"``, or milliseconds. There is no honest default.
+    false_pages_per_week : float
+        Accepted false pages of one rule for each week of normal time.
+    firing_ratio : float
+        Accepted share of normal time in which the alert may fire.
+    placement : float
+        Where in the feasible interval the threshold goes, from 0 (false-page edge) to 1 (incident edge).
+    progress : callable, optional
+        Called with a rule's name, steps done and steps in all.
+
+    Returns
+    -------
+    Advice
+        A verdict for each rule: ``tuned``, ``keep`` or ``refused``.
+    """
+    delay_ms = parse_duration(max_delay) if isinstance(max_delay, str) else max_delay
+    budget = Budget(delay_ms, false_pages_per_week, firing_ratio, placement)
+    advices = {
+        name: _advise(name, replay, result.scores[name], budget, result.history.scrape_interval_ms, progress)
+        for name, replay in result.items()
+    }
+    for name, reason in result.refused.items():
+        advices[name] = RuleAdvice(name, "refused", "Not evaluated", (str(reason),), None)
+    return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
+
+
+def _advise(
+    name: str, replay: RuleBacktest, past: Score, budget: Budget, scrape_interval_ms: int, progress: Progress | None
+) -> RuleAdvice:
+    current = current_setting(replay)
+    observed = replay.observed(replay.signal())
+    weeks = float(observed.mean()) * replay.period.duration_ms / WEEK_MS if observed.size else 0.0
+    tried = candidates(replay, scrape_interval_ms)
+    case = _Case(replay, budget, current, past, tried, _clusters(past), weeks)
+    base = RuleAdvice(
+        name,
+        "keep",
+        "",
+        (),
+        current,
+        past_current=past,
+        suspects=_suspects(past),
+    )
+    if not replay.knobs.sweepable:
+        return replace(base, headline="Keep the current rule", reasons=_fixed_reasons(case))
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if progress is not None:
+            progress(name, steps, len(tried))
+
+    folds = folds_of(replay.period)
+    must = [o.incident.id for o in past.outcomes if o.status != "no data"] if case.clusters > FEW_INCIDENTS else []
+    questions = [
+        EVERYTHING,
+        *(Question(stop_ms=fold.start_ms) for fold in folds),
+        *(Question(without=incident) for incident in must),
+    ]
+    found, *others = survey(replay, tried, budget, questions, progress=step)
+    winners = [best(other) for other in others]
+    top = best(found)
+    if case.clusters == 0:
+        return _without_incidents(case, base, next(p for p in found if p.candidate == current.candidate))
+    if not top.feasible:
+        return _inseparable(case, base, top)
+    setting, scored = _placed(case, top)
+    base = replace(base, plateau=top, candidate=setting, chance_p=_chance(case, setting, scored))
+    if case.clusters <= FEW_INCIDENTS:
+        return _one_or_two(case, base, setting, scored, top)
+    base = replace(
+        base,
+        heldout=forward_chain(replay, winners[: len(folds)], budget, current),
+        left_out=leave_one_out(replay, must, winners[len(folds) :], budget, current),
+        neighbours=_neighbours(case, setting),
+        overfit_ratio=overfit_ratio(replay, found, budget) if weeks >= PROVISIONAL_WEEKS else None,
+    )
+    against = _objections(case, base, top, scored)
+    if against:
+        return replace(base, headline="Keep the current rule", reasons=(*against, *_limits(case)))
+    return _tuned(case, base, setting, scored, top)
+
+
+# ---- counting ---------------------------------------------------------------------------------
+
+
+def _clusters(past: Score) -> int:
+    """Count incidents that must page and were observed; those that name one cause count once."""
+    seen = [outcome.incident for outcome in past.outcomes if outcome.status != "no data"]
+    return len({incident.cause or incident.id for incident in seen})
+
+
+def _suspects(score: Score) -> tuple[Page, ...]:
+    """Return the longest false pages first: the ones most likely to be unlabelled incidents."""
+    false = [page for page in score.pages if page.kind == "false"]
+    return tuple(sorted(false, key=lambda page: -page.episode.interval.duration_ms)[:REVIEWED_PAGES])
+
+
+def _placed(case: _Case, found: Plateau) -> tuple[Setting, Score]:
+    setting = place(found, case.budget, case.current)
+    return setting, _score(case, setting)
+
+
+def _score(case: _Case, setting: Setting, period: Interval | None = None) -> Score:
+    return case.replay.score(setting.threshold, period=period, window_ms=setting.window_ms, for_ms=setting.for_ms)
+
+
+def _meets(case: _Case, score: Score) -> bool:
+    """Tell whether a scored rule keeps to the budget and finds every incident in time."""
+    quiet_enough = score.false_pages <= case.budget.false_pages_per_week * score.weeks
+    calm_enough = not score.firing_ratio > case.budget.firing_ratio
+    return quiet_enough and calm_enough and score.caught_within(case.budget.max_delay_ms) == score.incidents
+
+
+def _chance(case: _Case, setting: Setting, score: Score) -> float | None:
+    """Return the share of shifted incident lists that the setting would have caught as well."""
+    reaches = case.replay.reaches(window_ms=setting.window_ms, for_ms=setting.for_ms)
+    wanted = [r for r in reaches if r.incident.must_page and r.observed_ratio > 0]
+    if not wanted:
+        return None
+    firing = [
+        np.array(
+            [
+                (page.episode.interval.start_ms, page.episode.interval.end_ms)
+                for page in score.pages
+                if reach.incident.concerns(case.replay.name, page.episode.labels)
+            ],
+            dtype=np.int64,
+        ).reshape(-1, 2)
+        for reach in wanted
+    ]
+    windows = np.array([(reach.window.start_ms, reach.window.end_ms) for reach in wanted], dtype=np.int64)
+    return chance.shift_test(firing, windows, case.replay.period).p
+
+
+def _neighbours(case: _Case, setting: Setting) -> tuple[Neighbour, ...]:
+    """Score the settings one step away: a plateau has neighbours that keep to the budget, too."""
+    if setting.threshold is None:
+        return ()
+    changes: list[tuple[str, Setting]] = [
+        ("threshold −20 %", replace(setting, threshold=setting.threshold * 0.8)),
+        ("threshold +20 %", replace(setting, threshold=setting.threshold * 1.2)),
+    ]
+    holds = sorted({candidate.for_ms for candidate in case.tried})
+    at = holds.index(setting.for_ms)
+    changes += [
+        (f"for {format_duration(holds[other])}", replace(setting, for_ms=holds[other]))
+        for other in (at - 1, at + 1)
+        if 0 <= other < len(holds)
+    ]
+    windows = sorted({candidate.window_ms for candidate in case.tried if candidate.window_ms is not None})
+    if setting.window_ms in windows:
+        at = windows.index(setting.window_ms)
+        changes += [
+            (f"window {format_duration(windows[other])}", replace(setting, window_ms=windows[other]))
+            for other in (at - 1, at + 1)
+            if 0 <= other < len(windows)
+        ]
+    found = []
+    for change, other in changes:
+        score = _score(case, other)
+        found.append(Neighbour(change, other, score, _meets(case, score)))
+    return tuple(found)
+
+
+# ---- sentences --------------------------------------------------------------------------------
+
+
+def _number(value: float) -> str:
+    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _span(weeks: float) -> str:
+    return f"{weeks:.1f} weeks"
+
+
+def _pages(count: int) -> str:
+    return f"{count} false page{'' if count == 1 else 's'}"
+
+
+def _fixed_reasons(case: _Case) -> tuple[str, ...]:
+    past = case.past
+    reasons = ["The expression has no threshold that can turn; it is scored as it stands."]
+    if past.outcomes:
+        reasons.append(
+            f"It found {past.caught} of {past.incidents} incidents with {_pages(past.false_pages)} "
+            f"in {_span(past.weeks)}."
+        )
+    else:
+        reasons.append(f"It paged falsely {_times(past.false_pages)} in {_span(past.weeks)}; no incident concerns it.")
+    return tuple(reasons)
+
+
+def _limits(case: _Case) -> tuple[str, ...]:
+    """Say what the data cannot say."""
+    limits = []
+    kinds = {outcome.incident.kind for outcome in case.past.outcomes if outcome.incident.kind}
+    if len(kinds) == 1 and case.past.outcomes:
+        limits.append(f'All incidents are of one kind ("{next(iter(kinds))}"): this says nothing about other kinds.')
+    if case.weeks < SHORT_WEEKS:
+        limits.append("Too short for weekly behaviour: the history holds less than two weeks.")
+    elif case.weeks < PROVISIONAL_WEEKS:
+        upper = (
+            uncertainty.poisson_upper_count(case.past.false_pages) / case.past.weeks if case.past.weeks else math.nan
+        )
+        again = format_instant(case.replay.period.start_ms + PROVISIONAL_WEEKS * WEEK_MS)[:10]
+        limits.append(
+            f"Provisional: re-run on {again} or later. The current rule pages falsely at most {upper:.1f} times a week "
+            "(nine times out of ten, if pages were independent); that will be exceeded more often than stated."
+        )
+    unseen = [outcome.incident.id for outcome in case.past.outcomes if outcome.status == "no data"]
+    if unseen:
+        limits.append(f"The history has no data around {', '.join(unseen)}; they are not counted.")
+    already = [outcome.incident.id for outcome in case.past.outcomes if outcome.status == "already firing"]
+    if already:
+        limits.append(
+            f"The current rule was already firing before {', '.join(already)}: a precursor or a stuck alert, "
+            "not a success."
+        )
+    return tuple(limits)
+
+
+def _without_incidents(case: _Case, base: RuleAdvice, own: Plateau) -> RuleAdvice:
+    past, budget = case.past, case.budget
+    side = "at or below" if case.replay.signal().falls else "at or above"
+    reasons = [
+        "No incident concerns this rule: what it would find is unknown.",
+        f"As it is, it pages falsely {_times(past.false_pages)} in {_span(past.weeks)}.",
+    ]
+    if math.isfinite(own.quiet):
+        reasons.append(
+            f"Every threshold {side} {_number(own.quiet)} kept to {budget.false_pages_per_week:g} false pages a week "
+            f"with for {format_duration(own.candidate.for_ms)}."
+        )
+    if budget.false_pages_per_week > 0:
+        needed = uncertainty.quiet_weeks_needed(budget.false_pages_per_week)
+        reasons.append(
+            f"It takes {needed:.1f} weeks without a false page to show (nine times out of ten) that a rule keeps to "
+            f"{budget.false_pages_per_week:g} false pages a week; {_span(past.weeks)} were observed."
+        )
+    physics = detection_table(case.replay, case.current)
+    return replace(
+        base,
+        verdict="refused",
+        headline="No recommendation for detection",
+        reasons=(*reasons, *_limits(case)),
+        plateau=own,
+        physics=tuple(physics),
+    )
+
+
+def _inseparable(case: _Case, base: RuleAdvice, top: Plateau) -> RuleAdvice:
+    blocked = next(o.incident for o in case.past.outcomes if o.incident.id == top.blocking)
+    lowest = case.replay.signal().falls
+    reached = _number(top.weakest) if top.weakest is not None else "no value"
+    reach = next(r for r in case.replay.reaches(for_ms=top.candidate.for_ms) if r.incident.id == blocked.id)
+    seen = f"within {format_duration(case.budget.max_delay_ms)} it {'falls' if lowest else 'rises'} to {reached}"
+    if not len(reach.levels):
+        seen = "the expression returns nothing that lasts long enough around it"
+    reasons = [
+        f"{blocked.id} ({format_instant(blocked.interval.start_ms)[:10]}) blocks: {seen}, "
+        f"but ordinary weeks need a threshold of {_number(top.quiet)} to keep to "
+        f"{case.budget.false_pages_per_week:g} false pages a week ({_describe(top.candidate)}).",
+        "No threshold on this expression separates it. Try another expression (rate of lag, lag in seconds) or hours, "
+        f"mark {blocked.id} as must_page: false if it needs no page, or allow more delay or more pages.",
+    ]
+    return replace(
+        base,
+        verdict="refused",
+        headline="No threshold separates",
+        reasons=(*reasons, *_limits(case)),
+        plateau=top,
+    )
+
+
+def _odds(probability: float) -> str:
+    """Say a probability as a frequency; the data carry no more than that."""
+    if probability < 0.02:
+        return "less than 1 time in 50"
+    return f"about 1 time in {round(1 / probability)}" if probability < 0.5 else "more often than not"
+
+
+def _describe(candidate: Candidate) -> str:
+    window = "" if candidate.window_ms is None else f"window {format_duration(candidate.window_ms)}, "
+    return f"{window}for {format_duration(candidate.for_ms)}"
+
+
+def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
+    """State the margin as a ratio of the threshold."""
+    threshold = setting.threshold or 0.0
+    weakest = math.nan if top.weakest is None else top.weakest
+    if threshold == 0 or top.quiet * weakest <= 0 or threshold * weakest <= 0:
+        return (
+            f"Thresholds from {_number(min(top.quiet, weakest))} to {_number(max(top.quiet, weakest))} "
+            "give the same past; incidents lie at the one end, ordinary weeks at the other."
+        )
+    incident, ordinary = weakest / threshold, top.quiet / threshold
+    words = ("at most", "at least") if falls else ("at least", "at most")
+    return (
+        f"Incidents reach {words[0]} {incident:.2g}x, ordinary weeks (within the budget) {words[1]} {ordinary:.2g}x "
+        f"of this threshold."
+    )
+
+
+def _one_or_two(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
+    words = "one example" if case.clusters == 1 else "two examples"
+    seen = {o.incident.id: o for o in case.past.outcomes if o.status != "no data"}
+    reasons = [f"The current rule: {_fate(outcome)}." for outcome in seen.values()]
+    reasons += [
+        f"With {setting} the past shows {_pages(scored.false_pages)} in {_span(scored.weeks)}, and: "
+        + "; ".join(_fate(outcome) for outcome in scored.outcomes if outcome.status != "no data")
+        + ". "
+        + _margin_sentence(top, setting, case.replay.signal().falls)
+    ]
+    if case.clusters == FEW_INCIDENTS:
+        reasons.append("Just under the weaker of two such incidents, the chance to find the next one like them is 2/3.")
+    if base.chance_p is not None:
+        verdict = "cannot be distinguished from chance" if base.chance_p > 0.05 else "is more than chance"
+        reasons.append(
+            f"Finding {words.replace('example', 'incident')} {verdict} (shift test p = {base.chance_p:.3f})."
+        )
+    reasons.append(f"{words.capitalize()} cannot support a change; the current rule stays.")
+    return replace(base, headline=f"Consistent with {words}", reasons=(*reasons, *_limits(case)))
+
+
+def _fate(outcome: Any) -> str:
+    name = f"{outcome.incident.id} ({format_instant(outcome.incident.interval.start_ms)[:10]})"
+    if outcome.status == "missed":
+        return f"{name} is missed"
+    if outcome.status == "already firing":
+        return f"{name} finds the rule already firing"
+    if outcome.status == "early":
+        return f"{name} is paged before its labelled start"
+    return f"{name} is paged after {format_duration(outcome.delay_ms)}"
+
+
+def _objections(case: _Case, base: RuleAdvice, top: Plateau, scored: Score) -> tuple[str, ...]:
+    """Return the reasons to leave the rule alone, if any."""
+    against = []
+    if top.margin_ratio < FRAGILE_MARGIN:
+        against.append(
+            f"The margin is thin: thresholds from {_number(top.quiet)} to {_number(top.weakest or 0)} "
+            f"are all there is ({top.margin_ratio:.2f}x; {FRAGILE_MARGIN}x is needed)."
+        )
+    if base.heldout is not None and base.heldout.worse:
+        against.append("On unseen weeks tuning did worse than the current rule: " + _heldout_sentence(base.heldout))
+    if base.overfit_ratio is not None and base.overfit_ratio > 0.5:
+        against.append(
+            f"The search is fitting noise: its winner on one half of the weeks lands in the lower half on the other "
+            f"in {base.overfit_ratio:.0%} of the splits."
+        )
+    if not _meets(case, scored):
+        against.append("No rounded value inside the feasible interval keeps to the budget.")
+    if not against and _meets(case, case.past) and case.past.false_pages <= scored.false_pages:
+        against.append("The current rule already finds every incident in time within the budget; nothing gets better.")
+    return tuple(against)
+
+
+def _heldout_sentence(heldout: HeldOut) -> str:
+    new, old = heldout.proposed, heldout.current
+    return (
+        f"{new.caught_in_time} of {new.incidents} found in time, {_pages(new.false_pages)} in {new.weeks:.1f} weeks; "
+        f"current rule on the same weeks: {old.caught_in_time} of {old.incidents}, {_pages(old.false_pages)}."
+    )
+
+
+def _tuned(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
+    n, falls = case.clusters, case.replay.signal().falls
+    lower = uncertainty.clopper_pearson(scored.caught, scored.incidents, level=0.95)[0]
+    delays = f"worst delay {format_duration(scored.worst_delay_ms or 0)}"
+    if n > TENTATIVE_INCIDENTS:
+        delays = f"median delay {format_duration(round((scored.median_delay_ms or 0) / 1000) * 1000)}, {delays}"
+    reasons = [
+        f"Past {_span(case.weeks)}: found {scored.caught} of {scored.incidents} incidents (at least {lower:.0%} of "
+        f"such incidents, 95 %, for a rule fixed before looking; this one was not), {delays}.",
+        f"{_pages(scored.false_pages).capitalize()} in {_span(scored.weeks)} of normal time. "
+        f"Current rule on the same weeks: {case.past.caught} of {case.past.incidents}, "
+        f"{_pages(case.past.false_pages)}.",
+    ]
+    prediction = None
+    if scored.weeks >= PROVISIONAL_WEEKS:
+        fano = uncertainty.fano_factor(scored.weekly_false_pages())
+        ahead = uncertainty.predict_pages(scored.false_pages, scored.weeks, fano, horizon_weeks=4)
+        prediction = (ahead.low, ahead.high)
+        over = ahead.probability_above(2 * 4 * case.budget.false_pages_per_week)
+        reasons.append(
+            f"Next 4 weeks: probably {ahead.low}–{ahead.high} false pages (nine times out of ten); "
+            f"more than double the budget: {_odds(over)}."
+        )
+    if base.heldout is not None:
+        reasons.append("Tested on unseen weeks (tuned on the weeks before): " + _heldout_sentence(base.heldout))
+    else:
+        reasons.append("Not tested on unseen weeks: the history is too short, or its later weeks hold no incident.")
+    if base.left_out:
+        hits = sum(left.caught for left in base.left_out)
+        values = [
+            left.setting.threshold for left in base.left_out if left.setting and left.setting.threshold is not None
+        ]
+        spread = f"; thresholds from {_number(min(values))} to {_number(max(values))}" if values else ""
+        reasons.append(f"Each incident left out in turn: {hits} of {len(base.left_out)} found{spread}.")
+    reasons.append(_margin_sentence(top, setting, falls))
+    fragile = [neighbour.change for neighbour in base.neighbours if not neighbour.within_budget]
+    if fragile:
+        reasons.append(f"One step away the budget no longer holds: {', '.join(fragile)}.")
+    if n < 30:
+        reasons.append(
+            f"Chance that the next incident of these kinds is missed: about 1 in {n + 1} at the incident edge, "
+            "less inside."
+        )
+    headline = "Recommended" if n > TENTATIVE_INCIDENTS and base.heldout is not None else "Tentative"
+    if case.weeks < SHORT_WEEKS:
+        headline = "Tentative; too short for weekly behaviour"
+    elif case.weeks < PROVISIONAL_WEEKS:
+        again = format_instant(case.replay.period.start_ms + PROVISIONAL_WEEKS * WEEK_MS)[:10]
+        headline = f"Provisional, re-run on {again}"
+    return replace(
+        base,
+        verdict="tuned",
+        headline=f"{headline}: {setting}",
+        reasons=(*reasons, *_limits(case)),
+        proposed=setting,
+        past_proposed=scored,
+        next_4_weeks=prediction,
+        suspects=_suspects(scored),
+    )

@@ -1,0 +1,333 @@
+"""The look of every picture: colours, type, scales, and how a figure becomes SVG or PNG.
+
+Imports matplotlib only inside functions; never pyplot, so that nothing is shared or left behind.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from kmon_analysis.report.words import clean, number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = [
+    "BAND",
+    "CURRENT",
+    "FALSE",
+    "INK",
+    "LINES",
+    "MUTED",
+    "PAPER",
+    "PROPOSED",
+    "Panel",
+    "Scale",
+    "drawable",
+    "png_bytes",
+    "scale_for",
+    "set_scale",
+    "stacked",
+    "styled",
+    "svg_text",
+    "wrapped",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# Okabe and Ito's palette: told apart with any colour vision. Lines also differ in dashes, areas in hatch.
+INK, MUTED, FAINT, PAPER = "#1b1e23", "#626a75", "#d5d9df", "#fefefe"
+CURRENT, PROPOSED, FALSE, BAND = "#6b7a8c", "#0072b2", "#d55e00", "#e69f00"
+LINES = ("#0072b2", "#d55e00", "#009e73", "#b5579a", "#56a0d3", "#a87900")
+DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (2.5, 1)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (9, 2)))
+# In a page these follow the reader's light or dark scheme.
+_VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "line", PAPER: "paper"}
+
+_STYLE: dict[str, Any] = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": MUTED,
+    "axes.facecolor": "none",
+    "axes.grid": False,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.7,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10.5,
+    "axes.titleweight": "bold",
+    "axes.titlepad": 8,
+    "figure.facecolor": PAPER,
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "hatch.color": MUTED,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.1,
+    "path.simplify": True,
+    "savefig.facecolor": PAPER,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kmon",
+    "text.color": INK,
+    # Foreign text may hold dollar signs: they are no mathematics.
+    "text.parse_math": False,
+    "text.usetex": False,
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8.5,
+}
+
+
+def styled(draw: Callable[P, R]) -> Callable[P, R]:
+    """Run a drawing function under the style of the house, whatever the user's settings are."""
+
+    @wraps(draw)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+        import matplotlib as mpl
+
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            for key, value in _STYLE.items():
+                mpl.rcParams[key] = value  # type: ignore[index,unused-ignore]
+            return draw(*args, **kwargs)
+
+    return inside
+
+
+@lru_cache(maxsize=1)
+def _figure_class() -> type[Figure]:
+    from matplotlib.figure import Figure as Plain
+
+    class Picture(Plain):
+        """A figure that notebooks show without pyplot."""
+
+        def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+            width, height = self.get_size_inches() * 80
+            return png_bytes(self, dpi=160), {"width": int(width), "height": int(height)}
+
+    return Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Heights of one axes in a stack, in inches: the axes, and the room above and below it."""
+
+    height: float
+    above: float = 0.4
+    below: float = 0.55
+
+
+def stacked(panels: Sequence[Panel], *, width: float = 11.0, left: float = 1.0, right: float = 2.35) -> Figure:
+    """Make a figure with axes below each other, all of one width, with room for legends on the right.
+
+    Parameters
+    ----------
+    panels : sequence of Panel
+        From top to bottom.
+    width, left, right : float
+        Of the figure and its margins, in inches.
+
+    Notes
+    -----
+    Laid out by hand: automatic layouts count what hangs beside an axes as its height. The figure
+    belongs to no window and no global state.
+    """
+    total = sum(panel.above + panel.height + panel.below for panel in panels)
+    figure = _figure_class()(figsize=(width, total))
+    top = total
+    for panel in panels:
+        top -= panel.above + panel.height
+        figure.add_axes((left / width, top / total, (width - left - right) / width, panel.height / total))
+        top -= panel.below
+    return figure
+
+
+@styled
+def png_bytes(figure: Figure, dpi: float = 144) -> bytes:
+    """Render a figure as PNG."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=dpi, metadata={"Software": None})
+    return out.getvalue()
+
+
+@styled
+def svg_text(figure: Figure, name: str, *, dpi: float = 150) -> str:
+    """Render a figure as an SVG element to stand inside an HTML page.
+
+    Parameters
+    ----------
+    figure : Figure
+        Anything marked as rasterised becomes an embedded picture.
+    name : str
+        Prefix of all identifiers, unique in the page; letters, digits and hyphens.
+    dpi : float
+        Resolution of the embedded pictures.
+
+    Notes
+    -----
+    Colours of paper, ink and grid become CSS variables, so that the picture follows the page's light
+    or dark scheme. Metadata, document type and namespaces are dropped: the page names no address.
+    """
+    out = io.StringIO()
+    figure.savefig(out, format="svg", dpi=dpi, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = out.getvalue()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], count=1, flags=re.DOTALL)
+    head, body = text.split(">", 1)
+    head = re.sub(r'\s(?:xmlns(?::\w+)?|width|height|version)="[^"]*"', "", head)
+    body = re.sub(r'(<[^<>]*?\sid=")', rf"\g<1>{name}-", body)
+    body = re.sub(r"url\(#", f"url(#{name}-", body)
+    body = re.sub(r'xlink:href="#', f'href="#{name}-', body)
+    body = body.replace('xlink:href="data:', 'href="data:')
+    for colour, variable in _VARIABLES.items():
+        body = body.replace(colour, f"var(--{variable})")
+    return f"{head}>{body}"
+
+
+@lru_cache(maxsize=4096)
+def _has_glyph(char: str) -> bool:
+    from matplotlib.font_manager import findfont, get_font
+
+    return bool(get_font(findfont("DejaVu Sans")).get_char_index(ord(char)))
+
+
+def drawable(text: str) -> str:
+    """Clean a text and replace what the picture's font cannot draw."""
+    return "".join(char if char.isascii() or _has_glyph(char) else "\N{REPLACEMENT CHARACTER}" for char in clean(text))
+
+
+def wrapped(text: str, width: int) -> str:
+    """Break a sentence into lines."""
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, width, break_long_words=True))
+
+
+# ---- scales -------------------------------------------------------------------------------------
+
+# Room of the linear part of a symmetric logarithm in decades, and as matplotlib's transform uses it.
+_LINEAR_SCALE = 0.6
+_LINEAR_SHARE = _LINEAR_SCALE / (1 - 1 / 10)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """An axis over values.
+
+    Attributes
+    ----------
+    kind : {"linear", "log", "symlog"}
+        Kind of scale; "symlog" is linear up to `linear_to` on both sides of zero.
+    low, high : float
+        Limits, with a little air.
+    linear_to : float
+        Only for "symlog".
+    """
+
+    kind: str
+    low: float
+    high: float
+    linear_to: float = 1.0
+
+    @property
+    def note(self) -> str:
+        """What a reader must know about the scale; empty for a linear one."""
+        if self.kind == "linear":
+            return ""
+        return "log scale" if self.kind == "log" else f"log scale, linear below {number(self.linear_to)}"
+
+    def bounds(self, pixels: int) -> npt.NDArray[np.float64]:
+        """Return the values between which the pixels of the axis lie, shape (pixels + 1,)."""
+        if self.kind == "log":
+            return np.geomspace(self.low, self.high, pixels + 1)
+        if self.kind == "linear":
+            return np.linspace(self.low, self.high, pixels + 1)
+        places = np.linspace(self._forward(self.low), self._forward(self.high), pixels + 1)
+        linear = np.abs(places) <= _LINEAR_SHARE
+        grown = np.sign(places) * self.linear_to * 10.0 ** (np.abs(places) - _LINEAR_SHARE)
+        bounds: npt.NDArray[np.float64] = np.where(linear, places / _LINEAR_SHARE * self.linear_to, grown)
+        bounds[0], bounds[-1] = self.low, self.high
+        return bounds
+
+    def _forward(self, value: float) -> float:
+        share = abs(value) / self.linear_to
+        length = _LINEAR_SHARE * share if share <= 1 else _LINEAR_SHARE + np.log10(share)
+        return float(np.sign(value) * length)
+
+
+def scale_for(low: float, high: float, least_positive: float, marks: Sequence[float]) -> Scale:
+    """Choose a scale on which both the range and the marked values can be read.
+
+    Parameters
+    ----------
+    low, high : float
+        Range of the values; NaN where there are none.
+    least_positive : float
+        Smallest value above zero; NaN where there is none.
+    marks : sequence of float
+        Thresholds and other values that must lie on the axis.
+
+    Notes
+    -----
+    Linear unless a mark would sit in the lowest twentieth of the axis. The logarithm begins two decades
+    below the smallest mark: what lies lower is drawn linearly, zero included.
+    """
+    given = [mark for mark in marks if np.isfinite(mark)]
+    known = [*given, *(value for value in (low, high) if np.isfinite(value))]
+    if not known:
+        return Scale("linear", 0.0, 1.0)
+    bottom, top = min(known), max(known)
+    if bottom == top:
+        air = abs(bottom) * 0.1 or 1.0
+        return Scale("linear", bottom - air, top + air)
+    smallest = min((abs(mark) for mark in given if mark), default=0.0)
+    if bottom >= 0 and not given and np.isfinite(least_positive) and top > 1000 * least_positive:
+        smallest = top / 1000
+    if bottom < 0 or not smallest or top < 20 * smallest:
+        air = 0.04 * (top - bottom)
+        return Scale("linear", bottom if bottom == 0 else bottom - air, top + air)
+    floor = 10.0 ** np.floor(np.log10(smallest / 10))
+    if bottom >= floor:
+        return Scale("log", bottom / 1.15, top * 1.3)
+    return Scale("symlog", min(bottom, 0.0), top * 1.3, floor)
+
+
+def set_scale(ax: Axes, axis: str, scale: Scale) -> None:
+    """Apply a scale to an axis ("x" or "y"), with plain numbers on its ticks."""
+    from matplotlib import ticker
+
+    which = ax.xaxis if axis == "x" else ax.yaxis
+    set_kind = ax.set_xscale if axis == "x" else ax.set_yscale
+    if scale.kind == "symlog":
+        set_kind("symlog", linthresh=scale.linear_to, linscale=_LINEAR_SCALE)
+    elif scale.kind == "log":
+        set_kind("log")
+    (ax.set_xlim if axis == "x" else ax.set_ylim)(scale.low, scale.high)
+    if scale.kind == "symlog":
+        decades = 10.0 ** np.arange(np.ceil(np.log10(scale.linear_to)), np.ceil(np.log10(scale.high)) + 1)
+        step = 1 if len(decades) <= 7 else 2
+        ticks = [0.0, *decades[::step]]
+        which.set_major_locator(ticker.FixedLocator([tick for tick in ticks if tick <= scale.high]))
+        minor = np.outer(decades, np.arange(2, 10)).ravel()
+        which.set_minor_locator(ticker.FixedLocator(minor[minor <= scale.high].tolist()))
+    elif scale.kind == "log":
+        decades = np.log10(scale.high / scale.low)
+        subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
+        which.set_major_locator(ticker.LogLocator(subs=subs, numticks=12))
+    which.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
+    which.set_minor_formatter(ticker.NullFormatter())

@@ -1,0 +1,317 @@
+"""A rule over time: the compared signal, its threshold, the alert states and the incidents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.score import Score
+from kmon_analysis.promql.printer import format_expr
+from kmon_analysis.recommend.candidates import Setting, current_setting
+from kmon_analysis.report import findings, shapes
+from kmon_analysis.report.figure import (
+    BAND,
+    CURRENT,
+    DASHES,
+    FAINT,
+    FALSE,
+    INK,
+    LINES,
+    MUTED,
+    PAPER,
+    PROPOSED,
+    drawable,
+    scale_for,
+    set_scale,
+    styled,
+    wrapped,
+)
+from kmon_analysis.report.words import moment, number, short_labels, shortened
+from kmon_analysis.timing import DAY_MS, Interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["WRAP", "legend_beside", "score_at", "signal_axes"]
+
+# Characters of a title that fit over an axes of the usual width.
+WRAP = 100
+# Share of the signal's height that a lane of states takes.
+LANE = 0.15
+# Coarser than the signal: a page of a minute must still be seen in a history of months.
+LANE_COLUMNS = 500
+_HATCH_OPTIONAL, _HATCH_EXCLUDED = "////", "xxxx"
+
+
+def score_at(replay: RuleBacktest, setting: Setting, period: Interval | None = None) -> Score:
+    """Score one setting of a rule."""
+    return replay.score(setting.threshold, period=period, window_ms=setting.window_ms, for_ms=setting.for_ms)
+
+
+def legend_beside(ax: Axes, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Put a legend to the right of an axes, where it covers nothing."""
+    # A name that begins with an underscore would be left out of a legend.
+    safe = [f" {label}" if label.startswith("_") else label for label in labels]
+    ax.legend(handles, safe, loc="upper left", bbox_to_anchor=(1.005, 1.02), borderaxespad=0, labelspacing=0.45)
+
+
+@styled
+def signal_axes(
+    ax: Axes,
+    replay: RuleBacktest,
+    threshold: float | None = None,
+    period: Interval | None = None,
+    *,
+    proposed: Setting | None = None,
+) -> None:
+    """Draw what the rule compares, with its threshold, states, pages and incidents.
+
+    Parameters
+    ----------
+    ax : Axes
+        To draw on; a strip with the alert states is put below it.
+    replay : RuleBacktest
+        The rule on its history.
+    threshold : float, optional
+        None: the rule's own.
+    period : Interval, optional
+        What to draw; None: the whole history.
+    proposed : Setting, optional
+        A second setting with a threshold line and a strip of its own.
+    """
+    span = replay.period if period is None else period
+    current = current_setting(replay)
+    if threshold is not None:
+        current = replace(current, threshold=threshold)
+    drawn = current if proposed is None else proposed
+    settings = [current] if proposed is None else [current, proposed]
+    scores = [score_at(replay, setting, span) for setting in settings]
+    handles: list[Any] = []
+    names: list[str] = []
+    if replay.knobs.sweepable:
+        _draw_lines(ax, replay, drawn, settings, span, handles, names)
+    else:
+        _draw_presence(ax, replay, span)
+    _draw_incidents(ax, replay, scores[-1], span, handles, names)
+    _draw_lanes(ax, replay, settings, scores, span, handles, names)
+    legend_beside(ax, handles, names)
+    title = findings.signal_title(
+        replay.name, (settings[0], scores[0]), (settings[1], scores[1]) if proposed is not None else None
+    )
+    ax.set_title(wrapped(drawable(title), WRAP), pad=30)
+
+
+def _days(instants_ms: Any) -> Any:
+    return np.asarray(instants_ms, dtype=np.float64) / DAY_MS
+
+
+def _draw_lines(
+    ax: Axes,
+    replay: RuleBacktest,
+    drawn: Setting,
+    settings: Sequence[Setting],
+    span: Interval,
+    handles: list[Any],
+    names: list[str],
+) -> None:
+    signal = replay.signal(drawn.window_ms)
+    lines = shapes.signal_lines(signal, span)
+    shown = (
+        short_labels(lines.labels) if len(lines.labels) > 1 else [shortened(str(label), 34) for label in lines.labels]
+    )
+    if lines.rest_low is not None and lines.rest_high is not None:
+        x, y = lines.rest_high
+        (handle,) = ax.plot(_days(x), y, color=CURRENT, alpha=0.75, linewidth=0.8, rasterized=True)
+        ax.plot(_days(lines.rest_low[0]), lines.rest_low[1], color=CURRENT, alpha=0.5, linewidth=0.8, rasterized=True)
+    for place, (x, y) in reversed(list(enumerate(lines.lines))):
+        ax.plot(_days(x), y, color=LINES[place % len(LINES)], linewidth=0.9, rasterized=True)
+    for place, label in enumerate(shown):
+        handles.append(_line(LINES[place % len(LINES)]))
+        names.append(drawable(label))
+    if lines.rest:
+        handles.append(handle)
+        names.append(f"{lines.rest} more: highest and lowest")
+    marks = [setting.threshold for setting in settings if setting.threshold is not None]
+    for setting, color, dash, word in zip(
+        settings, (INK, PROPOSED), (DASHES[1], "-"), ("now", "proposed"), strict=False
+    ):
+        if setting.threshold is None:
+            continue
+        label = "threshold" if len(settings) == 1 else word
+        handles.append(ax.axhline(setting.threshold, color=color, linestyle=dash, linewidth=1.4, zorder=4))
+        names.append(f"{label}: {number(setting.threshold)}")
+    scale = scale_for(lines.low, lines.high, lines.least_positive, marks)
+    set_scale(ax, "y", scale)
+    ax.grid(axis="y", color=FAINT)
+    text = drawable(format_expr(replay.knobs.signal))
+    ax.set_ylabel("\n".join(filter(None, [text if len(text) <= 40 else "value compared", scale.note])))
+    if np.isnan(lines.low):
+        ax.text(
+            0.5, 0.5, "The expression returned nothing in this time", transform=ax.transAxes, ha="center", color=MUTED
+        )
+    if lines.infinite:
+        note = f"{lines.infinite:,} infinite values are not drawn"
+        ax.text(0.995, 0.97, note, transform=ax.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
+
+
+def _draw_presence(ax: Axes, replay: RuleBacktest, span: Interval) -> None:
+    rows = shapes.presence(replay.signal(), span)
+    for place, (_, runs) in enumerate(rows):
+        ax.broken_barh(list(map(tuple, _days(runs))), (place - 0.3, 0.6), color=LINES[0], linewidth=0)
+    ax.set_yticks(range(len(rows)), [drawable(label) for label in short_labels([label for label, _ in rows], 26)])
+    ax.set_ylim(len(rows) - 0.4, -0.6)
+    ax.set_ylabel("returned by the expression\n(no threshold to compare)")
+    if not rows:
+        ax.text(
+            0.5, 0.5, "The expression returned nothing in this time", transform=ax.transAxes, ha="center", color=MUTED
+        )
+
+
+def _line(color: str, dash: Any = "-") -> Any:
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=color, linestyle=dash, linewidth=1.6)
+
+
+def _band(ax: Axes, interval: Interval, least_ms: float, **style: Any) -> Any:
+    """Shade an interval, at least so wide that it can be seen."""
+    missing = max(0.0, least_ms - interval.duration_ms) / 2
+    return ax.axvspan(_days(interval.start_ms - missing), _days(interval.end_ms + missing), zorder=0.5, **style)
+
+
+def _draw_incidents(
+    ax: Axes, replay: RuleBacktest, score: Score, span: Interval, handles: list[Any], names: list[str]
+) -> None:
+    from matplotlib.lines import Line2D
+
+    least = span.duration_ms / 450
+    optional = {"facecolor": "none", "edgecolor": MUTED, "hatch": _HATCH_OPTIONAL, "linewidth": 0.5}
+    excluded = {"facecolor": "none", "edgecolor": FAINT, "hatch": _HATCH_EXCLUDED, "linewidth": 0.5}
+    for window in replay.incidents.excluded:
+        if window.interval.overlaps(span):
+            band = _band(ax, window.interval, least, **excluded)
+            if "excluded time" not in names:
+                handles.append(band)
+                names.append("excluded time")
+    for outcome in score.optional:
+        band = _band(ax, outcome.incident.interval, least, **optional)
+        if "incident, need not page" not in names:
+            handles.append(band)
+            names.append("incident, need not page")
+    tops = []
+    for outcome in score.outcomes:
+        band = _band(ax, outcome.incident.interval, least, facecolor=BAND, alpha=0.45, linewidth=0)
+        if "incident" not in names:
+            handles.append(band)
+            names.append("incident")
+        middle = (outcome.incident.interval.start_ms + outcome.incident.interval.end_ms) / 2
+        tops.append((middle, outcome.found, outcome.incident.id))
+    ax.set_xlim(_days(span.start_ms), _days(span.end_ms))
+    over = ax.get_xaxis_transform()
+    for found, filled in ((True, INK), (False, PAPER)):
+        places = [middle for middle, caught, _ in tops if caught is found]
+        if places:
+            style: dict[str, Any] = {
+                "marker": "v",
+                "markersize": 6.5,
+                "markeredgecolor": INK,
+                "markerfacecolor": filled,
+                "linestyle": "",
+            }
+            ax.plot(_days(places), np.full(len(places), 1.03), transform=over, clip_on=False, **style)
+            handles.append(Line2D([], [], **style))
+            names.append("found" if found else "not found")
+    _label_above(ax, [(middle, name) for middle, _, name in tops], span)
+
+
+def _label_above(ax: Axes, tops: Sequence[tuple[float, str]], span: Interval) -> None:
+    """Write incident names above the axes, on two rows, leaving out what would overlap."""
+    width_inches = ax.bbox.width / ax.figure.dpi
+    per_char = 0.068 / width_inches * span.duration_ms
+    ends = [-np.inf, -np.inf]
+    for middle, name in sorted(tops):
+        text = shortened(drawable(name), 18)
+        half = (len(text) + 1.5) * per_char / 2
+        centre = min(max(middle, span.start_ms + half), span.end_ms - half)
+        row = next((row for row in (0, 1) if centre - half > ends[row]), None)
+        if row is None:
+            continue
+        ends[row] = centre + half
+        ax.annotate(
+            text,
+            (float(_days(centre)), 1.03),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(0, 6 + 10 * row),
+            textcoords="offset points",
+            ha="center",
+            fontsize=7.5,
+            color=INK,
+            annotation_clip=False,
+        )
+
+
+def _draw_lanes(
+    ax: Axes,
+    replay: RuleBacktest,
+    settings: Sequence[Setting],
+    scores: Sequence[Score],
+    span: Interval,
+    handles: list[Any],
+    names: list[str],
+) -> None:
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    height = LANE * len(settings)
+    strip = ax.inset_axes((0.0, -height - 0.03, 1.0, height), sharex=ax)
+    pages: dict[str, list[npt.NDArray[np.float64]]] = {"true": [], "false": []}
+    for place, (setting, score) in enumerate(zip(settings, scores, strict=True)):
+        states = shapes.lane(replay, setting, span, LANE_COLUMNS)
+        for runs, color, size in ((states.pending, CURRENT, 0.22), (states.firing, INK, 0.4)):
+            alpha = 0.55 if runs is states.pending else 1.0
+            ax_runs = list(map(tuple, _days(runs)))
+            strip.broken_barh(ax_runs, (place + 0.28 - size / 2, size), color=color, linewidth=0, alpha=alpha)
+        for kind, marker, color, level in (("true", "^", LINES[2], -0.18), ("false", "x", FALSE, -0.18)):
+            starts = np.array([p.episode.interval.start_ms for p in score.pages if p.kind == kind], dtype=np.float64)
+            pages[kind].append(starts)
+            strip.plot(
+                _days(starts),
+                np.full(len(starts), place + level),
+                linestyle="",
+                marker=marker,
+                markersize=5 if marker == "x" else 6,
+                color=color,
+                markeredgewidth=1.3 if marker == "x" else 0.5,
+                clip_on=False,
+            )
+    strip.set_ylim(len(settings) - 0.45, -0.45)
+    strip.set_yticks(range(len(settings)), ["now", "proposed"][: len(settings)] if len(settings) > 1 else ["alert"])
+    strip.tick_params(axis="y", length=0)
+    for side in ("left", "right", "top"):
+        strip.spines[side].set_visible(False)
+    ax.tick_params(axis="x", labelbottom=False, length=0)
+    ax.spines["bottom"].set_color(FAINT)
+    locator = AutoDateLocator(minticks=4, maxticks=11)  # type: ignore[no-untyped-call]
+    formats = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, formats=formats, zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"], show_offset=False
+    )
+    strip.xaxis.set_major_locator(locator)
+    strip.xaxis.set_major_formatter(formatter)
+    last = moment(span.end_ms - 1)
+    dates = [moment(span.start_ms), last] if span.duration_ms < 3 * DAY_MS else [moment(span.start_ms)[:10], last[:10]]
+    strip.set_xlabel(f"time in UTC, {dates[0]} to {dates[1]}")
+    if any(len(starts) for starts in pages["true"]):
+        handles.append(Line2D([], [], linestyle="", marker="^", color=LINES[2], markersize=6))
+        names.append("page for an incident")
+    if any(len(starts) for starts in pages["false"]):
+        handles.append(Line2D([], [], linestyle="", marker="x", color=FALSE, markersize=5, markeredgewidth=1.3))
+        names.append("false page")
+    handles += [Patch(color=INK), Patch(color=CURRENT, alpha=0.55)]
+    names += ["firing", "pending"]
