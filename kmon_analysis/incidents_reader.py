@@ -29,7 +29,7 @@ def read_text(path: Path) -> str:
     problem, cure, line, column = "", "", None, None
     try:
         raw = path.read_bytes()
-        return raw.decode("utf-8-sig")
+        return raw.decode("utf-8")
     except FileNotFoundError:
         problem, cure = "there is no such file", "Check the path"
     except IsADirectoryError:
@@ -364,7 +364,7 @@ class _Reader:
                 if index < len(text):
                     continue
                 row.append(_Text(index, ""))
-            index += 2 if text.startswith("\r\n", index) else 1
+            index += 1
             if any(cell.text.strip() for cell in row):
                 rows.append(row)
             row = []

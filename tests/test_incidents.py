@@ -176,6 +176,7 @@ def test_broken_files(text, place, said):
         ("labels: {to-pic: a}", "'to-pic' in the labels of incident 'a' is no label name"),
         ("labels: {a: b, a: c}", "repeated"),
         ("labels: topic=a", "must be a mapping, not a text"),
+        ("rules: [a, a, 3, {}]", "not a mapping"),
         ("rules: [[a]]", "must be a name, not a list"),
         ("rules: [~]", "must be a name, not empty"),
         ("rules: {a: b}", "must be a name, not a mapping"),
@@ -201,6 +202,10 @@ incidents:
 """
     first, second = parse_incidents(text)
     assert second == Incident("b", first.interval, first.labels)
+    shared = "x-base: &x {owner: me}\n"
+    assert places(shared + "incidents: []\n") == [(1, 1)]
+    [merged] = parse_incidents(text[: text.index("  - <<")].replace("{id", "{<<: {owner: me}, id"))
+    assert merged == first
 
 
 HEADER = ["id", "start", "end", "labels", "rules", "must_page", "kind", "cause"]
@@ -343,6 +348,9 @@ def test_an_incident_may_name_its_rules():
     made = Incident("i", HOUR, rules=("Lag", "Rate"))
     assert made.concerns("Lag", {})
     assert not made.concerns("Leader", {})
+    assert (
+        parse_incidents(FULL.replace("[HighConsumerLag, NoLeader]", "[Lag, Rate, Lag]"))["INC-101"].rules == made.rules
+    )
     assert Incidents((made,)).check_rules(["Lag", "Rate"]) == ()
     [found] = Incidents((made,)).check_rules(["Lags", "Rate"])
     assert "'Lag', which is not in the rule file" in found.problem

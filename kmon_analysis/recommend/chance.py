@@ -106,7 +106,7 @@ def shift_test(
         firing_ratio = max(firing_ratio, float((laid[:, 1] - laid[:, 0]).sum()) / wide)
         # A second lap lets a moved window run over the end of the span.
         twice = np.concatenate([laid, laid + wide])
-        moved = (start + offsets) % wide
+        moved = start + offsets
         first = np.searchsorted(twice[:, 1], moved, side="right")
         begins = np.append(twice[:, 0], np.iinfo(np.int64).max)[first]
         hits += begins < moved + (end - start)
@@ -170,15 +170,13 @@ def overfitting_probability(losses: Floats, blocks: int = 8) -> float:
         )
     if not np.isfinite(table).all():
         raise SettingError("a loss is not finite", cure="Leave out candidates without a score")
-    parts = np.array_split(table, blocks)
-    sums = np.stack([part.sum(axis=0) for part in parts])
-    sizes = np.array([len(part) for part in parts])
+    sums = np.stack([part.sum(axis=0) for part in np.array_split(table, blocks)])
     below: list[float] = []
     for chosen in itertools.combinations(range(blocks), blocks // 2):
         inside = np.zeros(blocks, dtype=np.bool_)
         inside[list(chosen)] = True
-        tuned = sums[inside].sum(axis=0) / sizes[inside].sum()
-        tested = sums[~inside].sum(axis=0) / sizes[~inside].sum()
+        tuned = sums[inside].sum(axis=0)
+        tested = sums[~inside].sum(axis=0)
         winners = _same(tuned, tuned.min())
         below.append(float(np.mean([_below_middle(tested, loss) for loss in tested[winners]])))
     return float(np.mean(below))

@@ -167,7 +167,7 @@ def stopped_producer(
         decay = window_s * (1 - threshold / rates)
     if threshold <= 0:
         return np.full(HOURS, np.inf)
-    return np.where(rates > threshold, decay + for_s + extra_s, np.where(rates < threshold, np.nan, for_s + extra_s))
+    return np.where(rates >= threshold, decay + for_s + extra_s, np.nan)
 
 
 def leader_loss(for_s: float, *, extra_s: float = 0.0) -> float:

@@ -103,6 +103,7 @@ def test_long_spans_draw_their_shifts_and_repeat():
     first = shift_test(firing, windows, span)
     assert first.shifts == 999
     assert first == shift_test(firing, windows, span)
+    assert len({shift_test(firing, windows, span, seed=seed).p for seed in range(5)}) > 1
     exact = shift_test(firing, windows, span, shifts=10_000)
     assert exact.shifts == 20 * 168 - 1
     assert first.p == pytest.approx(exact.p, abs=0.05)

@@ -129,6 +129,7 @@ def test_rates_must_be_usable(rates):
     with pytest.raises(SettingError) as caught:
         stopped_consumer(rates, 1, 1)
     assert caught.value.cure
+    assert "of shape" in str(caught.value) or "168 hours" in str(caught.value)
 
 
 def test_a_share_is_a_share():

@@ -220,6 +220,24 @@ def test_predictions_are_integrated_as_exactly_as_stated(pages, weeks, fano):
         assert predicted.probability_above(count) == pytest.approx(exact, abs=1e-4)
 
 
+@pytest.mark.parametrize("shape", [0.02, 0.5, 3, 40, 4000])
+def test_nodes_of_the_rate_have_its_moments(shape):
+    nodes, weights = uncertainty._gamma(shape, 1e-9, 32)
+    assert weights.sum() == pytest.approx(1)
+    assert weights @ nodes == pytest.approx(shape, rel=1e-4)
+    assert weights @ nodes**2 == pytest.approx(shape * (shape + 1), rel=1e-4)
+
+
+def test_nodes_of_the_level_shift_are_those_of_student_t():
+    factors, weights = uncertainty._level_shift(96)
+    assert weights.sum() == pytest.approx(1)
+    shift = np.log(factors) / 0.8
+    assert (shift[0], shift[-1]) == pytest.approx((-5, 5))
+    assert weights[0] == weights[-1] == pytest.approx(stats.t.sf(5, 4))
+    inside = stats.t.expect(lambda x: x * x, args=(4,), lb=-5, ub=5)
+    assert weights @ shift**2 == pytest.approx(inside + 2 * 25 * stats.t.sf(5, 4), rel=1e-6)
+
+
 def test_predictions_are_wide_and_say_so():
     # The widths that the form had in rolling windows: 49, 27 and 14 pages in 4 weeks.
     widths = [(p := predict_pages(*case)).high - p.low for case in CASES[:3]]
