@@ -5,6 +5,7 @@ Equality and hashing ignore the spans, so that two trees are equal exactly when 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -53,6 +54,15 @@ class NumberLiteral:
 
     value: float
     span: Span = _span()
+
+    # Two trees with NaN in the same place are the same expression, which IEEE equality would deny.
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NumberLiteral):
+            return NotImplemented
+        return self.value == other.value or (math.isnan(self.value) and math.isnan(other.value))
+
+    def __hash__(self) -> int:
+        return hash(None if math.isnan(self.value) else self.value)
 
 
 @dataclass(frozen=True, slots=True)

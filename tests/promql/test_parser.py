@@ -104,7 +104,13 @@ ONE_TO_ONE = VectorMatching("one-to-one")
 def test_tree(text, expected):
     tree = parse(text)
     assert tree == expected
+    assert hash(tree) == hash(expected)
     assert parse(format_expr(tree)) == tree
+
+
+def test_nan_is_the_same_number_wherever_it_came_from():
+    assert parse("NaN") == NumberLiteral(float("nan")) != parse("1")
+    assert hash(parse("NaN")) == hash(NumberLiteral(float("nan")))
 
 
 def test_spans():
