@@ -17,6 +17,10 @@ from kmon_analysis.recommend.margin import round_inside
 __all__ = ["EVERYTHING", "Plateau", "Question", "best", "place", "survey"]
 
 
+# Next year's level differs from last year's by such factors; more room than that buys nothing.
+ENOUGH_ROOM = 4.0
+
+
 @dataclass(frozen=True, slots=True)
 class Plateau:
     """All thresholds that meet the budget and find every incident in time, for one candidate.
@@ -174,20 +178,27 @@ def _peak_in_time(reach: Reach, budget: Budget) -> float:
     return reach.peak(reach.incident.interval.start_ms + budget.max_delay_ms)
 
 
-def best(found: Sequence[Plateau]) -> Plateau:
-    """Return the widest interval; ties go to the shorter worst delay, then to the longer ``for``.
+def best(found: Sequence[Plateau], budget: Budget) -> Plateau:
+    """Return the candidate with the most room, in height and in time.
 
-    Infeasible ones come last, the nearest to feasible first among them.
+    Notes
+    -----
+    The room in height is how many times the weakest incident exceeds what ordinary weeks need; the room
+    in time is how many times the accepted delay exceeds the worst one. The smaller of the two counts: a
+    long ``for`` can make the first as wide as one likes, by paging at the last accepted moment. Room for
+    a factor of four is enough; ties go to the wider interval, the shorter worst delay, and the longer
+    ``for``. Infeasible candidates come last, the nearest to feasible first among them.
     """
-    return max(
-        found,
-        key=lambda p: (
-            p.feasible,
-            round(p.span_ratio, 2),
-            -(p.worst_delay_ms if p.worst_delay_ms is not None else math.inf),
-            p.candidate.for_ms,
-        ),
-    )
+
+    def room(p: Plateau) -> tuple[float, ...]:
+        slowest = math.inf if p.worst_delay_ms is None else p.worst_delay_ms
+        in_time = budget.max_delay_ms / slowest if slowest else math.inf
+        both = min(p.margin_ratio, in_time, ENOUGH_ROOM) if p.feasible else p.span_ratio
+        # Where incidents reach zero every ratio is infinite: then the length of the interval tells.
+        length = abs((p.weakest or 0.0) - p.quiet)
+        return (p.feasible, round(both, 1), round(p.span_ratio, 2), length, -slowest, p.candidate.for_ms)
+
+    return max(found, key=room)
 
 
 def place(found: Plateau, budget: Budget, current: Setting) -> Setting:

@@ -126,8 +126,8 @@ def _advise(
         *(Question(without=incident) for incident in must),
     ]
     found, *others = survey(replay, tried, budget, questions, progress=step)
-    winners = [best(other) for other in others]
-    top = best(found)
+    winners = [best(other, budget) for other in others]
+    top = best(found, budget)
     if case.clusters == 0:
         return _without_incidents(case, base, next(p for p in found if p.candidate == current.candidate))
     if not top.feasible:

@@ -1,0 +1,199 @@
+"""The protocol, row by row: what is advised, what is said, and what must not be said."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from kmon_analysis.errors import SettingError
+from kmon_analysis.incidents import Incidents
+from tests.recommend.world import RULES, advise, lag_history
+
+TEN = [3.5 + 7 * week for week in range(10)]
+
+
+def text_of(advice):
+    return "\n".join([advice.headline, *advice.reasons])
+
+
+def only(advice):
+    return advice["HighConsumerLag"]
+
+
+def test_without_incidents_it_refuses_and_speaks_of_no_recall():
+    history, nothing = lag_history(6)
+    found = only(advise(history, nothing))
+    assert (found.verdict, found.headline) == ("refused", "No recommendation for detection")
+    assert found.proposed is None
+    assert found.next_4_weeks is None
+    said = text_of(found).lower()
+    for word in ("recall", "precision", "optimal", "found", "%"):
+        assert word not in said
+    # The threshold that is quiet, and how long a proof takes.
+    quiet = float(re.search(r"at or above ([\d,.]+) kept", text_of(found))[1].replace(",", ""))
+    assert 400 < quiet < 900
+    assert "2.3 weeks without a false page" in text_of(found)
+    past = found.to_json()["past"]["current"]
+    assert past["caught"] is None
+    assert past["incidents"] == 0
+
+
+def test_one_incident_is_one_example_and_no_percentage():
+    advice = advise(*lag_history(6, incidents=[20.5]))
+    found = only(advice)
+    assert (found.verdict, found.headline) == ("keep", "Consistent with one example")
+    assert found.proposed is None
+    assert "%" not in text_of(found) + repr(advice)
+    assert "INC-1 (2026-01-25) is paged after 5m" in text_of(found)
+    assert re.search(r"shift test p = 0\.\d{3}", text_of(found))
+    assert found.candidate is not None
+    assert 900 < found.candidate.threshold < 8000
+
+
+def test_two_incidents_say_two_thirds_and_no_interval():
+    found = only(advise(*lag_history(6, incidents=[10.5, 30.5])))
+    assert (found.verdict, found.headline) == ("keep", "Consistent with two examples")
+    assert "2/3" in text_of(found)
+    assert "%" not in text_of(found)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_three_to_five_are_tentative(count):
+    found = only(advise(*lag_history(8, incidents=TEN[:count])))
+    assert found.verdict == "tuned"
+    assert found.headline.startswith("Tentative")
+    assert f"found {count} of {count}" in text_of(found)
+    lower = {3: "29%", 5: "48%"}[count]
+    assert f"at least {lower}" in text_of(found)
+    assert f"{count} of {count} found; thresholds from" in text_of(found)
+    assert "median delay" not in text_of(found)
+
+
+def test_six_and_more_are_recommended_when_unseen_weeks_agree():
+    found = only(advise(*lag_history(10, incidents=TEN)))
+    assert found.verdict == "tuned"
+    assert found.headline.startswith("Recommended: threshold")
+    assert 900 < found.proposed.threshold < 8000
+    assert found.past_proposed.caught == 10
+    assert found.past_proposed.false_pages == 0
+    assert found.past_current.false_pages > 20
+    assert found.heldout.proposed.caught_in_time == found.heldout.proposed.incidents == 6
+    assert found.heldout.proposed.false_pages < found.heldout.current.false_pages
+    low, high = found.next_4_weeks
+    assert 0 <= low <= high < 20
+    assert re.search(r"median delay \d+[ms], worst delay \d+[ms]", text_of(found))
+    # The threshold is round and lies a third into the interval, on a logarithmic scale.
+    assert found.proposed.threshold == float(f"{found.proposed.threshold:.1e}")
+    ratio = found.proposed.threshold / found.plateau.quiet
+    assert ratio == pytest.approx(found.plateau.margin_ratio ** (1 / 3), rel=0.06)
+
+
+def test_the_tuned_rule_is_scored_as_rounded():
+    advice = advise(*lag_history(10, incidents=TEN))
+    found = only(advice)
+    again = advice.backtest["HighConsumerLag"].score(
+        found.proposed.threshold, for_ms=found.proposed.for_ms, window_ms=found.proposed.window_ms
+    )
+    assert again.false_pages == found.past_proposed.false_pages
+    assert [o.delay_ms for o in again.outcomes] == [o.delay_ms for o in found.past_proposed.outcomes]
+
+
+def test_no_threshold_separates_and_the_blocking_incident_is_named():
+    heights = [8_000.0] * 9 + [300.0]
+    found = only(advise(*lag_history(10, incidents=TEN, heights=heights)))
+    assert (found.verdict, found.headline) == ("refused", "No threshold separates")
+    assert found.proposed is None
+    assert found.reasons[0].startswith("INC-10 (2026-03-12) blocks: within 30m it rises to 300,")
+    assert "Recommended" not in text_of(found)
+
+
+def test_a_thin_margin_keeps_the_current_rule():
+    found = only(advise(*lag_history(10, incidents=TEN, height=950.0, noise_per_week=20), threshold=300))
+    assert (found.verdict, found.headline) == ("keep", "Keep the current rule")
+    assert "margin is thin" in text_of(found)
+    assert found.proposed is None
+
+
+def test_a_good_rule_is_left_alone():
+    found = only(advise(*lag_history(10, incidents=TEN), threshold=3000))
+    assert (found.verdict, found.headline) == ("keep", "Keep the current rule")
+    assert "nothing gets better" in text_of(found)
+
+
+def test_unseen_weeks_that_disagree_keep_the_current_rule():
+    # The last three incidents are much weaker: what the first weeks teach misses them, the old rule does not.
+    heights = [20_000.0] * 7 + [1_500.0] * 3
+    found = only(advise(*lag_history(10, incidents=TEN, heights=heights), threshold=500))
+    assert (found.verdict, found.headline) == ("keep", "Keep the current rule")
+    assert found.heldout.worse
+    assert "On unseen weeks tuning did worse" in text_of(found)
+
+
+def test_short_histories_say_so_and_predict_nothing():
+    days = [1.5, 3.5, 5.5, 7.5]
+    short = only(advise(*lag_history(1.5, incidents=days)))
+    assert short.headline.startswith("Tentative; too short for weekly behaviour")
+    assert short.next_4_weeks is None
+    assert short.overfit_ratio is None
+    assert "Not tested on unseen weeks" in text_of(short)
+    provisional = only(advise(*lag_history(3, incidents=days)))
+    assert provisional.headline.startswith("Provisional, re-run on 2026-02-02")
+    assert provisional.next_4_weeks is None
+    assert "exceeded more often than stated" in text_of(provisional)
+
+
+def test_incidents_of_one_cause_count_once():
+    history, known = lag_history(8, incidents=TEN[:3])
+    same = Incidents(incidents=tuple(_with(item, cause="one bad deploy") for item in known.incidents))
+    assert only(advise(history, same)).headline == "Consistent with one example"
+
+
+def test_one_kind_says_nothing_about_others():
+    history, known = lag_history(8, incidents=TEN[:4])
+    alike = Incidents(incidents=tuple(_with(item, kind="consumer-down") for item in known.incidents))
+    assert 'All incidents are of one kind ("consumer-down")' in text_of(only(advise(history, alike)))
+
+
+def _with(incident, **changes):
+    from dataclasses import replace
+
+    return replace(incident, **changes)
+
+
+def test_rules_without_a_threshold_are_scored_and_kept():
+    rules = RULES.format(threshold=500).replace("kafka_consumer_lag_sum > 500", "absent(kafka_consumer_lag_sum)")
+    found = only(advise(*lag_history(4, incidents=[3.5]), rules=rules))
+    assert (found.verdict, found.headline) == ("keep", "Keep the current rule")
+    assert "no threshold that can turn" in text_of(found)
+    assert "0 of 1" in text_of(found)
+
+
+def test_an_expression_outside_the_subset_is_refused_by_name_and_the_rest_is_advised():
+    rules = RULES.format(threshold=500) + (
+        "  - alert: Other\n    expr: histogram_quantile(0.9, rate(x_bucket[5m])) > 1\n"
+    )
+    advice = advise(*lag_history(4), rules=rules)
+    assert list(advice) == ["HighConsumerLag", "Other"]
+    assert (advice["Other"].verdict, advice["Other"].headline) == ("refused", "Not evaluated")
+    assert "histogram_quantile" in advice["Other"].reasons[0]
+
+
+def test_advice_is_json_without_infinities():
+    advice = advise(*lag_history(10, incidents=TEN))
+    data = json.loads(json.dumps(advice.to_json(), allow_nan=False))
+    assert data["version"] == 1
+    (rule,) = data["rules"]
+    assert rule["current"] == {"threshold": 500.0, "window_s": None, "for_s": 300.0, "hours": None}
+    assert rule["proposed"]["threshold"] == only(advice).proposed.threshold
+    assert rule["past"]["proposed"]["caught"] == 10
+    assert set(rule["heldout"]) == {"current", "proposed"}
+    assert set(rule["next_4_weeks"]) == {"low", "high"}
+
+
+def test_a_budget_must_make_sense():
+    history, nothing = lag_history(3)
+    for budget in ({"false_pages_per_week": -1}, {"placement": 2}, {"max_delay": "0"}):
+        with pytest.raises(SettingError):
+            advise(history, nothing, **budget)
