@@ -240,10 +240,11 @@ class Advice(Mapping[str, RuleAdvice]):
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return header and rows of the before/after table."""
-        header = ["rule", "verdict", "values", "incidents caught", "false pages", "a week", "worst delay"]
+        header = ["rule", "verdict", "values", "caught", "false pages", "a week", "worst delay"]
         rows: list[list[str]] = []
-        for advice in self.rules.values():
+        for name, advice in self.rules.items():
             pairs = (("now", advice.current, advice.past_current), ("tuned", advice.proposed, advice.past_proposed))
+            op = self.backtest.results[name].knobs.op if name in self.backtest.results else None
             for which, setting, score in pairs:
                 if setting is None or score is None:
                     continue
@@ -252,8 +253,8 @@ class Advice(Mapping[str, RuleAdvice]):
                     [
                         advice.rule if which == "now" else "",
                         advice.verdict if which == "now" else "",
-                        f"{which}: {setting}",
-                        f"{score.caught} of {score.incidents}" if score.outcomes else "no incidents",
+                        f"{which}: {setting.short(op)}",
+                        f"{score.caught} of {score.incidents}" if score.outcomes else "–",
                         str(score.false_pages),
                         f"{score.false_pages_per_week:.2f}",
                         "–" if delay is None else format_duration(round(delay / SECOND_MS) * SECOND_MS),
@@ -279,3 +280,15 @@ class Advice(Mapping[str, RuleAdvice]):
         from kmon_analysis.report.plots import advice_figure
 
         return advice_figure(self.backtest[name], self[name], self.budget)
+
+    def write(self, directory: str | Path) -> Written:
+        """Write the tuned rules, their unit tests, the advice and the report.
+
+        Raises
+        ------
+        OutputError
+            If the directory cannot be written; nothing is left half-written.
+        """
+        from kmon_analysis.report.bundle import write_advice
+
+        return write_advice(self, Path(directory))

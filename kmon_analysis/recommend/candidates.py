@@ -82,6 +82,12 @@ class Setting:
         """The part that is not swept."""
         return Candidate(self.window_ms, self.for_ms)
 
+    def short(self, op: str | None) -> str:
+        """Write the values in one glance, such as ``[5m] < 1 for 10m``."""
+        window = "" if self.window_ms is None else f"[{format_duration(self.window_ms)}] "
+        compared = "" if self.threshold is None else f"{op} {self.threshold:,.12g} "
+        return f"{window}{compared}for {format_duration(self.for_ms)}"
+
     def __str__(self) -> str:
         parts = []
         if self.threshold is not None:

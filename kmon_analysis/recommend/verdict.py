@@ -443,8 +443,9 @@ def _tuned(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: 
     if n > TENTATIVE_INCIDENTS:
         delays = f"median delay {format_duration(round((scored.median_delay_ms or 0) / 1000) * 1000)}, {delays}"
     reasons = [
-        f"Past {_span(case.weeks)}: found {scored.caught} of {scored.incidents} incidents (at least {lower:.0%} of "
-        f"such incidents, 95 %, for a rule fixed before looking; this one was not), {delays}.",
+        f"Past {_span(case.weeks)}: found {scored.caught} of {scored.incidents} incidents, {delays}. "
+        f"That shows at least {lower:.0%} of incidents like these (95% confidence, for a rule fixed before looking, "
+        "which this one was not).",
         f"{_pages(scored.false_pages).capitalize()} in {_span(scored.weeks)} of normal time. "
         f"Current rule on the same weeks: {case.past.caught} of {case.past.incidents}, "
         f"{_pages(case.past.false_pages)}.",

@@ -1,0 +1,145 @@
+"""The stages in one call each: what the command line and the front door offer beyond single rooms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kmon_analysis.backtest.run import backtest
+from kmon_analysis.errors import SettingError
+from kmon_analysis.history import History, open_history
+from kmon_analysis.incidents import read_incidents
+from kmon_analysis.promql.needs import selections
+from kmon_analysis.promql.semantics import Semantics
+from kmon_analysis.recommend.advice import Advice
+from kmon_analysis.recommend.confirm import Confirmation, confirm
+from kmon_analysis.recommend.verdict import recommend
+from kmon_analysis.rules.model import RuleFile
+from kmon_analysis.rules.reader import read_rules
+from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
+from kmon_analysis.sources.simulation.store import load_scenario
+from kmon_analysis.timing import parse_duration, parse_instant
+
+if TYPE_CHECKING:
+    from prometheus_api_client import PrometheusConnect
+
+__all__ = ["Demonstration", "demo", "fetch", "needed_selections"]
+
+# The demo's users accept half an hour from the start that a postmortem would give.
+DEMO_MAX_DELAY = "30m"
+
+LOOKBACK_MS = Semantics.of().lookback_ms
+
+
+def needed_selections(rules: RuleFile) -> tuple[Selection, ...]:
+    """List the raw samples that the rules of a file need, each selector once.
+
+    Recorded metrics are asked for, too: a history that holds them can be compared with our own.
+    """
+    widest: dict[Any, tuple[int, int]] = {}
+    for group in rules.groups:
+        for rule in group.rules:
+            for need in selections(rule.expr):
+                back, ahead = widest.get(need.matchers, (0, 0))
+                widest[need.matchers] = (
+                    max(back, need.lookback_ms + LOOKBACK_MS + group.query_offset_ms),
+                    max(ahead, need.lookahead_ms),
+                )
+    return tuple(Selection(matchers, back, ahead) for matchers, (back, ahead) in widest.items())
+
+
+def fetch(
+    source: str | PrometheusConnect,
+    rules: RuleFile,
+    *,
+    last: str | None = None,
+    start: str | None = None,
+    end: str | None = None,
+    directory: str | Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    **options: Any,
+) -> History:
+    """Fetch what the rules need from a running Prometheus.
+
+    Parameters
+    ----------
+    source : str or PrometheusConnect
+        URL, or the user's own connection with its session, authentication and headers.
+    rules : RuleFile
+        From `read_rules`.
+    last : str, optional
+        How far back from the end, for example ``"30d"``.
+    start, end : str, optional
+        RFC 3339 instants with a zone; `end` defaults to now.
+    directory : str or Path, optional
+        Where the history goes; an interrupted fetch resumes from there.
+    progress : callable, optional
+        See `kmon_analysis.sources.prometheus.fetch_history`.
+    **options
+        Passed on to `fetch_history`: timeouts, concurrency, retries.
+
+    Raises
+    ------
+    SettingError
+        If both or neither of `last` and `start` are given.
+    SourceError
+        If the server cannot be reached, refuses, or answers nonsense.
+    """
+    if (last is None) == (start is None):
+        raise SettingError("give either last or start", cure='For example last="30d", or start and end')
+    return fetch_history(
+        source,
+        needed_selections(rules),
+        start_ms=None if start is None else parse_instant(start),
+        end_ms=None if end is None else parse_instant(end),
+        last_ms=None if last is None else parse_duration(last),
+        directory=directory,
+        progress=progress,
+        **options,
+    )
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """The main job on bundled data.
+
+    Attributes
+    ----------
+    advice : Advice
+        Tuned on the history of the scenario.
+    confirmation : Confirmation or None
+        Both rule files on the weeks that follow, which tuning never saw.
+    """
+
+    advice: Advice
+    confirmation: Confirmation | None
+
+
+def demo(
+    scenario: str = "user-service",
+    *,
+    max_delay: str = DEMO_MAX_DELAY,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Demonstration:
+    """Tune the deployed rules of a bundled scenario.
+
+    Parameters
+    ----------
+    scenario : str
+        One of the scenarios of `kmon_analysis.sources.simulation`; made from its random seed when first asked for.
+    max_delay : str
+        Longest acceptable time from the labelled start of an incident to the page.
+    progress : callable, optional
+        As in `recommend`.
+    """
+    folder = load_scenario(scenario)
+    rules = read_rules(folder / "rules.yml")
+    result = backtest(rules, open_history(folder), read_incidents(folder / "incidents.yml"))
+    advice = recommend(result, max_delay=max_delay, progress=progress)
+    confirmation = None
+    if scenario == "user-service":
+        later = load_scenario("user-service-later")
+        confirmation = confirm(advice, open_history(later), read_incidents(later / "incidents.yml"))
+    return Demonstration(advice, confirmation)
