@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.report.words import clean, number
+from kmon_analysis.report.words import clean, compact, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,7 @@ __all__ = [
     "MUTED",
     "PAPER",
     "PROPOSED",
+    "TRUE",
     "Panel",
     "Scale",
     "drawable",
@@ -47,8 +48,9 @@ R = TypeVar("R")
 
 # Okabe and Ito's palette: told apart with any colour vision. Lines also differ in dashes, areas in hatch.
 INK, MUTED, FAINT, PAPER = "#1b1e23", "#626a75", "#d5d9df", "#fefefe"
-CURRENT, PROPOSED, FALSE, BAND = "#6b7a8c", "#0072b2", "#d55e00", "#e69f00"
-LINES = ("#0072b2", "#d55e00", "#009e73", "#b5579a", "#56a0d3", "#a87900")
+CURRENT, PROPOSED, FALSE, TRUE, BAND = "#6b7a8c", "#0072b2", "#d55e00", "#009e73", "#e69f00"
+# Series and incidents: none of the colours above, which have a meaning.
+LINES = ("#56a0d3", "#b5579a", "#a87900", "#7466c9", "#5f9e3e", "#a0623d")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (2.5, 1)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (9, 2)))
 # In a page these follow the reader's light or dark scheme.
 _VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "line", PAPER: "paper"}
@@ -133,7 +135,7 @@ class Panel:
     below: float = 0.55
 
 
-def stacked(panels: Sequence[Panel], *, width: float = 11.0, left: float = 1.0, right: float = 2.35) -> Figure:
+def stacked(panels: Sequence[Panel], *, width: float = 11.5, left: float = 1.0, right: float = 2.85) -> Figure:
     """Make a figure with axes below each other, all of one width, with room for legends on the right.
 
     Parameters
@@ -212,10 +214,15 @@ def drawable(text: str) -> str:
 
 
 def wrapped(text: str, width: int) -> str:
-    """Break a sentence into lines."""
+    """Break a sentence into lines of about equal length, never between a number and its unit."""
     import textwrap
 
-    return "\n".join(textwrap.wrap(text, width, break_long_words=True))
+    kept = re.sub(r"(?<=\d) (?=[a-z])|(?<=\bfor) (?=\d)", "\N{NO-BREAK SPACE}", text)
+    lines = textwrap.wrap(kept, width, break_long_words=True)
+    if len(lines) > 1:
+        even = textwrap.wrap(kept, max(len(kept) // len(lines) + 8, 20), break_long_words=True)
+        lines = even if len(even) <= len(lines) else lines
+    return "\n".join(lines)
 
 
 # ---- scales -------------------------------------------------------------------------------------
@@ -296,15 +303,15 @@ def scale_for(low: float, high: float, least_positive: float, marks: Sequence[fl
         air = abs(bottom) * 0.1 or 1.0
         return Scale("linear", bottom - air, top + air)
     smallest = min((abs(mark) for mark in given if mark), default=0.0)
-    if bottom >= 0 and not given and np.isfinite(least_positive) and top > 1000 * least_positive:
+    if not given and np.isfinite(least_positive) and top > 1000 * least_positive:
         smallest = top / 1000
-    if bottom < 0 or not smallest or top < 20 * smallest:
+    if not smallest or max(top, -bottom) < 20 * smallest:
         air = 0.04 * (top - bottom)
         return Scale("linear", bottom if bottom == 0 else bottom - air, top + air)
-    floor = 10.0 ** np.floor(np.log10(smallest / 10))
+    floor: float = 10.0 ** np.floor(np.log10(smallest / 10))
     if bottom >= floor:
         return Scale("log", bottom / 1.15, top * 1.3)
-    return Scale("symlog", min(bottom, 0.0), top * 1.3, floor)
+    return Scale("symlog", min(bottom * 1.3, 0.0), max(top * 1.3, 0.0), floor)
 
 
 def set_scale(ax: Axes, axis: str, scale: Scale) -> None:
@@ -319,15 +326,21 @@ def set_scale(ax: Axes, axis: str, scale: Scale) -> None:
         set_kind("log")
     (ax.set_xlim if axis == "x" else ax.set_ylim)(scale.low, scale.high)
     if scale.kind == "symlog":
-        decades = 10.0 ** np.arange(np.ceil(np.log10(scale.linear_to)), np.ceil(np.log10(scale.high)) + 1)
+        furthest = max(scale.high, -scale.low)
+        decades = scale.linear_to * 10.0 ** np.arange(np.ceil(np.log10(furthest / scale.linear_to)) + 1)
         step = 1 if len(decades) <= 7 else 2
-        ticks = [0.0, *decades[::step]]
-        which.set_major_locator(ticker.FixedLocator([tick for tick in ticks if tick <= scale.high]))
+        major = np.concatenate([-decades[::step], [0.0], decades[::step]])
         minor = np.outer(decades, np.arange(2, 10)).ravel()
-        which.set_minor_locator(ticker.FixedLocator(minor[minor <= scale.high].tolist()))
+        which.set_major_locator(ticker.FixedLocator(_within(scale, major)))
+        which.set_minor_locator(ticker.FixedLocator(_within(scale, np.concatenate([-minor, minor]))))
     elif scale.kind == "log":
         decades = np.log10(scale.high / scale.low)
         subs = (1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)
         which.set_major_locator(ticker.LogLocator(subs=subs, numticks=12))
-    which.set_major_formatter(ticker.FuncFormatter(lambda value, _: number(value)))
+    which.set_major_formatter(ticker.FuncFormatter(lambda value, _: compact(value)))
     which.set_minor_formatter(ticker.NullFormatter())
+
+
+def _within(scale: Scale, values: npt.NDArray[np.float64]) -> list[float]:
+    kept: list[float] = values[(values >= scale.low) & (values <= scale.high)].tolist()
+    return kept

@@ -19,11 +19,11 @@ WEEK_MS = 7 * 86_400_000
 
 
 def setting_words(setting: Setting) -> str:
-    """Write a setting inside a sentence: "1,000 for 5m"."""
-    words = [] if setting.threshold is None else [number(setting.threshold)]
+    """Write a setting inside a sentence: "at 1,000 for 5m", or "with for 5m" where there is no threshold."""
+    words = ["with"] if setting.threshold is None else ["at", number(setting.threshold)]
     if setting.window_ms is not None:
         words.append(f"over {same_duration(setting.window_ms)}")
-    if setting.for_ms or not words:
+    if setting.for_ms or len(words) == 1:
         words.append(f"for {same_duration(setting.for_ms)}")
     return " ".join(words)
 
@@ -44,10 +44,10 @@ def signal_title(name: str, current: tuple[Setting, Score], proposed: tuple[Sett
     """Say what the rule did over the time drawn, and what the proposal would have done."""
     setting, score = current
     weeks = span(round(score.weeks * WEEK_MS))
-    first = f"{clean(name)} at {setting_words(setting)}: {_found(score)}{_false(score)} in {weeks}"
+    first = f"{clean(name)} {setting_words(setting)}: {_found(score)}{_false(score)} in {weeks}"
     if proposed is None:
         return first
-    return f"{first}; at {setting_words(proposed[0])}: {_found(proposed[1])}{_false(proposed[1])}"
+    return f"{first}; {setting_words(proposed[0])}: {_found(proposed[1])}{_false(proposed[1])}"
 
 
 def pages_title(
@@ -60,7 +60,7 @@ def pages_title(
     """Say which thresholds the team could live with."""
     if budget is None or plateau is None or not np.isfinite(plateau.quiet):
         rate = per_week(current.false_pages_per_week)
-        return f"False pages at every threshold: {rate} a week at {setting_words(setting)}"
+        return f"False pages at every threshold: {rate} a week {setting_words(setting)}"
     allowed = f"{budget.false_pages_per_week:g} false page{'' if budget.false_pages_per_week == 1 else 's'} a week"
     if plateau.weakest is None:
         side = "Up to" if replay.signal().falls else "From"
@@ -78,11 +78,11 @@ def delay_title(marks: Sequence[tuple[Setting, Score]], max_delay_ms: int | None
     parts = []
     for setting, score in marks:
         if score.worst_delay_ms is None:
-            parts.append(f"no incident is found at {setting_words(setting)}")
+            parts.append(f"no incident is found {setting_words(setting)}")
         else:
             missed = score.incidents - score.caught
             rest = f" ({missed} not found)" if missed else ""
-            parts.append(f"{duration(score.worst_delay_ms)} at {setting_words(setting)}{rest}")
+            parts.append(f"{duration(score.worst_delay_ms)} {setting_words(setting)}{rest}")
     joined = ", ".join(parts)
     if joined.startswith("no incident"):
         return joined[0].upper() + joined[1:]

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.backtest.pages import Counts
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.pages import Counts, Firing
 from kmon_analysis.backtest.score import Reach
 from kmon_analysis.backtest.signal import Group, Signal
 from kmon_analysis.labels import Labels
-from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.timing import MINUTE_MS, Interval
 
 __all__ = [
@@ -245,10 +243,8 @@ class Lane:
     pending: Floats
 
 
-def lane(replay: RuleBacktest, setting: Setting, period: Interval, columns: int = COLUMNS) -> Lane:
-    """Compute the states at one setting."""
-    at = {"window_ms": setting.window_ms, "for_ms": setting.for_ms}
-    firing, level = replay.firing(**at), replay.level(setting.threshold)
+def lane(firing: Firing, level: float, period: Interval, columns: int = COLUMNS) -> Lane:
+    """Compute the states at one level."""
     signal = firing.signal
     fires, active = (np.zeros(len(signal.times), dtype=np.bool_) for _ in range(2))
     for place, group in enumerate(signal.groups):

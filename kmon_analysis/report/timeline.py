@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.promql.printer import format_expr
-from kmon_analysis.recommend.candidates import Setting, current_setting
+from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report import findings, shapes
 from kmon_analysis.report.figure import (
     BAND,
@@ -25,19 +24,21 @@ from kmon_analysis.report.figure import (
     MUTED,
     PAPER,
     PROPOSED,
+    TRUE,
     drawable,
     scale_for,
     set_scale,
     styled,
     wrapped,
 )
+from kmon_analysis.report.view import View, look, settings_of
 from kmon_analysis.report.words import moment, number, short_labels, shortened
 from kmon_analysis.timing import DAY_MS, Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["WRAP", "legend_beside", "score_at", "signal_axes"]
+__all__ = ["WRAP", "legend_beside", "signal_axes"]
 
 # Characters of a title that fit over an axes of the usual width.
 WRAP = 100
@@ -46,11 +47,6 @@ LANE = 0.15
 # Coarser than the signal: a page of a minute must still be seen in a history of months.
 LANE_COLUMNS = 500
 _HATCH_OPTIONAL, _HATCH_EXCLUDED = "////", "xxxx"
-
-
-def score_at(replay: RuleBacktest, setting: Setting, period: Interval | None = None) -> Score:
-    """Score one setting of a rule."""
-    return replay.score(setting.threshold, period=period, window_ms=setting.window_ms, for_ms=setting.for_ms)
 
 
 def legend_beside(ax: Axes, handles: Sequence[Any], labels: Sequence[str]) -> None:
@@ -68,6 +64,7 @@ def signal_axes(
     period: Interval | None = None,
     *,
     proposed: Setting | None = None,
+    views: Sequence[View] | None = None,
 ) -> None:
     """Draw what the rule compares, with its threshold, states, pages and incidents.
 
@@ -83,22 +80,20 @@ def signal_axes(
         What to draw; None: the whole history.
     proposed : Setting, optional
         A second setting with a threshold line and a strip of its own.
+    views : sequence of View, optional
+        What `look` returned for these settings and this period, to compute it once only.
     """
     span = replay.period if period is None else period
-    current = current_setting(replay)
-    if threshold is not None:
-        current = replace(current, threshold=threshold)
-    drawn = current if proposed is None else proposed
-    settings = [current] if proposed is None else [current, proposed]
-    scores = [score_at(replay, setting, span) for setting in settings]
+    views = views or look(replay, settings_of(replay, threshold, proposed), span)
+    settings, scores = [view.setting for view in views], [view.score for view in views]
     handles: list[Any] = []
     names: list[str] = []
     if replay.knobs.sweepable:
-        _draw_lines(ax, replay, drawn, settings, span, handles, names)
+        _draw_lines(ax, replay, settings, span, handles, names)
     else:
         _draw_presence(ax, replay, span)
     _draw_incidents(ax, replay, scores[-1], span, handles, names)
-    _draw_lanes(ax, replay, settings, scores, span, handles, names)
+    _draw_lanes(ax, views, span, handles, names)
     legend_beside(ax, handles, names)
     title = findings.signal_title(
         replay.name, (settings[0], scores[0]), (settings[1], scores[1]) if proposed is not None else None
@@ -113,17 +108,17 @@ def _days(instants_ms: Any) -> Any:
 def _draw_lines(
     ax: Axes,
     replay: RuleBacktest,
-    drawn: Setting,
     settings: Sequence[Setting],
     span: Interval,
     handles: list[Any],
     names: list[str],
 ) -> None:
-    signal = replay.signal(drawn.window_ms)
+    signal = replay.signal(settings[-1].window_ms)
     lines = shapes.signal_lines(signal, span)
-    shown = (
-        short_labels(lines.labels) if len(lines.labels) > 1 else [shortened(str(label), 34) for label in lines.labels]
-    )
+    heading, shown = short_labels(lines.labels)
+    if heading and shown:
+        handles.append(_line("none"))
+        names.append(drawable(heading))
     if lines.rest_low is not None and lines.rest_high is not None:
         x, y = lines.rest_high
         (handle,) = ax.plot(_days(x), y, color=CURRENT, alpha=0.75, linewidth=0.8, rasterized=True)
@@ -151,25 +146,29 @@ def _draw_lines(
     text = drawable(format_expr(replay.knobs.signal))
     ax.set_ylabel("\n".join(filter(None, [text if len(text) <= 40 else "value compared", scale.note])))
     if np.isnan(lines.low):
-        ax.text(
-            0.5, 0.5, "The expression returned nothing in this time", transform=ax.transAxes, ha="center", color=MUTED
-        )
+        _say_nothing(ax)
     if lines.infinite:
         note = f"{lines.infinite:,} infinite values are not drawn"
         ax.text(0.995, 0.97, note, transform=ax.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
 
 
 def _draw_presence(ax: Axes, replay: RuleBacktest, span: Interval) -> None:
-    rows = shapes.presence(replay.signal(), span)
-    for place, (_, runs) in enumerate(rows):
-        ax.broken_barh(list(map(tuple, _days(runs))), (place - 0.3, 0.6), color=LINES[0], linewidth=0)
-    ax.set_yticks(range(len(rows)), [drawable(label) for label in short_labels([label for label, _ in rows], 26)])
-    ax.set_ylim(len(rows) - 0.4, -0.6)
-    ax.set_ylabel("returned by the expression\n(no threshold to compare)")
+    rows = shapes.presence(replay.signal(), span, columns=LANE_COLUMNS)
+    _, shown = short_labels([labels.without(*replay.rule.labels) for labels, _ in rows], 60)
+    for place, ((_, runs), label) in enumerate(zip(rows, shown, strict=True)):
+        ax.broken_barh(list(map(tuple, _days(runs))), (place - 0.2, 0.55), color=LINES[0], linewidth=0)
+        if len(rows) > 1:
+            ax.text(0.004, place - 0.25, drawable(label), transform=ax.get_yaxis_transform(), fontsize=7.5)
+    ax.set_yticks([])
+    ax.set_ylim(max(len(rows), 2) - 0.4, -0.7)
+    ax.set_ylabel("condition true\n(no threshold to turn)")
     if not rows:
-        ax.text(
-            0.5, 0.5, "The expression returned nothing in this time", transform=ax.transAxes, ha="center", color=MUTED
-        )
+        _say_nothing(ax)
+
+
+def _say_nothing(ax: Axes) -> None:
+    text = "The expression returned nothing in this time"
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", color=MUTED)
 
 
 def _line(color: str, dash: Any = "-") -> Any:
@@ -255,30 +254,24 @@ def _label_above(ax: Axes, tops: Sequence[tuple[float, str]], span: Interval) ->
         )
 
 
-def _draw_lanes(
-    ax: Axes,
-    replay: RuleBacktest,
-    settings: Sequence[Setting],
-    scores: Sequence[Score],
-    span: Interval,
-    handles: list[Any],
-    names: list[str],
-) -> None:
+def _draw_lanes(ax: Axes, views: Sequence[View], span: Interval, handles: list[Any], names: list[str]) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    height = LANE * len(settings)
+    height = LANE * len(views)
     strip = ax.inset_axes((0.0, -height - 0.03, 1.0, height), sharex=ax)
     pages: dict[str, list[npt.NDArray[np.float64]]] = {"true": [], "false": []}
-    for place, (setting, score) in enumerate(zip(settings, scores, strict=True)):
-        states = shapes.lane(replay, setting, span, LANE_COLUMNS)
+    for place, view in enumerate(views):
+        states = shapes.lane(view.firing, view.level, span, LANE_COLUMNS)
         for runs, color, size in ((states.pending, CURRENT, 0.22), (states.firing, INK, 0.4)):
             alpha = 0.55 if runs is states.pending else 1.0
             ax_runs = list(map(tuple, _days(runs)))
             strip.broken_barh(ax_runs, (place + 0.28 - size / 2, size), color=color, linewidth=0, alpha=alpha)
-        for kind, marker, color, level in (("true", "^", LINES[2], -0.18), ("false", "x", FALSE, -0.18)):
-            starts = np.array([p.episode.interval.start_ms for p in score.pages if p.kind == kind], dtype=np.float64)
+        for kind, marker, color, level in (("true", "^", TRUE, -0.18), ("false", "x", FALSE, -0.18)):
+            starts = np.array(
+                [p.episode.interval.start_ms for p in view.score.pages if p.kind == kind], dtype=np.float64
+            )
             pages[kind].append(starts)
             strip.plot(
                 _days(starts),
@@ -290,8 +283,8 @@ def _draw_lanes(
                 markeredgewidth=1.3 if marker == "x" else 0.5,
                 clip_on=False,
             )
-    strip.set_ylim(len(settings) - 0.45, -0.45)
-    strip.set_yticks(range(len(settings)), ["now", "proposed"][: len(settings)] if len(settings) > 1 else ["alert"])
+    strip.set_ylim(len(views) - 0.45, -0.45)
+    strip.set_yticks(range(len(views)), ["now", "proposed"] if len(views) > 1 else ["alert"])
     strip.tick_params(axis="y", length=0)
     for side in ("left", "right", "top"):
         strip.spines[side].set_visible(False)
@@ -308,7 +301,7 @@ def _draw_lanes(
     dates = [moment(span.start_ms), last] if span.duration_ms < 3 * DAY_MS else [moment(span.start_ms)[:10], last[:10]]
     strip.set_xlabel(f"time in UTC, {dates[0]} to {dates[1]}")
     if any(len(starts) for starts in pages["true"]):
-        handles.append(Line2D([], [], linestyle="", marker="^", color=LINES[2], markersize=6))
+        handles.append(Line2D([], [], linestyle="", marker="^", color=TRUE, markersize=6))
         names.append("page for an incident")
     if any(len(starts) for starts in pages["false"]):
         handles.append(Line2D([], [], linestyle="", marker="x", color=FALSE, markersize=5, markeredgewidth=1.3))

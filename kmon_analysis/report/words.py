@@ -13,6 +13,7 @@ from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_d
 
 __all__ = [
     "clean",
+    "compact",
     "count",
     "describe",
     "duration",
@@ -194,8 +195,8 @@ def shortened(text: str, longest: int) -> str:
     return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def short_labels(sets: Sequence[Labels], longest: int = 34) -> list[str]:
-    """Name label sets by what tells them apart.
+def short_labels(sets: Sequence[Labels], longest: int = 38) -> tuple[str, list[str]]:
+    """Name label sets by the values that tell them apart.
 
     Parameters
     ----------
@@ -206,19 +207,42 @@ def short_labels(sets: Sequence[Labels], longest: int = 34) -> list[str]:
 
     Returns
     -------
-    list of str
-        One name each, cleaned; the whole set where there is only one.
+    heading : str
+        Names of the labels whose values are shown.
+    names : list of str
+        One for each set, cleaned.
 
     Examples
     --------
     >>> short_labels([Labels({"job": "kafka", "topic": "a"}), Labels({"job": "kafka", "topic": "b"})])
-    ['topic=a', 'topic=b']
+    ('topic', ['a', 'b'])
     """
-    names = sorted({name for labels in sets for name in labels if name != METRIC_NAME})
-    telling = [name for name in names if len({labels.value(name) for labels in sets}) > 1]
-    shown = telling or names
-    written = []
-    for labels in sets:
-        pairs = [f"{name}={labels.value(name)}" for name in shown if labels.value(name)]
-        written.append(shortened(clean(", ".join(pairs) or labels.value(METRIC_NAME) or "(no labels)"), longest))
-    return written
+    present = sorted({name for labels in sets for name in labels if name != METRIC_NAME})
+    telling = [name for name in present if len({labels.value(name) for labels in sets}) > 1] or present
+    if not telling:
+        return "", [shortened(clean(labels.value(METRIC_NAME)) or "(no labels)", longest) for labels in sets]
+    names = [_joined([clean(labels.value(name)) or NOTHING for name in telling], longest) for labels in sets]
+    return shortened(clean(" · ".join(telling)), longest + 4), names
+
+
+def _joined(values: list[str], longest: int) -> str:
+    """Join values, taking from the longest ones what is too much."""
+    room = max(longest - 3 * (len(values) - 1), 3 * len(values))
+    limit = max(map(len, values))
+    while limit > 3 and sum(min(len(value), limit) for value in values) > room:
+        limit -= 1
+    return " · ".join(shortened(value, limit) for value in values)
+
+
+def compact(value: float) -> str:
+    """Write a number on an axis: whole up to a hundred thousand, then in millions and billions.
+
+    Examples
+    --------
+    >>> compact(100_000.0), compact(2_000_000.0), compact(0.005), compact(1.5e9)
+    ('100,000', '2M', '0.005', '1.5G')
+    """
+    for factor, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M")):
+        if factor <= abs(value) < 1000 * factor:
+            return f"{number(value / factor)}{letter}"
+    return number(value)
