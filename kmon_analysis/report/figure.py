@@ -5,6 +5,7 @@ Imports matplotlib only inside functions; never pyplot, so that nothing is share
 
 from __future__ import annotations
 
+import html
 import io
 import re
 from collections.abc import Callable, Sequence
@@ -169,7 +170,7 @@ def png_bytes(figure: Figure, dpi: float = 144) -> bytes:
 
 
 @styled
-def svg_text(figure: Figure, name: str, *, dpi: float = 150) -> str:
+def svg_text(figure: Figure, name: str, *, alt: str = "", dpi: float = 150) -> str:
     """Render a figure as an SVG element to stand inside an HTML page.
 
     Parameters
@@ -178,6 +179,8 @@ def svg_text(figure: Figure, name: str, *, dpi: float = 150) -> str:
         Anything marked as rasterised becomes an embedded picture.
     name : str
         Prefix of all identifiers, unique in the page; letters, digits and hyphens.
+    alt : str
+        What the picture shows, for those who do not see it.
     dpi : float
         Resolution of the embedded pictures.
 
@@ -198,7 +201,9 @@ def svg_text(figure: Figure, name: str, *, dpi: float = 150) -> str:
     body = body.replace('xlink:href="data:', 'href="data:')
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var(--{variable})")
-    return f"{head}>{body}"
+    # Verdana has the same widths where DejaVu is not installed.
+    body = body.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
+    return f'{head} role="img" aria-labelledby="{name}-alt"><title id="{name}-alt">{html.escape(alt)}</title>{body}'
 
 
 @lru_cache(maxsize=4096)

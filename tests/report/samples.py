@@ -63,6 +63,7 @@ def replay(
         settings or Settings(),
         Semantics.of("2.42.0"),
         SeriesSet.from_samples([up]),
+        np.ones(len(grid.times), dtype=np.bool_),
         _signals={None: signal, knobs.window_ms: signal},
     )
 

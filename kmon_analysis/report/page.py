@@ -1,0 +1,320 @@
+"""One self-contained HTML page: the advice, its evidence, and what the data cannot say."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+import kmon_analysis
+from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.promql.semantics import DEFAULT_VERSION
+from kmon_analysis.recommend.advice import Advice, RuleAdvice
+from kmon_analysis.recommend.candidates import Candidate, candidates
+from kmon_analysis.report import tables
+from kmon_analysis.report.tables import Table
+from kmon_analysis.report.words import clean, count, duration, moment, same_duration, span
+
+if TYPE_CHECKING:
+    import jinja2
+
+__all__ = ["Checked", "render_report"]
+
+# Bytes for all pictures together: the page is mailed and attached to tickets.
+PICTURES = 2_300_000
+VERDICTS = {"tuned": "Change it", "keep": "Leave it", "refused": "No advice"}
+
+
+class Checked(Protocol):
+    """Anything that says in one sentence how the exported files were checked."""
+
+    @property
+    def sentence(self) -> str:
+        """The result of the check."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One figure of the page; `svg` is empty where it was left out for size."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """What the page shows of one rule."""
+
+    anchor: str
+    name: str
+    verdict: str
+    badge: str
+    headline: str
+    reasons: tuple[str, ...]
+    place: str
+    expression: str
+    comparison: Table | None
+    pictures: tuple[Picture, ...]
+    tables: tuple[tuple[str, Table], ...]
+    unknown: tuple[str, ...]
+
+
+def render_report(advice: Advice, verification: Checked | None = None, generated_at: str | None = None) -> str:
+    """Write the report.
+
+    Parameters
+    ----------
+    advice : Advice
+        From `recommend`.
+    verification : object with ``sentence``, optional
+        What promtool said of the exported files.
+    generated_at : str, optional
+        An instant to print; nothing here asks a clock.
+
+    Returns
+    -------
+    str
+        An HTML document without scripts and without references to other places, under 3 MB.
+    """
+    page = _environment().get_template("report.html.j2")
+    verdicts = [entry.verdict for entry in advice.values()]
+    return page.render(
+        title=f"Alert rules of {advice.backtest.rules.path}",
+        summary=_summary(verdicts),
+        analysed=_analysed(advice),
+        overview=tables.before_after(advice),
+        sections=_sections(advice),
+        verification=None if verification is None else verification.sentence,
+        unknown=_unknown(advice),
+        provenance=_provenance(advice, generated_at),
+    )
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    import jinja2
+    from markupsafe import Markup
+
+    def finalise(value: Any) -> Any:
+        # Escaping stops markup, not characters that turn the reading order round: those go here, once for all.
+        return value if isinstance(value, Markup) else clean(str(value), lines=True)
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("kmon_analysis.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=finalise,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _summary(verdicts: Sequence[str]) -> str:
+    words = [
+        f"{verdicts.count(verdict)} {text}"
+        for verdict, text in (("tuned", "to change"), ("keep", "to leave as they are"), ("refused", "without advice"))
+        if verdicts.count(verdict)
+    ]
+    return f"{count(len(verdicts), 'rule')}: {', '.join(words)}." if words else "The file holds no alerting rule."
+
+
+def _analysed(advice: Advice) -> list[tuple[str, str]]:
+    result, budget = advice.backtest, advice.budget
+    history, settings, truth = result.history, result.settings, result.incidents
+    interval = history.interval
+    must = sum(incident.must_page for incident in truth.incidents)
+    version = settings.version or history.provenance.server_version
+    groups = "each alert by itself" if settings.group_by is None else f"by {', '.join(settings.group_by) or 'rule'}"
+    limit = f"{budget.false_pages_per_week:g} false pages a week for each rule"
+    rows = [
+        ("Source", history.provenance.source),
+        ("Time (UTC)", f"{moment(interval.start_ms)} to {moment(interval.end_ms)}, {span(interval.duration_ms)}"),
+        (
+            "Recorded",
+            f"{len(history.series):,} series, {history.series.sample_count:,} samples, "
+            f"one every {duration(history.scrape_interval_ms)}",
+        ),
+        ("Semantics", f"Prometheus {version}" if version else f"Prometheus {DEFAULT_VERSION} (the source names none)"),
+        (
+            "Incidents",
+            f"{count(len(truth.incidents), 'incident')}, {must} of them must page; "
+            f"{count(len(truth.excluded), 'excluded window')}",
+        ),
+        (
+            "Accepted",
+            f"{limit}; a delay of {duration(budget.max_delay_ms)}; "
+            f"firing for {duration(budget.firing_ratio * 7 * 86_400_000)} of a normal week",
+        ),
+        (
+            "Pages",
+            f"grouped {groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "
+            f"{same_duration(settings.credit_before_ms)} before an incident to "
+            f"{same_duration(settings.credit_after_ms)} plus the rule's for after it",
+        ),
+    ]
+    rows += [("Warning", warning) for warning in history.provenance.warnings]
+    return rows
+
+
+def _provenance(advice: Advice, generated_at: str | None) -> list[tuple[str, str]]:
+    rules = advice.backtest.rules
+    rows = [
+        ("kmon_analysis", kmon_analysis.__version__),
+        ("Python", platform.python_version()),
+        ("Rule file", f"{rules.path}, SHA-256 {hashlib.sha256(rules.text.encode()).hexdigest()}"),
+        ("History", f"SHA-256 {advice.backtest.history.digest}"),
+    ]
+    fetched = advice.backtest.history.provenance.fetched_at_ms
+    if fetched is not None:
+        rows.append(("Fetched (UTC)", moment(fetched, seconds=True)))
+    if generated_at is not None:
+        rows.append(("Report made", generated_at))
+    return rows
+
+
+def _sections(advice: Advice) -> list[Section]:
+    """Build the rules' sections; pictures of rules to change come first when there is no room for all."""
+    order = sorted(advice, key=lambda name: ("tuned", "refused", "keep").index(advice[name].verdict))
+    left = PICTURES
+    drawn: dict[str, tuple[Picture, ...]] = {}
+    for name in order:
+        pictures = []
+        for picture in _pictures(advice, name, f"p{list(advice).index(name)}"):
+            fits = len(picture.svg) <= left
+            left -= len(picture.svg) if fits else 0
+            pictures.append(picture if fits else Picture("", picture.caption))
+        drawn[name] = tuple(pictures)
+    return [_section(advice, name, place, drawn[name]) for place, name in enumerate(advice)]
+
+
+def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...]) -> Section:
+    entry = advice[name]
+    replay = advice.backtest.results.get(name)
+    return Section(
+        anchor=f"rule-{place + 1}",
+        name=name,
+        verdict=entry.verdict,
+        badge=VERDICTS[entry.verdict],
+        headline=entry.headline,
+        reasons=entry.reasons,
+        place=_place(advice, replay),
+        expression="" if replay is None else replay.rule.text.strip("\n"),
+        comparison=tables.comparison(entry) if entry.past_current is not None else None,
+        pictures=pictures,
+        tables=tuple(_tables(entry, replay)),
+        unknown=tuple(_unknown_of(entry)),
+    )
+
+
+def _place(advice: Advice, replay: RuleBacktest | None) -> str:
+    if replay is None:
+        return ""
+    rule = replay.rule
+    line = f", line {rule.line}" if rule.line else ""
+    return f"{advice.backtest.rules.path}{line}, group {rule.group}, evaluated every {duration(replay.grid.step_ms)}"
+
+
+def _tables(entry: RuleAdvice, replay: RuleBacktest | None) -> Iterator[tuple[str, Table]]:
+    """Give the tables that have rows, each with a sentence that says how to read it."""
+    if entry.heldout is not None:
+        yield (
+            "Each block of weeks was scored with values tuned on the weeks before it only.",
+            tables.heldout_table(entry.heldout),
+        )
+    if entry.left_out:
+        yield "Values tuned without an incident, tried on that incident.", tables.left_out_table(entry)
+    if entry.neighbours:
+        yield (
+            "A good choice stands on a plateau: its neighbours keep to the budget, too.",
+            tables.neighbours_table(entry),
+        )
+    current, proposed = entry.past_current, entry.past_proposed
+    if replay is None or current is None or entry.current is None:
+        return
+    if current.outcomes or current.optional:
+        yield "", tables.incidents_table(current, proposed)
+    setting, score = entry.current, current
+    if entry.proposed is not None and proposed is not None:
+        setting, score = entry.proposed, proposed
+    review = tables.review_table(replay, setting, score)
+    if review.rows:
+        which = "proposed" if entry.proposed is not None else "current"
+        yield (
+            f"Of the {which} values, largest by duration times height. Was it an incident that nobody wrote down, "
+            "expected work such as a deployment, or noise? Add what is missing to the incidents and run again.",
+            review,
+        )
+    if current.false_pages or (proposed is not None and proposed.false_pages):
+        yield "", tables.weekly_table(current, proposed)
+    if entry.physics:
+        yield (
+            "Arithmetic on the recorded traffic, not statistics; add one scrape and one evaluation.",
+            tables.physics_table(entry),
+        )
+
+
+def _unknown_of(entry: RuleAdvice) -> Iterator[str]:
+    """Say what is not known about one rule, beyond its reasons."""
+    if entry.past_current is None:
+        return
+    if not entry.past_current.outcomes:
+        yield "Whether the rule finds anything: no incident concerns it."
+    if entry.proposed is not None and entry.heldout is None:
+        yield "How the proposed values do on weeks they were not chosen on."
+    if entry.proposed is not None and entry.next_4_weeks is None:
+        yield "How many false pages to expect: there are too few weeks for a prediction."
+    if entry.suspects:
+        yield "Whether every false page is one: incidents that nobody wrote down are counted as noise."
+
+
+def _unknown(advice: Advice) -> list[str]:
+    """Say what holds for all rules."""
+    step = max((replay.grid.step_ms for replay in advice.backtest.results.values()), default=0)
+    general = [
+        "Incidents of kinds that are not in the list, and traffic unlike that of these weeks.",
+        "Restarts of Prometheus, and what Alertmanager does after a page: routing, silences, repeats.",
+    ]
+    if step:
+        general.append(
+            f"The exact second of a page: the server evaluates at an offset of its own inside the interval "
+            f"({duration(step)})."
+        )
+    return general
+
+
+# ---- pictures -----------------------------------------------------------------------------------
+
+
+def _pictures(advice: Advice, name: str, prefix: str) -> Iterator[Picture]:
+    from kmon_analysis.report import plots
+    from kmon_analysis.report.figure import svg_text
+
+    replay, entry = advice.backtest.results.get(name), advice[name]
+    if replay is None:
+        return
+    figure = plots.advice_figure(replay, entry, advice.budget)
+    titles = [clean(ax.get_title(loc="left")).replace("\\n", " ") for ax in figure.axes]
+    yield Picture(
+        svg_text(figure, prefix, alt=". ".join(title for title in titles if title)),
+        "Above: what the rule compares, over time, with its pages. "
+        "Below: pages and delays that every other threshold would have had."
+        if len(titles) > 1
+        else "When the condition held, and the pages.",
+    )
+    if entry.plateau is not None and entry.past_current is not None and entry.past_current.outcomes:
+        figure = plots.front_figure(replay, _tried(advice, replay, entry), advice.budget, entry.proposed)
+        title = clean(figure.axes[0].get_title(loc="left")).replace("\\n", " ")
+        yield Picture(
+            svg_text(figure, f"{prefix}f", alt=title),
+            "What was possible in this past: for each number of missed incidents, the settings that nothing beats.",
+        )
+
+
+def _tried(advice: Advice, replay: RuleBacktest, entry: RuleAdvice) -> list[Candidate]:
+    """Return the candidates whose front is drawn: every ``for``, with the windows that are compared."""
+    windows = {setting.window_ms for setting in (entry.current, entry.candidate, entry.proposed) if setting is not None}
+    tried = candidates(replay, advice.backtest.history.scrape_interval_ms)
+    return [candidate for candidate in tried if candidate.window_ms in windows]

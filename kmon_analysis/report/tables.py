@@ -1,0 +1,340 @@
+"""Tables of a result as plain rows of text, for the terminal and for HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.score import Outcome, Page, Score
+from kmon_analysis.recommend.advice import Advice, RuleAdvice
+from kmon_analysis.recommend.candidates import Setting
+from kmon_analysis.recommend.holdout import HeldOut
+from kmon_analysis.recommend.physics import TimeToPage, hour_name
+from kmon_analysis.report.words import (
+    clean,
+    count,
+    describe,
+    duration,
+    moment,
+    number,
+    per_week,
+    rough,
+    same_duration,
+)
+from kmon_analysis.timing import SECOND_MS, WEEK_MS
+
+if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
+__all__ = [
+    "Table",
+    "before_after",
+    "comparison",
+    "heldout_table",
+    "incidents_table",
+    "left_out_table",
+    "neighbours_table",
+    "physics_table",
+    "review_table",
+    "rich_table",
+    "weekly_table",
+]
+
+# A median of fewer delays suggests more than it holds.
+MEDIAN_FROM = 6
+REVIEWED = 10
+_STATUS = {
+    "caught": "found",
+    "early": "found early",
+    "already firing": "already firing",
+    "missed": "not found",
+    "no data": "no data",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of text under a header.
+
+    Attributes
+    ----------
+    caption : str
+        What the table shows.
+    header : tuple of str
+        One name a column.
+    rows : tuple of tuple of str
+        Cells; foreign text in them is cleaned, but not escaped for any markup.
+    left : frozenset of int
+        Columns of words; the others hold numbers and are set flush right.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    left: frozenset[int] = frozenset({0})
+
+
+def rich_table(table: Table) -> RichTable:
+    """Turn a table into one for the terminal; square brackets in cells stay what they are."""
+    from rich.table import Table as Terminal
+    from rich.text import Text
+
+    shown = Terminal(title=Text(table.caption), title_justify="left")
+    for place, name in enumerate(table.header):
+        shown.add_column(Text(name), justify="left" if place in table.left else "right")
+    for row in table.rows:
+        shown.add_row(*(Text(cell) for cell in row))
+    return shown
+
+
+def found(score: Score) -> str:
+    """Write how many incidents were found; in words where there is nothing to count."""
+    if not score.outcomes:
+        return "no incident"
+    return f"{score.caught} of {score.incidents}" if score.incidents else "none observed"
+
+
+def before_after(advice: Advice) -> Table:
+    """Compare the current and the proposed values of every rule on the whole past."""
+    rows = []
+    for name, verdict in advice.items():
+        if verdict.current is None or verdict.past_current is None:
+            rows.append((clean(name), verdict.verdict, "not evaluated", *["–"] * 4))
+            continue
+        pairs = [("now", verdict.current, verdict.past_current)]
+        if verdict.proposed is not None and verdict.past_proposed is not None:
+            pairs.append(("proposed", verdict.proposed, verdict.past_proposed))
+        for word, setting, score in pairs:
+            first = word == "now"
+            rows.append(
+                (
+                    clean(name) if first else "",
+                    verdict.verdict if first else "",
+                    f"{word}: {describe(setting)}",
+                    found(score),
+                    f"{score.false_pages:,}",
+                    per_week(score.false_pages_per_week),
+                    duration(score.worst_delay_ms),
+                )
+            )
+    header = ("rule", "verdict", "values", "incidents found", "false pages", "a week", "worst delay")
+    return Table("Every rule, before and after", header, tuple(rows), frozenset({0, 1, 2}))
+
+
+def comparison(advice: RuleAdvice) -> Table:
+    """Compare the current and the proposed values of one rule, one property a row."""
+    columns = [(advice.current, advice.past_current)]
+    if advice.proposed is not None:
+        columns.append((advice.proposed, advice.past_proposed))
+    shown = [(setting, score) for setting, score in columns if setting is not None and score is not None]
+    settings, scores = [setting for setting, _ in shown], [score for _, score in shown]
+    rows: list[tuple[str, ...]] = []
+
+    def row(name: str, cells: Sequence[str]) -> None:
+        if any(cell not in ("", "–") for cell in cells):
+            rows.append((name, *cells))
+
+    row("threshold", [number(s.threshold) for s in settings])
+    row("window", ["–" if s.window_ms is None else same_duration(s.window_ms) for s in settings])
+    row("for", [same_duration(s.for_ms) for s in settings])
+    row("keep firing for", [same_duration(s.keep_firing_for_ms) if s.keep_firing_for_ms else "–" for s in settings])
+    row("hours", [clean(s.hours or "–") for s in settings])
+    row("incidents found", [found(s) for s in scores])
+    if all(score.incidents >= MEDIAN_FROM for score in scores):
+        row("median delay", [duration(s.median_delay_ms) for s in scores])
+    row("worst delay", [duration(s.worst_delay_ms) for s in scores])
+    row("pages", [f"{len(s.pages):,}" for s in scores])
+    row("of them false", [f"{s.false_pages:,}" for s in scores])
+    row("false pages a week", [per_week(s.false_pages_per_week) for s in scores])
+    row("firing in normal time, a week", [duration(s.firing_ratio * WEEK_MS) for s in scores])
+    if advice.next_4_weeks is not None and len(settings) > 1:
+        low, high = advice.next_4_weeks
+        row("false pages in the next 4 weeks", ["–", f"probably {low:,}–{high:,}"])
+    header = ("", "now", "proposed")[: len(settings) + 1]
+    return Table("Values and what they did in the past", header, tuple(rows))
+
+
+def incidents_table(current: Score, proposed: Score | None = None) -> Table:
+    """List what became of each incident: status, delay and first firing instant, in UTC."""
+    scores = [current] if proposed is None else [current, proposed]
+    each = [{o.incident.id: o for o in (*score.outcomes, *score.optional)} for score in scores]
+    rows = []
+    for outcome in sorted(each[0].values(), key=lambda o: o.incident.interval.start_ms):
+        incident = outcome.incident
+        cells = [
+            clean(incident.id),
+            moment(incident.interval.start_ms),
+            duration(incident.interval.duration_ms),
+            clean(incident.kind) or "–",
+            "yes" if incident.must_page else "no",
+        ]
+        for outcomes in each:
+            cells += _fate(outcomes.get(incident.id))
+        rows.append(tuple(cells))
+    words = [""] if proposed is None else [" now", " proposed"]
+    header = ["incident", "start (UTC)", "length", "kind", "must page"]
+    for word in words:
+        header += [f"fate{word}", f"delay{word}", f"fires at{word}"]
+    left = {0, 1, 3, 4, 5, 8}
+    return Table("Incidents", tuple(header), tuple(rows), frozenset(left))
+
+
+def _fate(outcome: Outcome | None) -> list[str]:
+    if outcome is None:
+        return ["–", "–", "–"]
+    instant = outcome.first_firing_ms if outcome.found else None
+    return [_STATUS[outcome.status], duration(outcome.delay_ms), "–" if instant is None else moment(instant)]
+
+
+def _extreme(replay: RuleBacktest, setting: Setting, page: Page) -> float:
+    """Return the value of a page's alerts that lies furthest beyond the threshold while it is open."""
+    signal = replay.signal(setting.window_ms)
+    group = signal.groups[page.episode.group]
+    first, last = page.episode.columns
+    peak = int(group.ranks[:, first : last + 1].max(initial=0))
+    if not peak or not replay.knobs.sweepable:
+        return math.nan
+    level = float(group.distinct[peak - 1])
+    return -level if signal.falls else level
+
+
+def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: int = REVIEWED) -> Table:
+    """List the largest false pages: the ones most likely to be incidents that nobody wrote down.
+
+    Parameters
+    ----------
+    replay : RuleBacktest
+        The rule on its history.
+    setting : Setting
+        The values that `score` is about.
+    score : Score
+        Whose false pages are listed.
+    most : int
+        Longest list.
+
+    Notes
+    -----
+    Largest by duration times height above the threshold; by duration alone where there is none.
+    """
+    false = [page for page in score.pages if page.kind == "false"]
+    peaks = [_extreme(replay, setting, page) for page in false]
+
+    def size(place: int) -> float:
+        length = float(false[place].episode.interval.duration_ms)
+        if setting.threshold is None or math.isnan(peaks[place]):
+            return length
+        return length * abs(peaks[place] - setting.threshold)
+
+    order = sorted(range(len(false)), key=lambda place: (-size(place), false[place].episode.interval.start_ms))[:most]
+    rows = tuple(
+        (
+            moment(false[place].episode.interval.start_ms),
+            duration(false[place].episode.interval.duration_ms),
+            clean(str(false[place].episode.labels.without(*replay.rule.labels))),
+            "–" if math.isnan(peaks[place]) else rough(peaks[place]),
+        )
+        for place in order
+    )
+    extreme = "lowest value" if replay.signal(setting.window_ms).falls else "highest value"
+    caption = (
+        f"The largest {len(rows)} of {count(len(false), 'false page')}" if len(rows) < len(false) else "False pages"
+    )
+    return Table(caption, ("start (UTC)", "length", "alert", extreme), rows, frozenset({0, 2}))
+
+
+def weekly_table(current: Score, proposed: Score | None = None) -> Table:
+    """Count false pages week by week."""
+    scores = [current] if proposed is None else [current, proposed]
+    counts = [score.weekly_false_pages() for score in scores]
+    rows = tuple(
+        (moment(current.period.start_ms + week * WEEK_MS)[:10], *(f"{int(each[week]):,}" for each in counts))
+        for week in range(len(counts[0]))
+    )
+    header = ("week from (UTC)", "false pages") if proposed is None else ("week from (UTC)", "now", "proposed")
+    return Table("False pages by week", header, rows)
+
+
+def neighbours_table(advice: RuleAdvice) -> Table:
+    """List the settings one step away from the proposed one."""
+    rows = tuple(
+        (
+            clean(neighbour.change),
+            found(neighbour.score),
+            f"{neighbour.score.false_pages:,}",
+            per_week(neighbour.score.false_pages_per_week),
+            duration(neighbour.score.worst_delay_ms),
+            "yes" if neighbour.within_budget else "no",
+        )
+        for neighbour in advice.neighbours
+    )
+    header = ("one step away", "incidents found", "false pages", "a week", "worst delay", "meets the budget")
+    return Table("Neighbouring values on the whole past", header, rows, frozenset({0, 5}))
+
+
+def heldout_table(heldout: HeldOut) -> Table:
+    """Show the test on unseen weeks, block by block and in all."""
+    rows = [
+        (
+            f"{moment(fold.period.start_ms)[:10]} to {moment(fold.period.end_ms - 1)[:10]}",
+            describe(fold.setting),
+            found(fold.current),
+            found(fold.proposed),
+            f"{fold.current.false_pages:,}",
+            f"{fold.proposed.false_pages:,}",
+        )
+        for fold in heldout.folds
+    ]
+    now, tuned = heldout.current, heldout.proposed
+    rows.append(
+        (
+            f"together, {now.weeks:.1f} weeks, found in time",
+            "",
+            f"{now.caught_in_time} of {now.incidents}",
+            f"{tuned.caught_in_time} of {tuned.incidents}",
+            f"{now.false_pages:,}",
+            f"{tuned.false_pages:,}",
+        )
+    )
+    header = ("unseen weeks (UTC)", "tuned before them to", "found now", "found tuned", "false now", "false tuned")
+    return Table("On weeks that the tuning had not seen", header, tuple(rows), frozenset({0, 1}))
+
+
+def left_out_table(advice: RuleAdvice) -> Table:
+    """Show each incident scored by values that were tuned without it."""
+    rows = tuple(
+        (
+            clean(left.incident),
+            "no threshold separates" if left.setting is None else describe(left.setting),
+            "yes" if left.caught else "no",
+        )
+        for left in advice.left_out
+    )
+    header = ("incident left out", "tuned without it to", "found in time")
+    return Table("Each incident left out in turn", header, rows, frozenset({0, 1, 2}))
+
+
+def physics_table(advice: RuleAdvice) -> Table:
+    """Show how long an imagined fault would go unnoticed: arithmetic on the traffic, not statistics."""
+    rows = []
+    for row in advice.physics:
+        time: TimeToPage = row["time"]
+        rows.append(
+            (
+                time.fault,
+                clean(row["alert"]),
+                f"{hour_name(time.hour)} ({time.traffic})",
+                rough(time.rate_per_s),
+                _time_to_page(time.seconds),
+            )
+        )
+    header = ("fault", "alert", "hour of the week", "messages a second", "time to page")
+    return Table("Time to page for imagined faults", header, tuple(rows), frozenset({0, 1, 2}))
+
+
+def _time_to_page(seconds: float) -> str:
+    if math.isnan(seconds):
+        return "fires without a fault"
+    return "never" if math.isinf(seconds) else duration(seconds * SECOND_MS)
