@@ -12,6 +12,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kmon_analysis.backtest.run import Backtest as Backtest
+    from kmon_analysis.backtest.run import backtest as backtest
+    from kmon_analysis.backtest.settings import Settings as Settings
     from kmon_analysis.errors import KmonError as KmonError
     from kmon_analysis.history import History as History
     from kmon_analysis.history import open_history as open_history
@@ -19,7 +22,16 @@ if TYPE_CHECKING:
     from kmon_analysis.incidents import Incidents as Incidents
     from kmon_analysis.incidents import read_incidents as read_incidents
     from kmon_analysis.labels import Labels as Labels
+    from kmon_analysis.recommend.advice import Advice as Advice
+    from kmon_analysis.recommend.confirm import confirm as confirm
+    from kmon_analysis.recommend.verdict import recommend as recommend
+    from kmon_analysis.rules.model import RuleFile as RuleFile
+    from kmon_analysis.rules.reader import read_rules as read_rules
     from kmon_analysis.series import SeriesSet as SeriesSet
+    from kmon_analysis.sources.simulation.store import load_scenario as load_scenario
+    from kmon_analysis.timing import Interval as Interval
+    from kmon_analysis.workflow import demo as demo
+    from kmon_analysis.workflow import fetch as fetch
 
 __version__ = "0.1.0"
 
@@ -31,8 +43,20 @@ _HOMES = {
     "Incident": "kmon_analysis.incidents",
     "Incidents": "kmon_analysis.incidents",
     "read_incidents": "kmon_analysis.incidents",
+    "read_rules": "kmon_analysis.rules.reader",
+    "RuleFile": "kmon_analysis.rules.model",
     "Labels": "kmon_analysis.labels",
     "SeriesSet": "kmon_analysis.series",
+    "Interval": "kmon_analysis.timing",
+    "Settings": "kmon_analysis.backtest.settings",
+    "Backtest": "kmon_analysis.backtest.run",
+    "backtest": "kmon_analysis.backtest.run",
+    "Advice": "kmon_analysis.recommend.advice",
+    "recommend": "kmon_analysis.recommend.verdict",
+    "confirm": "kmon_analysis.recommend.confirm",
+    "fetch": "kmon_analysis.workflow",
+    "demo": "kmon_analysis.workflow",
+    "load_scenario": "kmon_analysis.sources.simulation.store",
 }
 
 __all__ = [*_HOMES]

@@ -270,7 +270,7 @@ def show_advice(advice: Advice) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for place in shown:
         left = place < 3
-        table.add_column(header[place], justify="left" if left else "right", no_wrap=left)
+        table.add_column(header[place], justify="left" if left else "right", no_wrap=place < 4)
     for row in rows:
         # Text, not str: square brackets in names are no markup.
         table.add_row(*(Text(row[place]) for place in shown))
