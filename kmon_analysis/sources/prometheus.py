@@ -238,13 +238,15 @@ class _Fetch:
             data = read_piece(
                 self.connection, pieces[number], plan["protocol"], plan["external_labels"], received=self._count
             )
-            piece = History(data.series, _provenance_of_piece(self.connection.place, pieces[number], data.warnings))
-            if pending is not None:
-                pending.store(number, piece)
-            return number, piece
+            return number, History(
+                data.series, _provenance_of_piece(self.connection.place, pieces[number], data.warnings)
+            )
 
         def took(result: tuple[int, History]) -> None:
             number, piece = result
+            # Only this thread writes: a thread that outlives an interruption must not meet the next run.
+            if pending is not None:
+                pending.store(number, piece)
             arrived[number] = piece
             self.done += 1
             self.samples += piece.series.sample_count

@@ -12,10 +12,10 @@ ANSWER = b'{"status":"success","data":{"resultType":"matrix","result":[]}}'
 
 
 class Reply:
-    """What a script answers: status, body, and how."""
+    """What a script answers: status, body, and how; `keep` leaves the connection open and silent."""
 
-    def __init__(self, status=200, body=ANSWER, headers=(), claimed=None):
-        self.status, self.headers = status, dict(headers)
+    def __init__(self, status=200, body=ANSWER, headers=(), claimed=None, keep=False):
+        self.status, self.headers, self.keep = status, dict(headers), keep
         self.body = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.claimed = len(self.body) if claimed is None else claimed
 
@@ -30,6 +30,7 @@ def matrix(series, **more):
 def serving(script):
     """Serve ``script(method, path, form, headers) -> Reply`` on loopback; yields (url, list of requests)."""
     seen = []
+    closing = threading.Event()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -47,6 +48,9 @@ def serving(script):
             self.send_header("Content-Length", str(reply.claimed))
             self.end_headers()
             self.wfile.write(reply.body)
+            if reply.keep:
+                self.wfile.flush()
+                closing.wait(30)
             if reply.claimed != len(reply.body):
                 self.close_connection = True
 
@@ -67,6 +71,7 @@ def serving(script):
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", seen
     finally:
+        closing.set()
         server.shutdown()
         server.server_close()
         thread.join(5)

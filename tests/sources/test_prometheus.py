@@ -1,3 +1,6 @@
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -22,6 +25,7 @@ from kmon_analysis.sources import prometheus as room
 from kmon_analysis.sources.prometheus import Patience, Selection, fetch_history, server_info
 from tests.prometheus_server import openmetrics, running_prometheus
 from tests.sources.fault_server import ANSWER, Reply, matrix, serving
+from tests.tools import REPOSITORY
 
 START = 1_767_225_600_000
 HOUR = 3_600_000
@@ -298,6 +302,71 @@ def test_a_hanging_server_is_given_up():
             read(url)
         assert time.monotonic() - began < 5
         release.set()
+
+
+def test_a_server_that_falls_silent_within_an_answer_is_given_up():
+    whole = Reply(body=matrix([({"__name__": "lag"}, [(START, "7")])]))
+    reply = Reply(body=whole.body[:40], claimed=10**6, keep=True)
+    with serving(failing(reply, 10**6)) as (url, _), pytest.raises(SourceUnreachable, match=r"no answer within 0\.5 s"):
+        read(url)
+
+
+def test_no_more_requests_at_a_time_than_allowed():
+    under_way = {"now": 0, "most": 0}
+    lock = threading.Lock()
+
+    def script(method, path, form, headers):
+        if path == "/api/v1/query" and form["query"].startswith("lag["):
+            with lock:
+                under_way["now"] += 1
+                under_way["most"] = max(under_way.values())
+            time.sleep(0.02)
+            with lock:
+                under_way["now"] -= 1
+        return failing(None, 0)(method, path, form, headers)
+
+    with serving(script) as (url, _):
+        read(url, samples_per_piece=20, concurrency=3)
+    assert under_way["most"] == 3
+
+
+CTRL_C = """
+import sys
+from kmon_analysis.errors import KmonError
+from kmon_analysis.labels import Matcher
+from kmon_analysis.sources.prometheus import Selection, fetch_history
+try:
+    fetch_history(sys.argv[1], [Selection((Matcher("__name__", "=", "lag"),))], start_ms=1767225600000,
+                  end_ms=1767247200000, directory=sys.argv[2], samples_per_piece=20, concurrency=2, protocol="query")
+except KmonError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_status)
+"""
+
+
+def test_ctrl_c_stops_at_once_and_keeps_the_pieces(tmp_path):
+    release, reads = threading.Event(), []
+
+    def script(method, path, form, headers):
+        if path == "/api/v1/query" and form["query"].startswith("lag["):
+            reads.append(form)
+            if len(reads) > 3:
+                release.wait(60)
+        return failing(None, 0)(method, path, form, headers)
+
+    with serving(script) as (url, _):
+        arguments = [sys.executable, "-c", CTRL_C, url, str(tmp_path / "h")]
+        process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY)
+        kept = tmp_path / ".h.fetch"
+        wait_for(lambda: len(reads) >= 5 and len(list(kept.glob("piece-*"))) == 3, within_s=60)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        _, said = process.communicate(timeout=30)
+        assert time.monotonic() - began < 10
+        release.set()
+    assert process.returncode == 130, said
+    assert "3 pieces are kept" in said
+    assert "Traceback" not in said
 
 
 def test_nobody_there():
