@@ -251,6 +251,9 @@ def test_the_scrape_interval_is_stated_or_measured(history):
         series_of(({"a": "1"}, [0, 30_000, 60_000, 60_001], [1] * 4), ({"a": "2"}, [5, 30_005], [1, 1])), unstated
     )
     assert measured.scrape_interval_ms == 30_000
+    assert measured.gap_count == 0
+    gaps = ({"a": "1"}, [0, 30_000, 90_001], [1] * 3), ({"a": "2"}, [10**9, 10**9 + 30_000], [1, 1])
+    assert History(series_of(*gaps), WHERE).gap_count == 1
     with pytest.raises(HistoryError, match="neither stated nor measurable"):
         _ = History(series_of(({"a": "1"}, [0], [1])), unstated).scrape_interval_ms
 

@@ -109,18 +109,25 @@ value_bits = st.one_of(
     st.integers(0, 2**64 - 1),
     st.integers(0, 1000).map(lambda whole: struct.unpack("<Q", struct.pack("<d", float(whole)))[0]),
 )
-steps = st.one_of(
-    st.just(15_000),
-    st.integers(1, 40),
-    st.sampled_from([8192, 8193, 65536, 65537, 524288, 524289, 2**40]).flatmap(lambda n: st.integers(n - 2, n + 2)),
+# Around the widths in which a change of the step is written.
+changes = st.one_of(
+    st.just(0),
+    st.integers(-40, 40),
+    st.sampled_from([0, 1 << 13, 1 << 16, 1 << 19, 1 << 40]).flatmap(
+        lambda edge: st.sampled_from([sign * edge + delta for sign in (1, -1) for delta in (-1, 0, 1)])
+    ),
 )
 
 
 @st.composite
 def chunk_samples(draw):
     values = draw(st.lists(value_bits, min_size=0, max_size=12))
-    times = np.cumsum([draw(st.integers(-(2**42), 2**42)), *(draw(steps) for _ in values)]).tolist()
-    return list(zip(times, values, strict=False))
+    time, step, samples = draw(st.integers(-(2**42), 2**42)), 2**44, []
+    for index, bits in enumerate(values):
+        samples.append((time, bits))
+        step += draw(changes) if index else 0
+        time += step
+    return samples
 
 
 @given(st.lists(st.lists(chunk_samples(), max_size=3), max_size=3))
@@ -157,6 +164,15 @@ def test_a_flipped_bit_is_never_read(at, bit):
     damaged[at] ^= 1 << bit
     with pytest.raises(ValueError, match=r"cut|malformed|checksum|endless"):
         decode_read_response(bytes(damaged))
+
+
+CHUNK = xor_chunk([(1000 * n + n % 3, 4607182418800017408 + 977 * n * n) for n in range(50)])
+
+
+@given(at=st.integers(0, len(CHUNK) - 1))
+def test_a_chunk_that_ends_early_is_never_read(at):
+    with pytest.raises(ValueError, match="malformed"):
+        decode_read_response(frame(chunked_series({"a": "b"}, [CHUNK[:at]])))
 
 
 @given(st.binary(max_size=80))
