@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kmon_analysis.recommend.advice import Advice
     from kmon_analysis.sources.prometheus import ServerInfo
 
+__all__ = ["app", "main"]
+
 app = typer.Typer(
     name="kmon",
     help="Tune Kafka alert rules from evidence: backtest, score, recommend, export, prove.",
