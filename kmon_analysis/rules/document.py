@@ -120,6 +120,8 @@ class Source:
         self.composed = self.text
         while True:
             loader: Any = YAML(typ="safe", pure=True)
+            # Reusing an anchor's name is allowed in YAML.
+            loader.composer.warn_double_anchors = False
             try:
                 return [node for node in loader.compose_all(self.composed) if node is not None]
             except MarkedYAMLError as error:

@@ -17,7 +17,7 @@ from kmon_analysis.promql.syntax import Expr
 from kmon_analysis.rules.document import Field, Source, is_null, kind_of
 from kmon_analysis.rules.legacy import find_legacy, modern_form
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleFile, RuleGroup
-from kmon_analysis.rules.templates import check_delimiters
+from kmon_analysis.rules.templates import check_template
 from kmon_analysis.timing import parse_duration
 
 __all__ = ["RuleNodes", "parse_rules", "read_rules", "rule_nodes"]
@@ -410,9 +410,9 @@ class _Reader:
             value = self._text(inner, name)
             if value is not None:
                 pairs[name] = value
-                problem = check_delimiters(value) if templated else None
+                problem = check_template(value) if templated else None
                 if problem:
-                    self.source.report(item.value, f"{what} {name!r}: {problem}", "Close the template with '}}'")
+                    self.source.report(item.value, f"{what} {name!r}: {problem}", "Correct the template")
         return pairs
 
     def _valid_name(self, name: str, what: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -10,7 +11,7 @@ from functools import lru_cache
 
 from kmon_analysis.errors import ExpressionError
 
-__all__ = ["check_delimiters", "expand", "format_go", "is_constant"]
+__all__ = ["check_template", "expand", "format_go", "is_constant"]
 
 _ACTION = re.compile(
     r"(?P<trim_left>[ \t\r\n]*\{\{-(?=[ \t\r\n])|\{\{)"
@@ -27,6 +28,20 @@ _TOKEN = re.compile(
     r"|(?P<pipe>\|)"
     r"|(?P<other>[^\s|]+))"
 )
+_LITERAL = re.compile(r"\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`|/\*.*?\*/", re.DOTALL)
+_VARIABLE = re.compile(r"\$\w*")
+_DECLARED = re.compile(r"((?:\$\w+\s*,\s*)?\$\w+)\s*:=")
+_WORD = re.compile(r"(?<![\w.$])[A-Za-z_]\w*")
+_DEFINED = {"$", "$labels", "$externalLabels", "$externalURL", "$value"}
+_OPENERS = ("if", "range", "with", "define", "block")
+_WORDS = """
+and or not len index slice print printf println html js urlquery call eq ne lt le gt ge if else end range with
+define template block nil true false break continue query first label value sortByLabel strvalue args tmpl
+reReplaceAll safeHtml match title toUpper toLower graphLink tableLink humanize humanize1024 humanizeDuration
+humanizePercentage humanizeTimestamp toTime toDuration pathPrefix externalURL parseDuration stripPort
+stripDomain now urlQueryEscape
+"""
+_KNOWN_WORDS = frozenset(_WORDS.split())
 _STRING_ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})|(.))", re.DOTALL)
 _PLAIN_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
 _VERB = re.compile(r"%(?:\.(\d+))?([a-zA-Z%])")
@@ -69,10 +84,44 @@ def format_go(value: float) -> str:
     return f"{prefix}{whole}{'.' + rest if rest else ''}"
 
 
-def check_delimiters(text: str) -> str | None:
-    """Return what is wrong with a template's delimiters, if anything."""
-    rest = _ACTION.sub("", text)
-    return "'{{' is never closed" if "{{" in rest else None
+def check_template(text: str) -> str | None:
+    """Return why Prometheus refuses a template when it reads the rule file; None where nothing is found.
+
+    Notes
+    -----
+    Go ``text/template/parse``: delimiters, nesting, variables. Functions are only questioned where their
+    name looks like a slip of a known one, because newer releases bring new functions.
+
+    Examples
+    --------
+    >>> check_template("{{ $label.topic }}")
+    "the variable '$label' is not defined"
+    """
+    if "{{" in _ACTION.sub("", text):
+        return "'{{' is never closed"
+    bodies = [_LITERAL.sub(" '' ", match["body"]).strip() for match in _ACTION.finditer(text)]
+    declared = _DEFINED | {
+        name for body in bodies for found in _DECLARED.findall(body) for name in _VARIABLE.findall(found)
+    }
+    depth = 0
+    for body in bodies:
+        if not body:
+            return "'{{ }}' is empty"
+        if "}" in body or "{" in body:
+            return f"'{body}' has a brace too many"
+        for name in _VARIABLE.findall(body):
+            if name not in declared:
+                return f"the variable '{name}' is not defined"
+        words = _WORD.findall(body)
+        depth += bool(words) and words[0] in _OPENERS
+        depth -= bool(words) and words[0] == "end"
+        if depth < 0:
+            return "'end' closes nothing"
+        for word in words:
+            near = [] if word in _KNOWN_WORDS else difflib.get_close_matches(word, _KNOWN_WORDS, n=1, cutoff=0.8)
+            if near:
+                return f"there is no function '{word}'; did you mean '{near[0]}'"
+    return f"{depth} of 'if', 'range' or 'with' have no 'end'" if depth else None
 
 
 def is_constant(text: str) -> bool:
@@ -118,7 +167,7 @@ Evaluator = Callable[[Mapping[str, str], float], Value]
 @lru_cache(maxsize=1024)
 def _parsed(text: str) -> tuple[str | Evaluator, ...]:
     """Split a template into text and compiled actions."""
-    problem = check_delimiters(text)
+    problem = check_template(text)
     if problem:
         raise ExpressionError(f"invalid template: {problem}", expression=text, start=text.find("{{"), cure="Close it")
     parts: list[str | Evaluator] = []

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 from kmon_analysis.errors import ExpressionError
-from kmon_analysis.rules.templates import check_delimiters, expand, format_go
+from kmon_analysis.rules.templates import check_template, expand, format_go
 from tests.tools import require
 
 LABELS = {"__name__": "x", "topic": "user.registered", "quoted": 'a"b', "n": "1500"}
@@ -30,6 +30,27 @@ TEMPLATES = [
     "{{ $labels.n | humanize }}",
     "{{ $externalLabels.cluster }}",
     "}} { %",
+]
+VALID = [
+    '{{ "}}" }}',
+    "{{ with query `up` }}{{ . | first | value }}{{ end }}",
+    "{{ range $i, $x := query `up` }}{{ $x.Value }}{{ $i }}{{ else }}{{ $ }}{{ end }}",
+    "{{ if gt $value 1.0 }}a{{ else if eq $labels.topic `x` }}b{{ end }}",
+    "{{ $x := .Value }}{{ $x }}",
+    '{{ define "t" }}{{ .arg0 }}{{ end }}{{ template "t" (args 1) }}',
+    "{{/* { $note } */}}",
+    "{{ ($labels.topic | printf `%s`) | title }}",
+]
+INVALID = [
+    "{{ $value",
+    "{{ $value }} {{ `",
+    "{{ }}",
+    "{{ $label.x }}",
+    "{{ $value }) }} {{ x }}",
+    "{{ humnize $value }}",
+    "{{ if $value }}x",
+    "{{ end }}",
+    "{{ range query `up` }}",
 ]
 NUMBERS = [0.0, 1.0, -1.0, 0.5, 999999.0, 1e6, 1234567.0, 123456789.0, 0.0001, 0.00001, 1e21, 1e-300, 1500.0, 59.99,
            3600.0, 86400.5, -90061.0, 0.07, 1 / 3, 2.0**53, 1023.0, 1024.0, 1e30]  # fmt: skip
@@ -91,7 +112,7 @@ def test_numbers_as_go_writes_them(value, text):
         ('{{ printf "%d" $value }}', "'printf'", 3),
         ("{{ $value | 5 }}", "'5'", 12),
         ("{{ $value $value }}", "arguments", 3),
-        ("{{ }}", "empty", 2),
+        ("{{ }}", "empty", 0),
         ("{{ $labels.topic | humanize }}", "'humanize'", 19),
     ],
 )
@@ -102,7 +123,22 @@ def test_the_rest_is_refused_by_name(text, word, start):
     assert caught.value.cure
 
 
-def test_delimiters():
-    assert check_delimiters('{{ "}}" }}') is None
-    assert check_delimiters("{{ $value") is not None
-    assert check_delimiters("{{ $value }} {{ `") is not None
+@pytest.mark.parametrize("text", [*TEMPLATES, *VALID])
+def test_valid_templates(text, tmp_path):
+    assert check_template(text) is None
+    assert accepted(text, tmp_path)
+
+
+@pytest.mark.parametrize("text", INVALID)
+def test_invalid_templates(text, tmp_path):
+    assert check_template(text) is not None
+    assert not accepted(text, tmp_path)
+
+
+def accepted(text, folder):
+    rules = {"groups": [{"name": "g", "rules": [{"alert": "A", "expr": "x", "annotations": {"a": text}}]}]}
+    (folder / "rules.yml").write_text(json.dumps(rules))
+    done = subprocess.run(
+        [require("promtool"), "check", "rules", folder / "rules.yml"], capture_output=True, check=False
+    )
+    return done.returncode == 0
