@@ -343,8 +343,9 @@ def _selected(expr: Expr, evidence: Evidence, semantics: Semantics) -> SeriesSet
     for need in selections(expr):
         early_ms = evidence.start_ms - need.lookback_ms - semantics.lookback_ms
         late_ms = evidence.end_ms + need.lookahead_ms
-        found = evidence.series.take(evidence.series.matching(need.matchers, dot_all=semantics.dot_all))
-        for part in found.between(early_ms, late_ms):
+        near = evidence.series.between(early_ms, late_ms)
+        for index in near.matching(need.matchers, dot_all=semantics.dot_all).tolist():
+            part = near[index]
             before = parts.get(part.labels)
             if before is not None:
                 both = np.union1d(before.times, part.times)
