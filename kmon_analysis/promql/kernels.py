@@ -45,11 +45,9 @@ def kadd(x, s, c, guard):
     u = s + x
     if guard and np.isinf(u):
         return u, 0.0
-    if abs(s) >= abs(x):
-        c += (s - u) + x
-    else:
-        c += (x - u) + s
-    return u, c
+    # Chosen without a branch: which of the two is larger cannot be predicted.
+    larger, smaller = (s, x) if abs(s) >= abs(x) else (x, s)
+    return u, c + ((larger - u) + smaller)
 
 
 @_jit

@@ -52,3 +52,62 @@ def test_random_expressions(promtool, tmp_path, seed):
     series = generate.history(rng)
     expressions = generate.Expressions(rng, any_order=True)
     compare(promtool, tmp_path, series, [expressions.any() for _ in range(100)], generate.times(rng, 12))
+
+
+def test_chosen_expressions(promtool, tmp_path):
+    series = generate.history(random.Random(7))
+    expressions = [
+        'absent(none{topic="a", topic="b", group="x"})',
+        'absent(none{topic="a", topic="a"})',
+        'absent(none{topic!="a", topic="b"})',
+        'absent(none{topic=~"a", group="x"})',
+        'absent((none{topic="a"}))',
+        'absent(sum(none{topic="a"}))',
+        'absent_over_time(none{topic="a"}[5m])',
+        'absent_over_time(none{topic="a"}[5m:1m])',
+        'absent({__name__="none", topic=""})',
+        *(f"{field}(odd)" for field in generate.CALENDAR),
+        "day_of_week(vector(0)) + hour(vector(-1))",
+        "scalar(lag)",
+        "vector(scalar(lag{topic='b'}))",
+        "1 + 2 * 3 ^ 2 % 5",
+        "2 ^ 3 ^ 2",
+        "-2 ^ 2",
+        "odd ^ 2",
+        "odd % 3",
+        "odd / 0",
+        "clamp(odd, -1, 1)",
+        "clamp(odd, 1, -1)",
+        "clamp_max(odd, -Inf)",
+        "round(odd)",
+        "round(lag, 0)",
+        "sgn(odd)",
+        "lag > bool lag",
+        "lag == ignoring (group) lag",
+        "lag + on () lag",
+        "owner * on (topic) group_right () lag",
+        "lag * on (topic) group_left (team) owner",
+        "lag * on (topic) group_left (group) owner",
+        "(lag > 0) or (lag < 0) or vector(0)",
+        "lag and on () (hour() < 3)",
+        "lag unless lag offset 5m",
+        "topk(2, load) unless bottomk(2, load)",
+        "rate(offset_total[1m]) > 0 and on (topic, group) lag > 10",
+        "sum by (topic) (rate(offset_total[2m:15s])) >= 0",
+        "max_over_time((lag > 0)[5m:15s])",
+        "avg_over_time(odd[5m])",
+        "quantile_over_time(0.5, odd[5m])",
+        "stddev_over_time(odd[1m])",
+        "timestamp(lag offset 1m)",
+        "timestamp(lag @ 600)",
+        "timestamp(-lag)",
+        "time() - timestamp(lag)",
+        "deriv(lag[5m] offset 1m)",
+        "predict_linear(lag[5m] offset 1m, 60)",
+        'count({__name__=~"lag|load|size"}) by (__name__)',
+        '{__name__=~"lag|size", topic="b"} * 2',
+        "sum_over_time(lag[15s])",
+        "increase(offset_total[40s500ms])",
+    ]
+    times = [0, 15_000, 300_000, 305_001, 600_000, 777_777, 1_349_999, 1_650_000]
+    compare(promtool, tmp_path, series, expressions, times)

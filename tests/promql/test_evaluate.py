@@ -167,27 +167,71 @@ def test_refusals_name_what_and_where(text, words, start):
         evaluate(parse(text), series(), np.array([0]), NEW)
 
 
-@pytest.mark.parametrize("version", ["2.42", "2.54", "2.55", "3.5", "3.9"])
+def check_against_naive(text, history, times, semantics):
+    expr = parse(text)
+    grid = evaluate(expr, history, np.array(times), semantics)
+    for column, time in enumerate(times):
+        place = f"{text} at {time} ms"
+        try:
+            expected = naive.evaluate(expr, history, time, semantics)
+        except naive.Failed:
+            assert grid.failed[column], place
+            continue
+        assert not grid.failed[column], place
+        ours = grid.at(column)
+        assert ours.keys() == expected.keys(), place
+        for labels, value in expected.items():
+            same = ours[labels] == value or (math.isnan(ours[labels]) and math.isnan(value))
+            assert same, f"{place}: {labels} is {value!r}, we have {ours[labels]!r}"
+
+
+VERSIONS = pytest.mark.parametrize("version", ["2.42", "2.54", "2.55", "3.5", "3.9"])
+
+
+@VERSIONS
 @pytest.mark.parametrize("seed", range(4))
 def test_agrees_with_the_naive_evaluator(version, seed):
     rng = random.Random(f"{version}-{seed}")
-    semantics = Semantics.of(version)
     history = generate.history(rng)
     expressions = generate.Expressions(rng)
     times = generate.times(rng, 12)
     for text in [expressions.any() for _ in range(50)]:
-        expr = parse(text)
-        grid = evaluate(expr, history, np.array(times), semantics)
-        for column, time in enumerate(times):
-            place = f"{text} at {time} ms"
-            try:
-                expected = naive.evaluate(expr, history, time, semantics)
-            except naive.Failed:
-                assert grid.failed[column], place
-                continue
-            assert not grid.failed[column], place
-            ours = grid.at(column)
-            assert ours.keys() == expected.keys(), place
-            for labels, value in expected.items():
-                same = ours[labels] == value or (math.isnan(ours[labels]) and math.isnan(value))
-                assert same, f"{place}: {labels} is {value!r}, we have {ours[labels]!r}"
+        check_against_naive(text, history, times, Semantics.of(version))
+
+
+HARD = {
+    "overflow": [1e308, 1.7e308, 3e307, -1e308, 5.0],
+    "cancelling": [1e16, 1.0, -1e16, 3.0, 0.1, 1e100, -1e100],
+    "infinite": [math.inf, -math.inf, math.nan, 1.0, 2.0, 2.0],
+    "whole": [2.0**53 - 1, 2.0**52 + 1, 1.0, -1.0, 3.0, 1 - 2.0**53],
+    "ties": [1.0, 2.0, 2.0, 3.0, math.nan, -0.0, 0.0],
+}
+
+
+@VERSIONS
+@pytest.mark.parametrize("kind", HARD)
+def test_every_reduction_of_hard_values(version, kind):
+    rng = random.Random(f"{version}-{kind}")
+    history = SeriesSet.from_samples(
+        Samples(
+            Labels({"__name__": "hard", "n": f"{n:02}"}),
+            np.arange(60) * 1000 + 250 * (n % 4),
+            np.array([rng.choice(HARD[kind]) for _ in range(60)]),
+        )
+        for n in range(12)
+    )
+    functions = [f for f in generate.RANGE_FUNCTIONS if f != "absent_over_time"]
+    over_time = [f"{function}(hard[{length}])" for function in functions for length in ("2s", "9s")]
+    over_time += [f"quantile_over_time({q}, hard[9s])" for q in (0, 0.3, 0.5, 1)]
+    across = [f"{op} (hard)" for op in ("sum", "avg", "min", "max", "stddev", "stdvar")]
+    across += ["quantile(0.3, hard)", "stddev by (n) (hard)", "avg by (n) (hard)"]
+    across += [f"{op}({k}, hard)" for op in ("topk", "bottomk") for k in (1, 2, 5, 11, 20)]
+    for text in over_time + across:
+        check_against_naive(text, history, [0, 500, 1250, *range(5000, 62_000, 3000)], Semantics.of(version))
+
+
+@pytest.mark.parametrize("exponent", [1.7, 0.25, -2.6, 33.3, -0.5])
+def test_powers_with_a_fraction_are_close(exponent):
+    for base in (0.1, 1.5, 7.0, 1e5):
+        power = at(f"a ^ {exponent}", series(a=[(0, base)]), 0)["{}"]
+        assert power == pytest.approx(base**exponent, rel=1e-15)
