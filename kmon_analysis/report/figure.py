@@ -54,7 +54,7 @@ CURRENT, PROPOSED, FALSE, TRUE, BAND = "#6b7a8c", "#0072b2", "#d55e00", "#009e73
 LINES = ("#56a0d3", "#b5579a", "#a87900", "#7466c9", "#5f9e3e", "#a0623d")
 DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (2.5, 1)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (9, 2)))
 # In a page these follow the reader's light or dark scheme.
-_VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "line", PAPER: "paper"}
+_VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "line", PAPER: "paper", PROPOSED: "tuned"}
 
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -203,7 +203,9 @@ def svg_text(figure: Figure, name: str, *, alt: str = "", dpi: float = 150) -> s
         body = body.replace(colour, f"var(--{variable})")
     # Verdana has the same widths where DejaVu is not installed.
     body = body.replace("'DejaVu Sans'", "'DejaVu Sans', Verdana, sans-serif")
-    return f'{head} role="img" aria-labelledby="{name}-alt"><title id="{name}-alt">{html.escape(alt)}</title>{body}'
+    return (
+        f'{head} role="img" aria-labelledby="{name}-alt"><title id="{name}-alt">{html.escape(clean(alt))}</title>{body}'
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -235,6 +237,7 @@ def wrapped(text: str, width: int) -> str:
 # Room of the linear part of a symmetric logarithm in decades, and as matplotlib's transform uses it.
 _LINEAR_SCALE = 0.6
 _LINEAR_SHARE = _LINEAR_SCALE / (1 - 1 / 10)
+_FURTHEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -313,6 +316,8 @@ def scale_for(low: float, high: float, least_positive: float, marks: Sequence[fl
     if not smallest or max(top, -bottom) < 20 * smallest:
         air = 0.04 * (top - bottom)
         return Scale("linear", bottom if bottom == 0 else bottom - air, top + air)
+    # Beyond that many decades nothing can be read any more, and the ticks would overflow.
+    bottom, top = max(bottom, -_FURTHEST * smallest), min(top, _FURTHEST * smallest)
     floor: float = 10.0 ** np.floor(np.log10(smallest / 10))
     if bottom >= floor:
         return Scale("log", bottom / 1.15, top * 1.3)

@@ -11,7 +11,7 @@ from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.report.front import Outlook
-from kmon_analysis.report.words import clean, count, duration, number, per_week, rough, same_duration, span
+from kmon_analysis.report.words import allowance, clean, count, duration, number, per_week, rough, same_duration, span
 
 __all__ = ["delay_title", "front_title", "pages_title", "setting_words", "signal_title"]
 
@@ -19,11 +19,13 @@ WEEK_MS = 7 * 86_400_000
 
 
 def setting_words(setting: Setting) -> str:
-    """Write a setting inside a sentence: "at 1,000 for 5m", or "with for 5m" where there is no threshold."""
-    words = ["with"] if setting.threshold is None else ["at", number(setting.threshold)]
+    """Write a setting inside a sentence: "at 1,000 for 5m", or "as it is" where no threshold can turn."""
+    if setting.threshold is None:
+        return "as it is"
+    words = ["at", number(setting.threshold)]
     if setting.window_ms is not None:
         words.append(f"over {same_duration(setting.window_ms)}")
-    if setting.for_ms or len(words) == 1:
+    if setting.for_ms:
         words.append(f"for {same_duration(setting.for_ms)}")
     return " ".join(words)
 
@@ -61,7 +63,7 @@ def pages_title(
     if budget is None or plateau is None or not np.isfinite(plateau.quiet):
         rate = per_week(current.false_pages_per_week)
         return f"False pages at every threshold: {rate} a week {setting_words(setting)}"
-    allowed = f"{budget.false_pages_per_week:g} false page{'' if budget.false_pages_per_week == 1 else 's'} a week"
+    allowed = allowance(budget.false_pages_per_week)
     if plateau.weakest is None:
         side = "Up to" if replay.signal().falls else "From"
         way = "" if replay.signal().falls else " on"

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Protocol
 
 import kmon_analysis
@@ -16,7 +17,7 @@ from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Candidate, candidates
 from kmon_analysis.report import tables
 from kmon_analysis.report.tables import Table
-from kmon_analysis.report.words import clean, count, duration, moment, same_duration, span
+from kmon_analysis.report.words import allowance, clean, count, duration, moment, same_duration, span
 
 if TYPE_CHECKING:
     import jinja2
@@ -25,7 +26,6 @@ __all__ = ["Checked", "render_report"]
 
 # Bytes for all pictures together: the page is mailed and attached to tickets.
 PICTURES = 2_300_000
-VERDICTS = {"tuned": "Change it", "keep": "Leave it", "refused": "No advice"}
 
 
 class Checked(Protocol):
@@ -51,7 +51,6 @@ class Section:
     anchor: str
     name: str
     verdict: str
-    badge: str
     headline: str
     reasons: tuple[str, ...]
     place: str
@@ -82,7 +81,7 @@ def render_report(advice: Advice, verification: Checked | None = None, generated
     page = _environment().get_template("report.html.j2")
     verdicts = [entry.verdict for entry in advice.values()]
     return page.render(
-        title=f"Alert rules of {advice.backtest.rules.path}",
+        title=f"Alert rules of {PurePath(advice.backtest.rules.path).name}: what their past says",
         summary=_summary(verdicts),
         analysed=_analysed(advice),
         overview=tables.before_after(advice),
@@ -115,7 +114,7 @@ def _environment() -> jinja2.Environment:
 def _summary(verdicts: Sequence[str]) -> str:
     words = [
         f"{verdicts.count(verdict)} {text}"
-        for verdict, text in (("tuned", "to change"), ("keep", "to leave as they are"), ("refused", "without advice"))
+        for verdict, text in (("tuned", "to change"), ("keep", "to leave alone"), ("refused", "without advice"))
         if verdicts.count(verdict)
     ]
     return f"{count(len(verdicts), 'rule')}: {', '.join(words)}." if words else "The file holds no alerting rule."
@@ -128,7 +127,8 @@ def _analysed(advice: Advice) -> list[tuple[str, str]]:
     must = sum(incident.must_page for incident in truth.incidents)
     version = settings.version or history.provenance.server_version
     groups = "each alert by itself" if settings.group_by is None else f"by {', '.join(settings.group_by) or 'rule'}"
-    limit = f"{budget.false_pages_per_week:g} false pages a week for each rule"
+    windows = count(len(truth.excluded), "excluded window")
+    limit = f"{allowance(budget.false_pages_per_week)} for each rule"
     rows = [
         ("Source", history.provenance.source),
         ("Time (UTC)", f"{moment(interval.start_ms)} to {moment(interval.end_ms)}, {span(interval.duration_ms)}"),
@@ -140,8 +140,9 @@ def _analysed(advice: Advice) -> list[tuple[str, str]]:
         ("Semantics", f"Prometheus {version}" if version else f"Prometheus {DEFAULT_VERSION} (the source names none)"),
         (
             "Incidents",
-            f"{count(len(truth.incidents), 'incident')}, {must} of them must page; "
-            f"{count(len(truth.excluded), 'excluded window')}",
+            f"{count(len(truth.incidents), 'incident')}, {must} of them must page; {windows}"
+            if truth.incidents
+            else f"none; {windows}",
         ),
         (
             "Accepted",
@@ -152,7 +153,7 @@ def _analysed(advice: Advice) -> list[tuple[str, str]]:
             "Pages",
             f"grouped {groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "
             f"{same_duration(settings.credit_before_ms)} before an incident to "
-            f"{same_duration(settings.credit_after_ms)} plus the rule's for after it",
+            f"{same_duration(settings.credit_after_ms)} (and the rule's “for”) after it",
         ),
     ]
     rows += [("Warning", warning) for warning in history.provenance.warnings]
@@ -197,7 +198,6 @@ def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...
         anchor=f"rule-{place + 1}",
         name=name,
         verdict=entry.verdict,
-        badge=VERDICTS[entry.verdict],
         headline=entry.headline,
         reasons=entry.reasons,
         place=_place(advice, replay),
@@ -219,18 +219,6 @@ def _place(advice: Advice, replay: RuleBacktest | None) -> str:
 
 def _tables(entry: RuleAdvice, replay: RuleBacktest | None) -> Iterator[tuple[str, Table]]:
     """Give the tables that have rows, each with a sentence that says how to read it."""
-    if entry.heldout is not None:
-        yield (
-            "Each block of weeks was scored with values tuned on the weeks before it only.",
-            tables.heldout_table(entry.heldout),
-        )
-    if entry.left_out:
-        yield "Values tuned without an incident, tried on that incident.", tables.left_out_table(entry)
-    if entry.neighbours:
-        yield (
-            "A good choice stands on a plateau: its neighbours keep to the budget, too.",
-            tables.neighbours_table(entry),
-        )
     current, proposed = entry.past_current, entry.past_proposed
     if replay is None or current is None or entry.current is None:
         return
@@ -247,13 +235,19 @@ def _tables(entry: RuleAdvice, replay: RuleBacktest | None) -> Iterator[tuple[st
             "expected work such as a deployment, or noise? Add what is missing to the incidents and run again.",
             review,
         )
+    if entry.heldout is not None:
+        unseen = "Each block of weeks was scored with values tuned on the weeks before it only."
+        yield unseen, tables.heldout_table(entry.heldout)
+    if entry.left_out:
+        yield "Values tuned without an incident, tried on that incident.", tables.left_out_table(entry)
+    if entry.neighbours:
+        plateau = "A good choice stands on a plateau: its neighbours keep to the budget, too."
+        yield plateau, tables.neighbours_table(entry)
     if current.false_pages or (proposed is not None and proposed.false_pages):
         yield "", tables.weekly_table(current, proposed)
     if entry.physics:
-        yield (
-            "Arithmetic on the recorded traffic, not statistics; add one scrape and one evaluation.",
-            tables.physics_table(entry),
-        )
+        arithmetic = "Arithmetic on the recorded traffic, not statistics; add one scrape and one evaluation."
+        yield arithmetic, tables.physics_table(entry)
 
 
 def _unknown_of(entry: RuleAdvice) -> Iterator[str]:

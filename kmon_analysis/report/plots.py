@@ -200,7 +200,7 @@ def _compose(
     # Room for a title of two lines and the incidents' names above, for the states below.
     timeline = Panel(2.45, above=0.95, below=0.6 + lanes * LANE * 2.45)
     if not _has_curves(replay):
-        figure = stacked([timeline])
+        figure = stacked([Panel(1.6, above=timeline.above, below=0.6 + LANE * 1.6)])
         signal_axes(figure.axes[0], replay, threshold, period)
         return figure
     views = look(replay, settings_of(replay, threshold, proposed))

@@ -158,7 +158,7 @@ def comparison(advice: RuleAdvice) -> Table:
 
 
 def incidents_table(current: Score, proposed: Score | None = None) -> Table:
-    """List what became of each incident: status, delay and first firing instant, in UTC."""
+    """List what became of each incident: status, page time in UTC and delay."""
     scores = [current] if proposed is None else [current, proposed]
     each = [{o.incident.id: o for o in (*score.outcomes, *score.optional)} for score in scores]
     rows = []
@@ -174,19 +174,22 @@ def incidents_table(current: Score, proposed: Score | None = None) -> Table:
         for outcomes in each:
             cells += _fate(outcomes.get(incident.id))
         rows.append(tuple(cells))
-    words = [""] if proposed is None else [" now", " proposed"]
     header = ["incident", "start (UTC)", "length", "kind", "must page"]
-    for word in words:
-        header += [f"fate{word}", f"delay{word}", f"fires at{word}"]
-    left = {0, 1, 3, 4, 5, 8}
-    return Table("Incidents", tuple(header), tuple(rows), frozenset(left))
+    for word in ["what became of it"] if proposed is None else ["now", "proposed"]:
+        header += [word, "delay"]
+    return Table("Incidents", tuple(header), tuple(rows), frozenset({0, 1, 3, 4, 5, 7}))
 
 
 def _fate(outcome: Outcome | None) -> list[str]:
+    """Write status and page time in one cell, the date only where it is another day's, and the delay."""
     if outcome is None:
-        return ["–", "–", "–"]
-    instant = outcome.first_firing_ms if outcome.found else None
-    return [_STATUS[outcome.status], duration(outcome.delay_ms), "–" if instant is None else moment(instant)]
+        return ["–", "–"]
+    status = _STATUS[outcome.status]
+    if outcome.found and outcome.first_firing_ms is not None:
+        day, clock = moment(outcome.first_firing_ms).split()
+        same = day == moment(outcome.incident.interval.start_ms).split()[0]
+        status += f", paged {clock}" if same else f", paged {day} {clock}"
+    return [status, duration(outcome.delay_ms)]
 
 
 def _extreme(replay: RuleBacktest, setting: Setting, page: Page) -> float:

@@ -12,6 +12,7 @@ from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_duration
 
 __all__ = [
+    "allowance",
     "clean",
     "compact",
     "count",
@@ -108,6 +109,11 @@ def per_week(value: float) -> str:
     if value == 0:
         return "0"
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def allowance(false_pages_per_week: float) -> str:
+    """Write an accepted rate: "1 false page a week"."""
+    return f"{false_pages_per_week:g} false page{'' if false_pages_per_week == 1 else 's'} a week"
 
 
 def duration(length_ms: float | None) -> str:
