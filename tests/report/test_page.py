@@ -65,7 +65,7 @@ class Reader(HTMLParser):
 def tuned(rule):
     tried = [Candidate(None, minutes * MINUTE_MS) for minutes in (5, 15)]
     [found] = survey(rule, tried, BUDGET)
-    top = best(found)
+    top = best(found, BUDGET)
     setting = place(top, BUDGET, current_setting(rule))
     return RuleAdvice(
         rule.name,

@@ -31,7 +31,7 @@ def life():
 def advised(life):
     tried = [Candidate(None, minutes * MINUTE_MS) for minutes in (5, 15)]
     [found] = survey(life, tried, BUDGET)
-    top = best(found)
+    top = best(found, BUDGET)
     setting = place(top, BUDGET, current_setting(life))
     return RuleAdvice(life.name, "tuned", "", (), current_setting(life), setting, setting, plateau=top)
 
