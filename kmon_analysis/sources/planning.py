@@ -60,6 +60,11 @@ class Piece:
     end_ms: int
 
     @property
+    def interval(self) -> Interval:
+        """The range of the samples."""
+        return Interval(self.start_ms, self.end_ms)
+
+    @property
     def duration_ms(self) -> int:
         """Length in milliseconds."""
         return self.end_ms - self.start_ms
@@ -180,7 +185,7 @@ def pieces_of(stretch: Stretch, samples_per_ms: float, samples_per_piece: int) -
     return tuple(Piece(stretch.matchers, low, high) for low, high in itertools.pairwise(cuts))
 
 
-def merged(parts: Iterable[Samples]) -> SeriesSet:
+def merged(parts: Iterable[Samples], within: Interval | None = None) -> SeriesSet:
     """Join the samples of pieces, series by series.
 
     Parameters
@@ -188,6 +193,8 @@ def merged(parts: Iterable[Samples]) -> SeriesSet:
     parts : iterable of Samples
         In any order; a series may come often. A sample that comes twice (from overlapping selections)
         is kept once.
+    within : Interval, optional
+        Samples outside are left out.
 
     Returns
     -------
@@ -195,10 +202,15 @@ def merged(parts: Iterable[Samples]) -> SeriesSet:
         Series without samples are left out.
     """
     found: dict[Labels, list[Samples]] = {}
-    for part in parts:
+    for part in parts if within is None else (_clipped(part, within) for part in parts):
         if len(part.times):
             found.setdefault(part.labels, []).append(part)
     return SeriesSet.from_samples(_joined(labels, chunks) for labels, chunks in found.items())
+
+
+def _clipped(part: Samples, within: Interval) -> Samples:
+    low, high = np.searchsorted(part.times, [within.start_ms, within.end_ms])
+    return Samples(part.labels, part.times[low:high], part.values[low:high])
 
 
 def _joined(labels: Labels, chunks: list[Samples]) -> Samples:

@@ -115,9 +115,7 @@ def _comparable(series: SeriesSet) -> np.ndarray[tuple[int], np.dtype[np.uint64]
 
 def _by_query(connection: Connection, piece: Piece, received: Received | None) -> PieceData:
     answer = connection.ask("/api/v1/query", raw_query(piece), received=received)
-    return PieceData(
-        merged(answer.series).between(piece.start_ms, piece.end_ms), answer.warnings + _left_out(answer.histograms)
-    )
+    return PieceData(merged(answer.series, piece.interval), answer.warnings + _left_out(answer.histograms))
 
 
 def _remotely(
@@ -130,8 +128,8 @@ def _remotely(
         remote_read.decode_read_response,
         received=received,
     )
-    series = merged(Samples(_own(part.labels, external), part.times, part.values) for part in answer.series)
-    return PieceData(series.between(piece.start_ms, piece.end_ms), _left_out(answer.histograms))
+    own = (Samples(_own(part.labels, external), part.times, part.values) for part in answer.series)
+    return PieceData(merged(own, piece.interval), _left_out(answer.histograms))
 
 
 def _own(labels: Labels, external: Mapping[str, str]) -> Labels:
