@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.run import backtest
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import ExpressionError, SettingError
 from kmon_analysis.history import History, open_history
 from kmon_analysis.incidents import read_incidents
-from kmon_analysis.promql.needs import selections
+from kmon_analysis.promql.needs import fixed_selections, selections
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.recommend.confirm import Confirmation, confirm
@@ -37,10 +37,22 @@ def needed_selections(rules: RuleFile) -> tuple[Selection, ...]:
     """List the raw samples that the rules of a file need, each selector once.
 
     Recorded metrics are asked for, too: a history that holds them can be compared with our own.
+
+    Raises
+    ------
+    ExpressionError
+        If a rule looks at a fixed time.
     """
     widest: dict[Any, tuple[int, int]] = {}
     for group in rules.groups:
         for rule in group.rules:
+            if fixed_selections(rule.expr):
+                raise ExpressionError(
+                    f"{rule.name} looks at a fixed time (@), which a fetch of a range does not cover",
+                    expression=rule.text,
+                    start=rule.text.find("@"),
+                    cure="Fetch the history with a rule file without it",
+                )
             for need in selections(rule.expr):
                 back, ahead = widest.get(need.matchers, (0, 0))
                 widest[need.matchers] = (

@@ -435,7 +435,8 @@ def backtest(
     chosen = settings or Settings()
     truth = incidents or Incidents()
     truth.check_within(history.interval)
-    semantics = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
+    release = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
+    semantics = replace(release, subquery_step_ms=chosen.interval_ms)
     series = history.series
     results: dict[str, RuleBacktest] = {}
     refused: dict[str, InputError] = {}
