@@ -14,7 +14,7 @@ from kmon_analysis.backtest.score import Reach, Score, make_windows, reaches, sc
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import Signal, make_signal
 from kmon_analysis.backtest.tabular import html_table, text_table
-from kmon_analysis.errors import ExpressionError, InputError, SettingError
+from kmon_analysis.errors import ExpressionError, IncidentError, InputError, SettingError
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.promql.evaluate import check_supported, evaluate
@@ -429,12 +429,16 @@ def backtest(
 
     Raises
     ------
-    InputError
-        If no rule can be evaluated, or an incident lies outside the history.
+    ExpressionError
+        If no rule can be evaluated.
+    IncidentError
+        If an incident lies wholly outside the history (see `Incidents.within`).
     """
     chosen = settings or Settings()
     truth = incidents or Incidents()
-    truth.check_within(history.interval)
+    outside = truth.check_within(history.interval).errors
+    if outside:
+        raise IncidentError(outside)
     release = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
     semantics = replace(release, subquery_step_ms=chosen.interval_ms)
     series = history.series
