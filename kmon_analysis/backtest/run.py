@@ -440,13 +440,16 @@ def backtest(
     if outside:
         raise IncidentError(outside)
     release = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
-    semantics = replace(release, subquery_step_ms=chosen.interval_ms)
+    said = history.provenance.extra
+    interval_ms = chosen.interval_ms or said.get("evaluation_interval_ms") or MINUTE_MS
+    lookback_ms = said.get("lookback_ms") or release.lookback_ms
+    semantics = replace(release, subquery_step_ms=interval_ms, lookback_ms=lookback_ms)
     series = history.series
     results: dict[str, RuleBacktest] = {}
     refused: dict[str, InputError] = {}
     names = dict(zip((rule.key for rule in rules.alerts), alert_names(rules), strict=True))
     for group in rules.groups:
-        step = group.interval_ms or chosen.interval_ms
+        step = group.interval_ms or interval_ms
         grid = EvaluationGrid(history.interval.start_ms, history.interval.end_ms, step, chosen.phase_ms)
         seen = observed_evaluations(history.series, grid.times, semantics.lookback_ms)
         for rule in group.rules:

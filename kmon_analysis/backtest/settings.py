@@ -24,8 +24,9 @@ class Settings:
         How long before the labelled start a page still counts as finding the incident.
     credit_after_ms : int
         The same after the labelled end, on top of the rule's ``for``.
-    interval_ms : int
-        Evaluation interval of groups that state none (default: Prometheus' own, 1 min).
+    interval_ms : int or None
+        Evaluation interval of groups that state none; None: the global one of the server that recorded
+        the history, else Prometheus' default, 1 min.
     phase_ms : int
         Offset of the evaluations inside the interval.
     version : str or None
@@ -36,7 +37,7 @@ class Settings:
     merge_gap_ms: int = 5 * MINUTE_MS
     credit_before_ms: int = 15 * MINUTE_MS
     credit_after_ms: int = 5 * MINUTE_MS
-    interval_ms: int = MINUTE_MS
+    interval_ms: int | None = None
     phase_ms: int = 0
     version: str | None = None
 
@@ -44,5 +45,5 @@ class Settings:
         for name in ("merge_gap_ms", "credit_before_ms", "credit_after_ms", "phase_ms"):
             if getattr(self, name) < 0:
                 raise SettingError(f"{name} is {getattr(self, name)}", cure="Give zero or a positive duration")
-        if self.interval_ms <= 0:
+        if self.interval_ms is not None and self.interval_ms <= 0:
             raise SettingError(f"interval_ms is {self.interval_ms}", cure="Give a positive duration")

@@ -260,6 +260,14 @@ def _fixed_reasons(case: _Case) -> tuple[str, ...]:
         )
     else:
         reasons.append(f"It paged falsely {_times(past.false_pages)} in {_span(past.weeks)}; no incident concerns it.")
+    if past.false_pages > case.budget.false_pages_per_week * past.weeks:
+        quieter = [_score(case, replace(case.current, for_ms=c.for_ms)) for c in case.tried]
+        good = [(c.for_ms, score) for c, score in zip(case.tried, quieter, strict=True) if _meets(case, score)]
+        if good:
+            hold, score = min(good, key=lambda item: item[0])
+            reasons.append(
+                f"With for {format_duration(hold)} it would have kept to the budget: {_pages(score.false_pages)}."
+            )
     return tuple(reasons)
 
 

@@ -106,6 +106,17 @@ def test_the_version_of_the_server_decides_unless_told_otherwise():
     assert told["Lag"].semantics.version == "3.5"
 
 
+def test_what_the_server_said_of_itself_applies():
+    series = wild_series(5)
+    text = "groups: [{name: g, rules: [{alert: A, expr: 'kafka_consumer_lag_sum > 500'}]}]"
+    extra = {"evaluation_interval_ms": 30_000, "lookback_ms": 120_000}
+    mine = backtest(parse_rules(text), history_of(series, extra=extra))["A"]
+    assert (mine.grid.step_ms, mine.semantics.lookback_ms, mine.semantics.subquery_step_ms) == (30_000, 120_000, 30_000)
+    told = backtest(parse_rules(text), history_of(series, extra=extra), settings=Settings(interval_ms=15_000))["A"]
+    assert told.grid.step_ms == 15_000
+    assert backtest(parse_rules(text), history_of(series))["A"].grid.step_ms == MINUTE_MS
+
+
 def test_recording_rules_feed_the_alerts_after_them():
     chained = """groups:
 - name: g

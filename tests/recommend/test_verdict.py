@@ -197,3 +197,17 @@ def test_a_budget_must_make_sense():
     for budget in ({"false_pages_per_week": -1}, {"placement": 2}, {"max_delay": "0"}):
         with pytest.raises(SettingError):
             advise(history, nothing, **budget)
+
+
+def test_a_fixed_rule_that_is_too_noisy_learns_which_for_would_do():
+    rules = RULES.format(threshold=500).replace(
+        "kafka_consumer_lag_sum > 500", "kafka_consumer_lag_sum > 500 or up > 1"
+    )
+    at_once = rules.replace("for: 5m", "for: 0s")
+    # Ordinary peaks last fifty minutes: no `for` that is tried outlasts them, so none is named.
+    long = only(advise(*lag_history(6, incidents=[20.5]), rules=at_once))
+    assert (long.verdict, long.past_current.false_pages > 20) == ("keep", True)
+    assert "would have kept to the budget" not in text_of(long)
+    short = only(advise(*lag_history(6, incidents=[20.5], noise_min=4), rules=at_once))
+    assert short.past_current.false_pages > 20
+    assert "With for 5m it would have kept to the budget: 0 false pages." in text_of(short)

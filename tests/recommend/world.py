@@ -24,18 +24,20 @@ RULES = """groups:
 """
 
 
-def lag_history(weeks, *, noise_peak=900.0, noise_per_week=6, incidents=(), height=8_000.0, heights=None, seed=7):
+def lag_history(
+    weeks, *, noise_peak=900.0, noise_per_week=6, noise_min=50, incidents=(), height=8_000.0, heights=None, seed=7
+):
     """Build a history and its incidents.
 
     `incidents` are days (floats) from the start; each lasts an hour at its height. Ordinary peaks last
-    fifty minutes and are at most `noise_peak` high.
+    `noise_min` minutes and are at most `noise_peak` high.
     """
     rng = np.random.default_rng(seed)
     count = int(weeks * WEEK_MS / MINUTE_MS)
     times = START + np.arange(count, dtype=np.int64) * MINUTE_MS
     lag = rng.integers(0, 50, count).astype(float)
     for at in rng.choice(count - 60, int(weeks * noise_per_week), replace=False):
-        lag[at : at + 50] = np.maximum(lag[at : at + 50], noise_peak * rng.uniform(0.4, 1.0))
+        lag[at : at + noise_min] = np.maximum(lag[at : at + noise_min], noise_peak * rng.uniform(0.4, 1.0))
     known = []
     for number, day in enumerate(incidents):
         begin = int(day * DAY_MS / MINUTE_MS)
