@@ -136,7 +136,7 @@ class Panel:
     below: float = 0.55
 
 
-def stacked(panels: Sequence[Panel], *, width: float = 11.5, left: float = 1.0, right: float = 2.85) -> Figure:
+def stacked(panels: Sequence[Panel], *, width: float = 11.7, left: float = 1.25, right: float = 2.8) -> Figure:
     """Make a figure with axes below each other, all of one width, with room for legends on the right.
 
     Parameters

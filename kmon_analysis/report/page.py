@@ -230,8 +230,9 @@ def _tables(entry: RuleAdvice, replay: RuleBacktest | None) -> Iterator[tuple[st
     review = tables.review_table(replay, setting, score)
     if review.rows:
         which = "proposed" if entry.proposed is not None else "current"
+        size = "longest" if setting.threshold is None else "largest by duration times height"
         yield (
-            f"Of the {which} values, largest by duration times height. Was it an incident that nobody wrote down, "
+            f"Of the {which} values, {size} first. Was it an incident that nobody wrote down, "
             "expected work such as a deployment, or noise? Add what is missing to the incidents and run again.",
             review,
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.backtest.score import Outcome, Page, Score
+from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.recommend.holdout import HeldOut
@@ -204,6 +205,11 @@ def _extreme(replay: RuleBacktest, setting: Setting, page: Page) -> float:
     return -level if signal.falls else level
 
 
+def _telling(replay: RuleBacktest, page: Page) -> Labels:
+    """Return the labels of a page's alerts that the rule does not set itself."""
+    return page.episode.labels.without("alertname", *replay.rule.labels)
+
+
 def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: int = REVIEWED) -> Table:
     """List the largest false pages: the ones most likely to be incidents that nobody wrote down.
 
@@ -236,16 +242,18 @@ def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: 
         (
             moment(false[place].episode.interval.start_ms),
             duration(false[place].episode.interval.duration_ms),
-            clean(str(false[place].episode.labels.without(*replay.rule.labels))),
-            "–" if math.isnan(peaks[place]) else rough(peaks[place]),
+            clean(", ".join(f"{k}={v}" for k, v in _telling(replay, false[place]).items())) or "–",
+            *([] if setting.threshold is None else [rough(peaks[place])]),
         )
         for place in order
     )
-    extreme = "lowest value" if replay.signal(setting.window_ms).falls else "highest value"
+    header = ["start (UTC)", "length", "alert"]
+    if setting.threshold is not None:
+        header.append("lowest value" if replay.signal(setting.window_ms).falls else "highest value")
     caption = (
         f"The largest {len(rows)} of {count(len(false), 'false page')}" if len(rows) < len(false) else "False pages"
     )
-    return Table(caption, ("start (UTC)", "length", "alert", extreme), rows, frozenset({0, 2}))
+    return Table(caption, tuple(header), rows, frozenset({0, 2}))
 
 
 def weekly_table(current: Score, proposed: Score | None = None) -> Table:

@@ -161,6 +161,16 @@ def test_delay_steps_are_the_scored_delays(text, sign):
                 assert shown == outcome.delay_ms / MINUTE_MS
 
 
+def test_a_rule_that_fired_before_has_no_delay():
+    values = np.full(400, 5.0)
+    values[105:125], values[130:160] = 3.0, 8.0
+    rule, [steps] = delays(values, [incident("A", 2, 0.5)])
+    for threshold, minutes in ((2.0, math.nan), (4.0, math.nan), (6.0, 10.0), (9.0, math.nan)):
+        [outcome] = rule.score(threshold).outcomes
+        assert (outcome.status == "caught") == (not math.isnan(minutes))
+        assert steps.between(threshold) == pytest.approx(minutes, nan_ok=True)
+
+
 def test_worst_and_median_end_where_incidents_are_lost():
     values = np.zeros(600)
     values[125:140], values[300:320], values[420:430] = 5, 10, 20
