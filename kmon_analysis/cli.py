@@ -2,167 +2,261 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kmon_analysis import __version__
+from kmon_analysis.cli_options import (
+    EndOption,
+    GroupByOption,
+    HistoryOption,
+    IncidentsOption,
+    IntervalOption,
+    JsonOption,
+    LastOption,
+    MaxDelayOption,
+    MergeGapOption,
+    PrometheusOption,
+    RulesOption,
+    Samples,
+    StartOption,
+    StoreOption,
+    TimeoutOption,
+    VersionOption,
+    check_before_work,
+    check_budget,
+    load_history,
+    make_settings,
+    patience_of,
+    read_truth,
+)
+from kmon_analysis.cli_terminal import put, put_json, say, set_up_streams, shown, working
 from kmon_analysis.errors import KmonError, SettingError
 
 if TYPE_CHECKING:
+    from kmon_analysis.backtest.run import Backtest
     from kmon_analysis.backtest.settings import Settings
-    from kmon_analysis.history import History
+    from kmon_analysis.cli_terminal import Work
+    from kmon_analysis.incidents import Incidents
     from kmon_analysis.recommend.advice import Advice
-    from kmon_analysis.sources.prometheus import ServerInfo
+    from kmon_analysis.rules.model import RuleFile
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="kmon",
-    help="Tune Kafka alert rules from evidence: backtest, score, recommend, export, prove.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    # Plain help: half the start-up time, and it reads the same in a pipe and without UTF-8.
+    rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
 )
 
-HistoryOption = Annotated[
-    Path | None, typer.Option("--history", help="A history on disk: a folder, a CSV, API JSON or OpenMetrics file.")
-]
-PrometheusOption = Annotated[str | None, typer.Option("--prometheus", help="URL of a running Prometheus.")]
-RulesOption = Annotated[Path, typer.Option("--rules", help="Prometheus rule file.")]
-IncidentsOption = Annotated[Path | None, typer.Option("--incidents", help="Incidents, YAML or CSV.")]
-LastOption = Annotated[str | None, typer.Option("--last", help='How far back to fetch, for example "30d".')]
-StartOption = Annotated[str | None, typer.Option("--start", help="RFC 3339 instant with a zone.")]
-EndOption = Annotated[str | None, typer.Option("--end", help="RFC 3339 instant with a zone; now if not given.")]
-StoreOption = Annotated[
-    Path | None,
-    typer.Option("--store", help="Where a fetched history is kept; an interrupted fetch resumes from there."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print data as JSON on stdout.")]
-GroupByOption = Annotated[
-    str | None, typer.Option("--group-by", help="Labels (comma-separated) that make one page of several alerts.")
-]
-MergeGapOption = Annotated[str, typer.Option("--merge-gap", help="Pages closer than this count once.")]
-VersionOption = Annotated[
-    str | None, typer.Option("--semantics", help="Prometheus release to replay, for example 2.42 or 3.5.")
-]
-IntervalOption = Annotated[
-    str, typer.Option("--evaluation-interval", help="For rule groups that state none: the server's global interval.")
-]
+
+def show_version(wanted: bool) -> None:
+    """Print the release and end."""
+    if wanted:
+        put(f"kmon {__version__}")
+        raise typer.Exit
 
 
-def say(text: str = "") -> None:
-    """Write words for the person at the terminal."""
-    typer.echo(text, err=True)
+@app.callback(
+    invoke_without_command=True,
+    epilog="""\b
+Start here:
+  kmon demo                     the main job on bundled data, no server needed
+  kmon doctor --prometheus URL  what a server has, and whether it suits
+  kmon VERB --help              options and examples of a verb
+
+\b
+Exit status: 0 fine, 1 findings or a failed verification, 2 usage or bad input,
+3 server unreachable, 130 interrupted.""",
+)
+def kmon(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Tune Kafka alert rules from evidence: backtest, score, recommend, export, prove."""
+    if context.invoked_subcommand is None:
+        say(context.get_help())
+        raise typer.Exit(2)
 
 
-@contextmanager
-def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a progress bar on stderr, when that is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
-        task = bar.add_task(title, total=None)
-
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield update
+# ---- what several verbs do ----------------------------------------------------------------------
 
 
-def load_history(path: Path) -> History:
-    """Open a history folder, or read a data file by its ending."""
-    from kmon_analysis.history import open_history
-    from kmon_analysis.sources import files
+def replay(rules: RuleFile, truth: Incidents, samples: Samples, settings: Settings, work: Work) -> Backtest:
+    """Obtain the samples and replay the rules."""
+    from kmon_analysis.backtest.run import backtest
 
-    readers = {".csv": files.read_csv, ".json": files.read_api_json, ".om": files.read_openmetrics}
-    readers |= dict.fromkeys((".txt", ".openmetrics", ".prom"), files.read_openmetrics)
-    reader = readers.get(path.suffix.lower())
-    return open_history(path) if reader is None or path.is_dir() else reader(path)
+    history = samples.obtain(rules, work)
+    work.begin("replaying the rules")
+    return backtest(rules, history, truth, settings=settings)
 
 
-def obtain_history(
-    rules: Path,
-    history: Path | None,
-    prometheus: str | None,
-    last: str | None,
-    start: str | None,
-    end: str | None,
-    store: Path | None,
-) -> History:
-    """Open the history, or fetch it."""
+def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
+    """Say what does not stop the work and should be known."""
+    for finding in rules.notes:
+        say(f"warning: {finding}")
+    for finding in truth.check_rules([rule.name for rule in rules.alerts]):
+        say(f"warning: {finding}")
+    for finding in truth.check_within(result.history.interval).warnings:
+        say(f"warning: {finding}")
+    for warning in result.history.provenance.warnings:
+        say(f"warning: the history says: {warning}")
+    for name, reason in result.refused.items():
+        say(f"warning: {name} is not evaluated: {reason}")
+
+
+# ---- verbs --------------------------------------------------------------------------------------
+
+
+@app.command(
+    "demo",
+    epilog="""\b
+Examples:
+  kmon demo
+  kmon demo --scenario one-incident -o out/one""",
+)
+def demo_command(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the results.")] = Path("out/demo"),
+    scenario: Annotated[
+        str,
+        typer.Option(
+            "--scenario",
+            metavar="NAME",
+            help="user-service, no-incidents, one-incident, three-incidents or eight-incidents.",
+        ),
+    ] = "user-service",
+    max_delay: Annotated[str, MaxDelayOption] = "30m",
+    as_json: JsonOption = False,
+) -> None:
+    """Run the main job on bundled data: no server, no network."""
+    from kmon_analysis.workflow import demo
+
+    check_before_work(out, None)
+    check_budget(max_delay)
+    with working("starting") as work:
+        done = demo(
+            scenario,
+            max_delay=max_delay,
+            stage=work.begin,
+            progress=lambda rule, done, total: show_rule(work, rule, done, total),
+        )
+    finish(done.advice, out, as_json=as_json)
+    if done.confirmation is not None:
+        say("\nThe four weeks after, which tuning never saw:")
+        say(repr(done.confirmation))
+
+
+@app.command(
+    "doctor",
+    short_help="Look at a history or a server: what is there and what is missing.",
+    epilog="""\b
+Examples:
+  kmon doctor --prometheus http://localhost:9090 --rules rules.yml
+  kmon doctor --history data/user-service""",
+)
+def doctor_command(
+    history: HistoryOption = None,
+    prometheus: Annotated[
+        str | None, typer.Option("--prometheus", metavar="URL", help="A running Prometheus, instead of --history.")
+    ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option("--rules", metavar="FILE", help="Say for each series that these rules need whether it is there."),
+    ] = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at a history or a server: what is there, how often, and what is missing.
+
+    Exits with 1 when something that the rules need is missing.
+    """
+    from kmon_analysis.cli_doctor import examine_history, examine_server
     from kmon_analysis.rules.reader import read_rules
-    from kmon_analysis.workflow import fetch
+    from kmon_analysis.sources.connection import check_url
 
     if (history is None) == (prometheus is None):
-        raise SettingError("give either --history or --prometheus", cure="Name one source of samples")
-    if history is not None:
-        return load_history(history)
-    with progress_bar("fetching") as update:
-        return fetch(
-            prometheus or "",
-            read_rules(rules),
-            last=last,
-            start=start,
-            end=end,
-            directory=store,
-            progress=lambda state: update(state.done, state.total),
-        )
+        what = "both --history and --prometheus are given" if history else "neither --history nor --prometheus"
+        raise SettingError(what, cure="Name what to look at: --history PATH or --prometheus URL")
+    if history is not None and timeout is not None:
+        raise SettingError("is about a server", place="--timeout", cure="Leave it out with --history")
+    patience = patience_of(timeout)
+    if prometheus is not None:
+        check_url(prometheus)
+    file = None if rules is None else read_rules(rules)
+    with working("looking") as work:
+        if prometheus is not None:
+            found = examine_server(prometheus, file, patience)
+        else:
+            work.begin("opening the history")
+            opened = load_history(history or Path())
+            work.begin("looking for gaps, resets and silence")
+            found = examine_history(opened, file)
+    if as_json:
+        put_json(found.data)
+    else:
+        put(found.text)
+    for missing in found.missing:
+        say(f"missing: {missing}")
+    if found.missing:
+        raise typer.Exit(1)
 
 
-def make_settings(group_by: str | None, merge_gap: str, version: str | None, interval: str) -> Settings:
-    """Turn options into settings."""
-    from kmon_analysis.backtest.settings import Settings
-    from kmon_analysis.timing import parse_duration
-
-    labels = None if group_by is None else tuple(name.strip() for name in group_by.split(",") if name.strip())
-    return Settings(
-        group_by=labels,
-        merge_gap_ms=parse_duration(merge_gap),
-        interval_ms=parse_duration(interval),
-        version=version,
-    )
-
-
-def show_json(data: Any) -> None:
-    """Write data for a program."""
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False, default=str))
-
-
-def finite(value: Any) -> Any:
-    """Replace what JSON cannot say (NaN, infinity) by null."""
-    import math
-
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-@app.command("fetch")
+@app.command(
+    "fetch",
+    short_help="Fetch the raw samples that rules need into a history on disk.",
+    epilog="""\b
+Example:
+  kmon fetch --prometheus http://localhost:9090 --rules rules.yml \\
+      --last 30d -o history""",
+)
 def fetch_command(
     rules: RulesOption,
-    prometheus: Annotated[str, typer.Option("--prometheus", help="URL of a running Prometheus.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder of the new history.")],
+    prometheus: Annotated[str, typer.Option("--prometheus", metavar="URL", help="A running Prometheus.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the history; replaced if it is one.")
+    ],
     last: LastOption = None,
     start: StartOption = None,
     end: EndOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Fetch the raw samples that the rules need into a history on disk; an interrupted fetch resumes."""
-    history = obtain_history(rules, None, prometheus, last, start, end, out)
+    """Fetch the raw samples that the rules need into a history on disk.
+
+    Interrupted, it keeps what has arrived; the same command then goes on from there.
+    """
+    from kmon_analysis.rules.reader import read_rules
+
+    samples = Samples(None, prometheus, last, start, end, out, timeout)
+    read = read_rules(rules)
+    with working("fetching") as work:
+        history = samples.obtain(read, work)
     say(repr(history))
     for warning in history.provenance.warnings:
-        say(f"warning from the server: {warning}")
-    typer.echo(str(out))
+        say(f"warning: {warning}")
+    if as_json:
+        put_json({"history": str(out), "digest": history.digest, **history.provenance.to_json()})
+    else:
+        put(str(out))
 
 
-@app.command("backtest")
+@app.command(
+    "backtest",
+    short_help="Say when the rules as written would have paged.",
+    epilog="""\b
+Examples:
+  kmon backtest --history history --rules rules.yml --incidents incidents.yml
+  kmon backtest --prometheus http://localhost:9090 --last 7d --rules rules.yml""",
+)
 def backtest_command(
     rules: RulesOption,
     history: HistoryOption = None,
@@ -172,37 +266,48 @@ def backtest_command(
     start: StartOption = None,
     end: EndOption = None,
     store: StoreOption = None,
+    timeout: TimeoutOption = None,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
     semantics: VersionOption = None,
-    evaluation_interval: IntervalOption = "1m",
+    evaluation_interval: IntervalOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say when the rules as written would have paged, scored against incidents."""
-    from kmon_analysis.backtest.run import backtest
-    from kmon_analysis.incidents import Incidents, read_incidents
     from kmon_analysis.rules.reader import read_rules
 
-    read = read_rules(rules)
-    truth = read_incidents(incidents) if incidents else Incidents()
-    samples = obtain_history(rules, history, prometheus, last, start, end, store)
+    samples = Samples(history, prometheus, last, start, end, store, timeout)
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval)
-    result = backtest(read, samples, truth, settings=settings)
-    for name, reason in result.refused.items():
-        say(f"{name} is not evaluated: {reason}")
+    read = read_rules(rules)
+    truth = read_truth(incidents)
+    with working("starting") as work:
+        result = replay(read, truth, samples, settings, work)
+    say_warnings(read, truth, result)
     if as_json:
-        show_json([finite({"rule": name, **row}) for name, row in result.to_frame().to_dict("index").items()])
+        put_json([{"rule": name, **row} for name, row in result.to_frame().to_dict("index").items()])
     else:
-        typer.echo(repr(result))
+        put(repr(result))
 
 
-@app.command("tune")
+@app.command(
+    "tune",
+    short_help="Find better values for the rules, or say why not.",
+    epilog="""\b
+Examples:
+  kmon tune --history history --rules rules.yml --incidents incidents.yml \\
+      --max-delay 10m -o tuned
+  kmon tune --prometheus http://localhost:9090 --last 30d --store history \\
+      --rules rules.yml --incidents incidents.csv --max-delay 10m -o tuned""",
+)
 def tune_command(
     rules: RulesOption,
     out: Annotated[
-        Path, typer.Option("-o", "--out", help="Folder for rules.yml, rules_test.yml, advice.json, report.html.")
+        Path,
+        typer.Option(
+            "-o", "--out", metavar="DIR", help="Folder for rules.yml, rules_test.yml, advice.json and report.html."
+        ),
     ],
-    max_delay: Annotated[str, typer.Option("--max-delay", help="Longest acceptable time from incident start to page.")],
+    max_delay: Annotated[str, MaxDelayOption],
     history: HistoryOption = None,
     prometheus: PrometheusOption = None,
     incidents: IncidentsOption = None,
@@ -210,45 +315,62 @@ def tune_command(
     start: StartOption = None,
     end: EndOption = None,
     store: StoreOption = None,
-    false_pages: Annotated[float, typer.Option("--false-pages", help="Accepted false pages of a rule a week.")] = 1.0,
+    timeout: TimeoutOption = None,
+    false_pages: Annotated[
+        float, typer.Option("--false-pages", metavar="NUMBER", help="Accepted false pages of one rule a week.")
+    ] = 1.0,
     placement: Annotated[
-        float, typer.Option("--placement", help="0: at the false-page edge, 1: at the incident edge.")
+        float,
+        typer.Option(
+            "--placement",
+            metavar="0..1",
+            show_default=False,
+            help="Where the threshold goes between the highest ordinary value (0) and the lowest of an incident (1).  "
+            "[default: 1/3]",
+        ),
     ] = 1 / 3,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
     semantics: VersionOption = None,
-    evaluation_interval: IntervalOption = "1m",
+    evaluation_interval: IntervalOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find better values for the rules, or say why not; write rules, tests, advice and report."""
-    from kmon_analysis.backtest.run import backtest
-    from kmon_analysis.incidents import Incidents, read_incidents
     from kmon_analysis.recommend.verdict import recommend
-    from kmon_analysis.report.bundle import check_writable
     from kmon_analysis.rules.reader import read_rules
 
-    check_writable(out)
-    read = read_rules(rules)
-    truth = read_incidents(incidents) if incidents else Incidents()
-    samples = obtain_history(rules, history, prometheus, last, start, end, store)
+    samples = Samples(history, prometheus, last, start, end, store, timeout)
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval)
-    result = backtest(read, samples, truth, settings=settings)
-    with progress_bar("tuning") as update:
+    check_budget(max_delay, false_pages, placement)
+    check_before_work(out, rules)
+    read = read_rules(rules)
+    truth = read_truth(incidents)
+    with working("starting") as work:
+        result = replay(read, truth, samples, settings, work)
         advice = recommend(
             result,
             max_delay=max_delay,
             false_pages_per_week=false_pages,
             placement=placement,
-            progress=lambda _rule, done, total: update(done, total),
+            progress=lambda rule, done, total: show_rule(work, rule, done, total),
         )
+    say_warnings(read, truth, result)
     finish(advice, out, as_json=as_json)
+
+
+def show_rule(work: Work, rule: str, done: int, total: int) -> None:
+    """Show how far the tuning of a rule is."""
+    if done <= 1:
+        work.begin(f"tuning {rule}")
+    work.update(done, total)
 
 
 def finish(advice: Advice, out: Path, *, as_json: bool) -> None:
     """Write the files, show the table and the reasons, and fail when the verification failed."""
-    written = advice.write(out)
+    with working("writing") as work:
+        written = advice.write(out, stage=work.begin)
     if as_json:
-        show_json(advice.to_json())
+        put_json(advice.to_json())
     else:
         show_advice(advice)
     say(written.sentence)
@@ -268,103 +390,69 @@ def show_advice(advice: Advice) -> None:
     console = Console(highlight=False)
     header, rows = advice.table()
     # The verdict is said below the table, too: in a narrow terminal the numbers need its place.
-    shown = [place for place, title in enumerate(header) if title != "verdict" or console.width >= 100]
+    kept = [place for place, title in enumerate(header) if title != "verdict" or console.width >= 100]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for place in shown:
-        left = place < 3
-        table.add_column(header[place], justify="left" if left else "right", no_wrap=place < 4)
+    for place in kept:
+        table.add_column(header[place], justify="left" if place < 3 else "right", no_wrap=place < 4)
     for row in rows:
         # Text, not str: square brackets in names are no markup.
-        table.add_row(*(Text(row[place]) for place in shown))
-    console.print(table)
-    for rule in advice.values():
-        console.print()
-        console.print(Text(f"{rule.rule}: {rule.headline}", style="bold"))
-        for reason in rule.reasons:
-            console.print(Padding(Text(f"• {reason}"), (0, 0, 0, 2)))
+        table.add_row(*(Text(plain_cell(row[place])) for place in kept))
+    with console.capture() as captured:
+        console.print(table)
+        for rule in advice.values():
+            console.print()
+            console.print(Text(plain_cell(f"{rule.rule}: {rule.headline}"), style="bold"))
+            for reason in rule.reasons:
+                console.print(Padding(Text(f"• {shown(reason)}"), (0, 0, 0, 2), expand=False))
+    # Rich fills lines with blanks up to the edge.
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
-@app.command("verify")
+def plain_cell(text: str) -> str:
+    """Return one line that is safe to show."""
+    return shown(text).replace("\n", "\\n")
+
+
+@app.command(
+    "verify",
+    short_help="Check rules and their unit tests with promtool.",
+    epilog="""\b
+Examples:
+  kmon verify tuned
+  kmon verify rules.yml --tests rules_test.yml""",
+)
 def verify_command(
-    rules: Annotated[Path, typer.Argument(help="Rule file, or a folder with rules.yml and rules_test.yml.")],
-    tests: Annotated[Path | None, typer.Option("--tests", help="promtool unit tests.")] = None,
+    rules: Annotated[
+        Path, typer.Argument(metavar="PATH", help="Rule file, or a folder with rules.yml and rules_test.yml.")
+    ],
+    tests: Annotated[
+        Path | None, typer.Option("--tests", metavar="FILE", help="promtool unit tests; they name their rule file.")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Check rules and their unit tests with promtool."""
-    from kmon_analysis.export.verify import verify_files
+    """Check rules and their unit tests with promtool; exits with 1 when it objects."""
+    from kmon_analysis.export.verify import find_promtool, verify_files
 
     if rules.is_dir():
-        rules, tests = rules / "rules.yml", tests or rules / "rules_test.yml"
-    found = verify_files(rules, tests)
+        beside = rules / "rules_test.yml"
+        rules, tests = rules / "rules.yml", tests or (beside if beside.exists() else None)
+    for path in (rules, tests):
+        if path is not None and not path.is_file():
+            what = "this is a folder" if path.is_dir() else "there is no such file"
+            raise SettingError(what, place=str(path), cure="Check the path")
+    if find_promtool() is None:
+        raise SettingError(
+            "nothing was verified: promtool was not found on PATH or at KMON_PROMTOOL",
+            cure="Install it (it comes with Prometheus), or set KMON_PROMTOOL to its path",
+        )
+    with working("asking promtool"):
+        found = verify_files(rules, tests)
+    if as_json:
+        put_json({"version": found.version, "check": found.check.outcome, "test": found.test.outcome, "ok": found.ok})
     say(found.sentence)
     if not found.ok:
         say("\n".join(check.output for check in (found.check, found.test) if check.outcome == "failed"))
         raise typer.Exit(1)
-
-
-@app.command("doctor")
-def doctor_command(
-    history: HistoryOption = None,
-    prometheus: PrometheusOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Look at a history or a server: what is there, how often, and what is missing."""
-    from kmon_analysis.history_quality import quality
-    from kmon_analysis.sources.prometheus import server_info
-
-    if (history is None) == (prometheus is None):
-        raise SettingError("give either --history or --prometheus", cure="Name what to look at")
-    if prometheus is not None:
-        facts = server_facts(server_info(prometheus))
-        if as_json:
-            show_json(facts)
-        else:
-            typer.echo("\n".join(f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()))
-        return
-    opened = load_history(history or Path())
-    report = quality(opened)
-    if as_json:
-        show_json([finite(row) for row in report.to_frame().reset_index().to_dict("records")])
-    else:
-        typer.echo(repr(opened))
-        typer.echo(repr(report))
-
-
-def server_facts(info: ServerInfo) -> dict[str, Any]:
-    """Say in words what a server tells of itself."""
-    from kmon_analysis.timing import format_duration
-
-    scrapes = [f"{format_duration(step)} ({count} targets)" for step, count in info.scrape_intervals_ms]
-    return {
-        "server": info.place,
-        "version": info.version or info.application or "unknown",
-        "retention": info.retention or "unknown",
-        "evaluation_interval": (
-            "unknown" if info.evaluation_interval_ms is None else format_duration(info.evaluation_interval_ms)
-        ),
-        "lookback": "unknown" if info.lookback_ms is None else format_duration(info.lookback_ms),
-        "scrape_intervals": ", ".join(scrapes) or "unknown",
-    }
-
-
-@app.command("demo")
-def demo_command(
-    out: Annotated[Path, typer.Option("-o", "--out", help="Folder for the results.")] = Path("out/demo"),
-    scenario: Annotated[
-        str,
-        typer.Option("--scenario", help="user-service, no-incidents, one-incident, three-incidents, eight-incidents."),
-    ] = "user-service",
-    max_delay: Annotated[str, typer.Option("--max-delay", help="Longest acceptable delay.")] = "30m",
-    as_json: JsonOption = False,
-) -> None:
-    """Run the main job on bundled data: no server, no network."""
-    from kmon_analysis.workflow import demo
-
-    with progress_bar("tuning") as update:
-        shown = demo(scenario, max_delay=max_delay, progress=lambda _rule, done, total: update(done, total))
-    finish(shown.advice, out, as_json=as_json)
-    if shown.confirmation is not None:
-        say("\nThe four weeks after, which tuning never saw:")
-        say(repr(shown.confirmation))
 
 
 @app.command("lab")
@@ -380,17 +468,53 @@ def lab_command() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", target])  # noqa: S606  # replaces this process
 
 
-def main() -> None:
-    """Run the command line; every error we foresee is one message and an exit status."""
+# ---- running ------------------------------------------------------------------------------------
+
+INTERRUPTED = 130
+UsageError: Any = typer.BadParameter.__base__
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; every error we foresee is one message and an exit status.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Instead of the process's own.
+
+    Returns
+    -------
+    int
+        Exit status.
+    """
+    set_up_streams()
     try:
-        app(standalone_mode=True)
+        status = app(args=None if arguments is None else list(arguments), prog_name="kmon", standalone_mode=False)
+        sys.stdout.flush()
     except KmonError as error:
         say(f"kmon: {error}")
-        raise SystemExit(error.exit_status) from None
-    except KeyboardInterrupt:
+        return error.exit_status
+    except UsageError as error:
+        verb = error.ctx.command_path if error.ctx else "kmon"
+        say(f"{verb}: {error.format_message()}\n  {verb} --help tells what there is.")
+        return 2
+    except BrokenPipeError:
+        # Whoever read stdout has seen enough; nothing may be written there at exit either.
+        sys.stdout = open(os_null(), "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        return 1
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    if status == INTERRUPTED:
         say("kmon: interrupted")
-        raise SystemExit(130) from None
+    return status if isinstance(status, int) else 0
+
+
+def os_null() -> str:
+    """Name the place that takes everything."""
+    import os
+
+    return os.devnull
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

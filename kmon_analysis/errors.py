@@ -44,6 +44,7 @@ __all__ = [
     "SourceRefused",
     "SourceUnreachable",
     "nearest",
+    "printable",
 ]
 
 
@@ -210,6 +211,27 @@ class SourceRefused(SourceError):
 
 class SourceCorrupt(SourceError):
     """The server answered with something that we cannot read."""
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Escape what could steer a terminal or hide text: control characters, escapes, direction marks.
+
+    Parameters
+    ----------
+    text : str
+        Words that may hold names and values from anywhere.
+    lines : bool
+        Whether line breaks stay.
+
+    Examples
+    --------
+    >>> print(printable("a\x1b[31mred"))
+    a\x1b[31mred
+    """
+    if text.isprintable():
+        return text
+    kept = "\n\u00a0" if lines else "\u00a0"
+    return "".join(char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in text)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

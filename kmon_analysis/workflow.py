@@ -133,6 +133,7 @@ def demo(
     scenario: str = "user-service",
     *,
     max_delay: str = DEMO_MAX_DELAY,
+    stage: Callable[[str], None] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Demonstration:
     """Tune the deployed rules of a bundled scenario.
@@ -143,15 +144,21 @@ def demo(
         One of the scenarios of `kmon_analysis.sources.simulation`; made from its random seed when first asked for.
     max_delay : str
         Longest acceptable time from the labelled start of an incident to the page.
+    stage : callable, optional
+        Told what is being done.
     progress : callable, optional
         As in `recommend`.
     """
+    tell = stage or (lambda _: None)
+    tell("simulating the scenario")
     folder = load_scenario(scenario)
+    tell("replaying the rules")
     rules = read_rules(folder / "rules.yml")
     result = backtest(rules, open_history(folder), read_incidents(folder / "incidents.yml"))
     advice = recommend(result, max_delay=max_delay, progress=progress)
     confirmation = None
     if scenario == "user-service":
+        tell("confirming on the weeks after")
         later = load_scenario("user-service-later")
         confirmation = confirm(advice, open_history(later), read_incidents(later / "incidents.yml"))
     return Demonstration(advice, confirmation)

@@ -14,7 +14,7 @@ from kmon_analysis.backtest.score import Reach, Score, make_windows, reaches, sc
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import Signal, make_signal
 from kmon_analysis.backtest.tabular import html_table, text_table
-from kmon_analysis.errors import ExpressionError, IncidentError, InputError, SettingError
+from kmon_analysis.errors import ExpressionError, Finding, IncidentError, InputError, RuleFileError, SettingError
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.promql.evaluate import check_supported, evaluate
@@ -429,16 +429,20 @@ def backtest(
 
     Raises
     ------
-    ExpressionError
-        If no rule can be evaluated.
+    RuleFileError
+        If no rule can be evaluated; with every reason.
     IncidentError
-        If an incident lies wholly outside the history (see `Incidents.within`).
+        If incidents lie wholly outside the history (see `Incidents.within`); with all of them.
+    InputError
+        If the file has no alerting rule.
     """
     chosen = settings or Settings()
     truth = incidents or Incidents()
     outside = truth.check_within(history.interval).errors
     if outside:
         raise IncidentError(outside)
+    if not rules.alerts:
+        raise InputError("has no alerting rule", place=rules.path, cure="Name a file with at least one 'alert:'")
     release = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
     said = history.provenance.extra
     interval_ms = chosen.interval_ms or said.get("evaluation_interval_ms") or MINUTE_MS
@@ -475,6 +479,18 @@ def backtest(
             except ExpressionError as error:
                 refused[rule.record if isinstance(rule, RecordingRule) else names[rule.key]] = error
     if refused and not results:
-        raise next(iter(refused.values()))
+        raise _nothing_to_replay(rules, refused)
     scores = {name: replay.score() for name, replay in results.items()}
     return Backtest(rules, history, truth, chosen, results, scores, refused)
+
+
+def _nothing_to_replay(rules: RuleFile, refused: Mapping[str, InputError]) -> RuleFileError:
+    """Say for each rule of a file why it is not evaluated."""
+    lines = {rule.name: (rule.line, rule.column) for rule in reversed(rules.rules)}
+    lines |= {name: (rule.line, rule.column) for name, rule in zip(alert_names(rules), rules.alerts, strict=True)}
+    return RuleFileError(
+        [
+            Finding(f"{name!r} cannot be evaluated: {error.problem}", rules.path, *lines[name], cure=error.cure)
+            for name, error in refused.items()
+        ]
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from kmon_analysis.errors import printable
+
 __all__ = ["html_table", "text_table"]
 
 
@@ -17,9 +19,10 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: in
     rule             pages
     HighConsumerLag      7
     """
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    table = [[printable(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     lines = []
-    for row in [header, *rows]:
+    for row in table:
         cells = [
             cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -281,8 +281,15 @@ class Advice(Mapping[str, RuleAdvice]):
 
         return advice_figure(self.backtest[name], self[name], self.budget)
 
-    def write(self, directory: str | Path) -> Written:
+    def write(self, directory: str | Path, *, stage: Callable[[str], None] | None = None) -> Written:
         """Write the tuned rules, their unit tests, the advice and the report.
+
+        Parameters
+        ----------
+        directory : str or Path
+            Made when it does not exist; files of an earlier run are replaced.
+        stage : callable, optional
+            Told what is being done.
 
         Raises
         ------
@@ -291,4 +298,4 @@ class Advice(Mapping[str, RuleAdvice]):
         """
         from kmon_analysis.report.bundle import write_advice
 
-        return write_advice(self, Path(directory))
+        return write_advice(self, Path(directory), stage)

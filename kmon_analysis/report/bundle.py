@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -53,6 +53,11 @@ def check_writable(directory: Path) -> None:
 @contextmanager
 def _workspace(directory: Path) -> Iterator[Path]:
     """Give a temporary folder inside `directory`, on the same file system, and remove it again."""
+    if directory.is_file():
+        raise OutputError("is a file, not a folder", place=str(directory), cure="Choose another folder")
+    for name in FILES:
+        if (directory / name).is_dir():
+            raise OutputError("is a folder, not a file", place=str(directory / name), cure="Choose another folder")
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -173,7 +178,7 @@ def _tests(advice: Advice, tuned: str) -> str:
     return make_unit_tests(FILES[0], evidences(advice), interval_ms, semantics, rules=rules)
 
 
-def write_advice(advice: Advice, directory: Path) -> Written:
+def write_advice(advice: Advice, directory: Path, stage: Callable[[str], None] | None = None) -> Written:
     """Write the four files, whole or not at all.
 
     Parameters
@@ -182,12 +187,16 @@ def write_advice(advice: Advice, directory: Path) -> Written:
         From `recommend`.
     directory : Path
         Made when it does not exist; files of an earlier run are replaced.
+    stage : callable, optional
+        Told what is being done.
 
     Raises
     ------
     OutputError
         If the directory cannot be written.
     """
+    tell = stage or (lambda _: None)
+    tell("making unit tests from the evidence")
     changes, notes = _changes(advice)
     tuned = edit_rules(advice.backtest.rules.text, changes, notes)
     tests = _tests(advice, tuned)
@@ -195,7 +204,9 @@ def write_advice(advice: Advice, directory: Path) -> Written:
         try:
             (folder / FILES[0]).write_text(tuned, encoding="utf-8", newline="")
             (folder / FILES[1]).write_text(tests, encoding="utf-8", newline="")
+            tell("asking promtool")
             verification = verify_files(folder / FILES[0], folder / FILES[1])
+            tell("drawing the report")
             text = json.dumps(advice.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / FILES[2]).write_text(text + "\n", encoding="utf-8", newline="")
             (folder / FILES[3]).write_text(render_report(advice, verification), encoding="utf-8", newline="")

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from kmon_analysis.errors import SettingError, SourceCorrupt, SourceRefused, SourceUnreachable
+from kmon_analysis.errors import SettingError, SourceCorrupt, SourceRefused, SourceUnreachable, printable
 from kmon_analysis.sources.decoding import Answer, decode_answer
 
 if TYPE_CHECKING:
     import requests
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["Connection", "Patience", "Stopped", "TooMuchAtOnce", "connect", "plain"]
+__all__ = ["Connection", "Patience", "Stopped", "TooMuchAtOnce", "check_url", "connect", "plain"]
 
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_POST = frozenset({301, 302, 303, 307, 308, 403, 405, 501})
@@ -99,7 +99,7 @@ class _Passing(Exception):  # noqa: N818
 def plain(text: str, longest: int = 300) -> str:
     """Make a server's words safe to show: one line, nothing but printable characters, not too long."""
     words = " ".join(text.split())
-    safe = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in words)
+    safe = printable(words)
     return safe if len(safe) <= longest else safe[: longest - 1] + "…"
 
 
@@ -340,6 +340,30 @@ class Connection:
         )
 
 
+def check_url(source: str) -> None:
+    """Refuse what is not the URL of a server, without repeating credentials that it may hold.
+
+    Raises
+    ------
+    SettingError
+        If the URL is not one of http or https, or carries a query part.
+    """
+    try:
+        parts = urlsplit(source)
+        port_fits = parts.port is None or parts.port > 0
+    except ValueError:
+        raise SettingError("not the URL of a server", cure='Write it like "http://localhost:9090"') from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits:
+        raise SettingError(
+            f"not the URL of a server: {plain(_stripped_url(source))!r}", cure='Write it like "http://localhost:9090"'
+        )
+    if parts.query or parts.fragment:
+        raise SettingError(
+            f"{_stripped_url(source)} is followed by a query part, which cannot be passed on",
+            cure="Leave it out; pass a PrometheusConnect with headers if the server wants a token",
+        )
+
+
 def connect(source: str | PrometheusConnect) -> PrometheusConnect:
     """Return the connection object for a URL, or the user's own.
 
@@ -350,16 +374,7 @@ def connect(source: str | PrometheusConnect) -> PrometheusConnect:
     """
     if not isinstance(source, str):
         return source
-    parts = urlsplit(source)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise SettingError(
-            f"not the URL of a server: {plain(_stripped_url(source))!r}", cure='Write it like "http://localhost:9090"'
-        )
-    if parts.query or parts.fragment:
-        raise SettingError(
-            f"{_stripped_url(source)} is followed by a query part, which cannot be passed on",
-            cure="Leave it out; pass a PrometheusConnect with headers if the server wants a token",
-        )
+    check_url(source)
     from prometheus_api_client import PrometheusConnect
     from urllib3.util.retry import Retry
 

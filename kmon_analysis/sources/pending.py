@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,26 @@ class Pending:
     @classmethod
     def beside(cls, target: Path) -> Pending:
         """Return the place that belongs to a target directory."""
-        return cls(target.parent / f".{target.name}.fetch")
+        # Resolved, since "." and ".." have no name of their own.
+        place = target.resolve()
+        return cls(place.parent / f".{place.name}.fetch")
+
+    def check(self) -> None:
+        """Make sure that the place can be made, and leave nothing behind.
+
+        Raises
+        ------
+        OutputError
+            If it cannot.
+        """
+        above = next(path for path in self.path.parents if path.exists())
+        try:
+            with tempfile.TemporaryDirectory(prefix=".kmon-", dir=above):
+                pass
+        except OSError as error:
+            raise OutputError(
+                f"cannot be written: {error.strerror}", place=str(above), cure="Choose a place that you may write to"
+            ) from None
 
     def plan(self, key: Mapping[str, Any]) -> dict[str, Any] | None:
         """Return the plan on disk if it answers the same question, else None."""

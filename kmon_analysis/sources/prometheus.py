@@ -25,7 +25,7 @@ from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["Patience", "Progress", "Selection", "ServerInfo", "fetch_history", "server_info"]
+__all__ = ["Patience", "Progress", "Selection", "ServerInfo", "check_target", "fetch_history", "server_info"]
 
 _PROBES = 6
 _PROBE_MS = 10 * MINUTE_MS
@@ -135,7 +135,7 @@ def fetch_history(
         raise SettingError(f"unknown protocol {protocol!r}", cure=f"Choose one of {', '.join(PROTOCOLS)}, or none")
     target = None if directory is None else Path(directory)
     if target is not None:
-        _refuse_strangers(target)
+        check_target(target)
     fetch = _Fetch(Connection(connect(source), patience), progress or (lambda _: None))
     key = _key(fetch.connection.place, selections, start_ms, end_ms, last_ms, protocol)
     pending = None if target is None else Pending.beside(target)
@@ -146,6 +146,8 @@ def fetch_history(
             if pending is not None:
                 pending.begin(key, known)
         history = fetch.run(known, selections, pending, concurrency)
+        if target is not None:
+            history.save(target)
     except KeyboardInterrupt:
         raise _interrupted(fetch, pending) from None
     except SourceError as error:
@@ -154,8 +156,7 @@ def fetch_history(
                 f"{error.cure}; the {fetch.done} pieces that arrived are kept, the same call goes on from there"
             )
         raise
-    if target is not None and pending is not None:
-        history.save(target)
+    if pending is not None:
         pending.remove()
     return history
 
@@ -334,15 +335,30 @@ def _key(
     return {"source": place, "selections": asked, **span, "protocol": protocol}
 
 
-def _refuse_strangers(target: Path) -> None:
-    """Say before a long fetch, not after it, that its result could not be saved."""
-    if target.is_file() or (target.is_dir() and any(target.iterdir()) and not (target / "manifest.json").exists()):
+def check_target(target: Path) -> None:
+    """Say before a long fetch, not after it, that its result could not be saved.
+
+    Raises
+    ------
+    OutputError
+        If the directory holds anything but a history, or neither it nor the place beside it can be written.
+    """
+    if target.is_file():
+        raise OutputError("is a file, not a directory", place=str(target), cure="Choose another directory")
+    if target.is_dir() and any(target.iterdir()) and not (target / "manifest.json").exists():
         raise OutputError("holds something that is not a history", place=str(target), cure="Choose a new directory")
+    Pending.beside(target).check()
+    if target.is_dir():
+        Pending(target / "pending").check()
 
 
 def _interrupted(fetch: _Fetch, pending: Pending | None) -> InterruptedFetch:
     if pending is None:
-        return InterruptedFetch("stopped; nothing is kept", cure="Give a directory to be able to go on later")
+        return InterruptedFetch(
+            "stopped; nothing is kept", cure="Name a place for the history to be able to go on later"
+        )
+    if not fetch.done:
+        return InterruptedFetch("stopped before anything had arrived", cure="Repeat the same command to begin again")
     return InterruptedFetch(
         f"stopped; {fetch.done} pieces are kept", place=str(pending.path), cure="Repeat the same command to go on"
     )

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.series import SeriesSet
 from kmon_analysis.sources.simulation.faults import ARCHETYPES, Fault, Pair
 from kmon_analysis.sources.simulation.service import (
@@ -242,7 +242,9 @@ _WINDOWS = ("maintenance", "monitoring-outage")
 
 def _plan(scenario: str) -> Scenario:
     if scenario not in SCENARIOS:
-        raise SettingError(f"no such scenario: {scenario!r}", cure=f"Use one of {', '.join(SCENARIOS)}")
+        near = nearest(scenario, SCENARIOS)
+        cure = f"Use one of {', '.join(SCENARIOS)}"
+        raise SettingError(f"no such scenario: {scenario!r}", cure=f"{near}? {cure}" if near else cure)
     return SCENARIOS[scenario]
 
 

@@ -72,9 +72,8 @@ def load_scenario(name: str, cache_dir: str | Path | None = None) -> Path:
     except OSError as error:
         # Another process may have been faster; its result is the same.
         if not place.is_dir():
-            raise OutputError(
-                f"cannot be written: {error.strerror or error}", place=str(place), cure="Give another cache directory"
-            ) from error
+            cure = "Give another cache directory" if cache_dir else "Set XDG_CACHE_HOME to a folder you may write to"
+            raise OutputError(f"cannot be written: {error.strerror or error}", place=str(place), cure=cure) from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return place

@@ -1,0 +1,275 @@
+"""Options of the command line, and what they are turned into before any work begins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from kmon_analysis.cli_terminal import naming
+from kmon_analysis.errors import OutputError, SettingError
+
+if TYPE_CHECKING:
+    from kmon_analysis.backtest.settings import Settings
+    from kmon_analysis.cli_terminal import Work
+    from kmon_analysis.history import History
+    from kmon_analysis.incidents import Incidents
+    from kmon_analysis.rules.model import RuleFile
+    from kmon_analysis.sources.connection import Patience
+
+__all__ = [
+    "EndOption",
+    "GroupByOption",
+    "HistoryOption",
+    "IncidentsOption",
+    "IntervalOption",
+    "JsonOption",
+    "LastOption",
+    "MaxDelayOption",
+    "MergeGapOption",
+    "PrometheusOption",
+    "RulesOption",
+    "Samples",
+    "StartOption",
+    "StoreOption",
+    "TimeoutOption",
+    "VersionOption",
+    "check_before_work",
+    "check_budget",
+    "load_history",
+    "make_settings",
+    "patience_of",
+    "read_truth",
+]
+
+RulesOption = Annotated[
+    Path, typer.Option("--rules", metavar="FILE", help="Prometheus rule file, or PrometheusRule resources.")
+]
+HistoryOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--history",
+        metavar="PATH",
+        help="Recorded samples: a folder written by kmon fetch, or a file: .csv, .json (an answer of the query API), "
+        ".om or .txt (OpenMetrics).",
+    ),
+]
+PrometheusOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prometheus", metavar="URL", help="A running Prometheus, instead of --history, with --last or --start."
+    ),
+]
+IncidentsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--incidents",
+        metavar="FILE",
+        help="Past incidents, YAML or CSV: id, start, end and optionally labels, rules, must_page, kind, cause.",
+    ),
+]
+LastOption = Annotated[
+    str | None, typer.Option("--last", metavar="TIME", help='How far back from the end to fetch, for example "30d".')
+]
+StartOption = Annotated[
+    str | None,
+    typer.Option("--start", metavar="INSTANT", help="Fetch from here, with a zone: 2026-03-01T00:00:00Z."),
+]
+EndOption = Annotated[
+    str | None, typer.Option("--end", metavar="INSTANT", help="Fetch up to here, with a zone; now if not given.")
+]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--store", metavar="DIR", help="Keep the fetched history here; an interrupted fetch goes on from there."
+    ),
+]
+TimeoutOption = Annotated[
+    str | None,
+    typer.Option(
+        "--timeout", metavar="TIME", help='Give up on a server that is silent for this long, for example "30s" [2m10s].'
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+GroupByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group-by",
+        metavar="LABELS",
+        help="Count alerts that agree on these labels (comma-separated) as one page; by default each pages by itself.",
+    ),
+]
+MergeGapOption = Annotated[
+    str, typer.Option("--merge-gap", metavar="TIME", help="Firing again within this time is the same page.")
+]
+VersionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--semantics",
+        metavar="RELEASE",
+        help="Prometheus release to replay, for example 2.42 or 3.5; by default the one that recorded the history.",
+    ),
+]
+IntervalOption = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluation-interval",
+        metavar="TIME",
+        help="For rule groups that state none; by default what the server said when the history was fetched, else 1m.",
+    ),
+]
+MaxDelayOption = typer.Option(
+    "--max-delay", metavar="TIME", help='Longest acceptable time from the start of an incident to its page: "10m".'
+)
+
+
+def load_history(path: Path) -> History:
+    """Open a history folder, or read a data file by its ending."""
+    from kmon_analysis.history import open_history
+    from kmon_analysis.sources import files
+
+    readers = {".csv": files.read_csv, ".json": files.read_api_json}
+    readers |= dict.fromkeys((".om", ".txt", ".openmetrics", ".prom"), files.read_openmetrics)
+    reader = readers.get(path.suffix.lower())
+    if path.is_file() and reader is None:
+        raise SettingError(
+            f"a file that ends in {path.suffix or 'nothing'!r} is no known form of a history",
+            place=str(path),
+            cure=f"Give a folder written by kmon fetch, or a file that ends in {', '.join(readers)}",
+        )
+    return open_history(path) if reader is None or path.is_dir() else reader(path)
+
+
+def patience_of(timeout: str | None) -> Patience | None:
+    """Turn --timeout into patience with a server."""
+    from kmon_analysis.sources.connection import Patience
+    from kmon_analysis.timing import parse_duration
+
+    if timeout is None:
+        return None
+    with naming("--timeout"):
+        seconds = parse_duration(timeout) / 1000
+        if seconds <= 0:
+            raise SettingError(f"a server cannot answer in {timeout}", cure='Give a positive time, for example "30s"')
+    return Patience(connect_s=min(seconds, Patience().connect_s), read_s=seconds)
+
+
+class Samples:
+    """Where samples come from, checked before any work begins."""
+
+    def __init__(
+        self,
+        history: Path | None,
+        prometheus: str | None,
+        last: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        store: Path | None = None,
+        timeout: str | None = None,
+    ) -> None:
+        from kmon_analysis.sources.connection import check_url
+        from kmon_analysis.timing import parse_duration, parse_instant
+
+        if (history is None) == (prometheus is None):
+            what = "both --history and --prometheus are given" if history else "neither --history nor --prometheus"
+            raise SettingError(what, cure="Name one source of samples: --history PATH, or --prometheus URL --last 30d")
+        self.history, self.prometheus, self.store = history, prometheus, store
+        self.range = {"last": last, "start": start, "end": end}
+        self.patience = patience_of(timeout)
+        if prometheus is None:
+            given = [name for name, value in {**self.range, "store": store, "timeout": timeout}.items() if value]
+            if given:
+                raise SettingError("is about fetching", place=f"--{given[0]}", cure="Leave it out with --history")
+            return
+        check_url(prometheus)
+        if (last is None) == (start is None):
+            raise SettingError(
+                "both --last and --start are given" if last else "neither --last nor --start is given",
+                cure='Say which time to fetch: --last 30d, or --start "2026-03-01T00:00:00Z" with --end',
+            )
+        for name, value in self.range.items():
+            if value is not None:
+                with naming(f"--{name}"):
+                    if name != "last":
+                        parse_instant(value)
+                    elif parse_duration(value) <= 0:
+                        raise SettingError("a range needs a length", cure='Give a positive time, for example "30d"')
+        if start is not None and end is not None and parse_instant(start) >= parse_instant(end):
+            raise SettingError(f"{end} is not after --start {start}", place="--end", cure="Swap them")
+        if store is not None:
+            from kmon_analysis.sources.prometheus import check_target
+
+            check_target(store)
+
+    def obtain(self, rules: RuleFile, work: Work) -> History:
+        """Open the history, or fetch it."""
+        from kmon_analysis.workflow import fetch
+
+        if self.history is not None:
+            work.begin("opening the history")
+            return load_history(self.history)
+        work.begin("fetching")
+        return fetch(
+            self.prometheus or "",
+            rules,
+            **self.range,
+            directory=self.store,
+            progress=lambda state: work.update(state.done, state.total),
+            patience=self.patience,
+        )
+
+
+def make_settings(group_by: str | None, merge_gap: str, version: str | None, interval: str | None) -> Settings:
+    """Turn options into settings."""
+    from kmon_analysis.backtest.settings import Settings
+    from kmon_analysis.promql.semantics import Semantics
+    from kmon_analysis.timing import parse_duration
+
+    labels = None if group_by is None else tuple(name.strip() for name in group_by.split(",") if name.strip())
+    if version is not None:
+        with naming("--semantics"):
+            Semantics.of(version)
+    with naming("--merge-gap"):
+        merge_gap_ms = parse_duration(merge_gap)
+    with naming("--evaluation-interval"):
+        interval_ms = None if interval is None else parse_duration(interval)
+        if interval_ms == 0:
+            raise SettingError(f"rules cannot be evaluated every {interval}", cure="Give a positive time")
+    return Settings(group_by=labels, merge_gap_ms=merge_gap_ms, interval_ms=interval_ms, version=version)
+
+
+def check_budget(max_delay: str, false_pages: float = 1.0, placement: float = 0.5) -> None:
+    """Refuse a budget that makes no sense, by the name of its option."""
+    from kmon_analysis.recommend.candidates import Budget
+    from kmon_analysis.timing import parse_duration
+
+    with naming("--max-delay"):
+        delay_ms = parse_duration(max_delay)
+        Budget(delay_ms)
+    with naming("--false-pages"):
+        Budget(delay_ms, false_pages)
+    with naming("--placement"):
+        Budget(delay_ms, placement=placement)
+
+
+def check_before_work(out: Path, rules: Path | None) -> None:
+    """Say before the work, not after it, that its results could not be written or verified."""
+    from kmon_analysis.export.verify import find_promtool
+    from kmon_analysis.report.bundle import FILES, check_writable
+
+    check_writable(out)
+    find_promtool()
+    if rules is not None and rules.exists() and (out / FILES[0]).exists() and rules.samefile(out / FILES[0]):
+        raise OutputError(
+            "is the rule file that is to be tuned, and would be replaced by the result",
+            place=str(out / FILES[0]),
+            cure="Choose another folder with -o",
+        )
+
+
+def read_truth(path: Path | None) -> Incidents:
+    """Read the incidents, if there are any."""
+    from kmon_analysis.incidents import Incidents, read_incidents
+
+    return read_incidents(path) if path else Incidents()

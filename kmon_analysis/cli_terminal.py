@@ -1,0 +1,138 @@
+"""Words, data and progress of the command line: what may reach a terminal, and how."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from kmon_analysis.errors import KmonError, printable
+
+__all__ = ["Work", "naming", "put", "put_json", "say", "set_up_streams", "shown", "spell", "working"]
+
+_CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
+# What our own sentences use beyond ASCII, for terminals that have no UTF-8.
+_SPELLINGS = str.maketrans(
+    {
+        "–": "-",
+        "—": "-",
+        "•": "*",
+        "…": "...",
+        "×": "x",
+        "→": "->",
+        "≥": ">=",
+        "≤": "<=",
+        "±": "+/-",
+        "∞": "inf",
+        "θ": "theta",
+        "“": '"',
+        "”": '"',
+        "‘": "'",
+        "’": "'",
+        "\u00a0": " ",
+    }
+)
+
+
+def spell(error: UnicodeError) -> tuple[str, int]:
+    """Write what the terminal's encoding lacks in its nearest letters, else as an escape."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    missing = error.object[error.start : error.end]
+    return missing.translate(_SPELLINGS).encode("ascii", "backslashreplace").decode("ascii"), error.end
+
+
+def set_up_streams() -> None:
+    """Keep an encoding that lacks a character from ending the program."""
+    codecs.register_error("kmon-spell", spell)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="kmon-spell")
+
+
+def shown(text: str) -> str:
+    """Return a text as it may reach a terminal: no control characters, no credentials of a URL."""
+    return _CREDENTIALS.sub("", printable(text, lines=True))
+
+
+def say(text: str = "") -> None:
+    """Write words for the person at the terminal."""
+    print(shown(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def put(text: str) -> None:
+    """Write data on stdout."""
+    print(shown(text))  # noqa: T201
+
+
+def put_json(data: Any) -> None:
+    """Write data for a program: ASCII, with null for what JSON cannot say (NaN, infinity)."""
+    print(json.dumps(_finite(data), indent=2, allow_nan=False, default=str))  # noqa: T201
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+@contextmanager
+def naming(option: str) -> Iterator[None]:
+    """Name the option in an error that names no place."""
+    try:
+        yield
+    except KmonError as error:
+        error.place = error.place or option
+        raise
+
+
+@dataclass
+class Work:
+    """What is going on.
+
+    Attributes
+    ----------
+    begin : callable
+        Told the title of the next stage, whose length is not known yet.
+    update : callable
+        Told how many steps are done, and how many there are.
+    """
+
+    begin: Callable[[str], None] = field(default=lambda title: None)
+    update: Callable[[int, int], None] = field(default=lambda done, total: None)
+
+
+@contextmanager
+def working(title: str) -> Iterator[Work]:
+    """Show on stderr what is going on, when that is a terminal; it is wiped away at the end."""
+    if not sys.stderr.isatty():
+        yield Work()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(printable(title), total=None)
+
+        def begin(title: str) -> None:
+            bar.reset(task, description=printable(title), total=None)
+
+        def update(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield Work(begin, update)
