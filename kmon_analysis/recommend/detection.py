@@ -25,6 +25,11 @@ PRODUCED = parse('sum by (topic) (rate(kafka_server_BrokerTopicMetrics_MessagesI
 BUSIEST = 3
 
 
+def _own(replay: RuleBacktest, labels: Labels) -> Labels:
+    """Leave the labels that tell alerts of the rule apart: not those that all of them carry."""
+    return labels.without("alertname", *replay.rule.labels)
+
+
 def _rows(fault: str, labels: Labels, rates: Floats, seconds: Floats) -> list[Mapping[str, Any]]:
     """Pick the hours of highest, middle and lowest traffic among those with data."""
     hours = np.flatnonzero(np.isfinite(rates))
@@ -49,7 +54,7 @@ def _producer_rows(replay: RuleBacktest, setting: Setting) -> list[Mapping[str, 
         rates = hourly_rate(signal.times, np.maximum(values, 0.0))
         if np.isfinite(rates).any():
             seconds = stopped_producer(_filled(rates), setting.threshold or 0.0, window, hold)
-            found.append((float(np.nanmedian(rates)), _rows("producer stops", labels, rates, seconds)))
+            found.append((float(np.nanmedian(rates)), _rows("producer stops", _own(replay, labels), rates, seconds)))
     return [row for _, rows in sorted(found, key=lambda item: -item[0])[:BUSIEST] for row in rows]
 
 
@@ -66,7 +71,7 @@ def _consumer_rows(replay: RuleBacktest, setting: Setting) -> list[Mapping[str, 
         rates = hourly_rate(hourly, np.where(produced.present[row], produced.values[row], np.nan))
         if np.isfinite(rates).any():
             seconds = stopped_consumer(_filled(rates), setting.threshold or 0.0, hold)
-            found.append((float(np.nanmedian(rates)), _rows("consumer stops", labels, rates, seconds)))
+            found.append((float(np.nanmedian(rates)), _rows("consumer stops", _own(replay, labels), rates, seconds)))
     return [row for _, rows in sorted(found, key=lambda item: -item[0])[:BUSIEST] for row in rows]
 
 

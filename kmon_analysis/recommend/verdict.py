@@ -246,6 +246,11 @@ def _span(weeks: float) -> str:
     return f"{weeks:.1f} weeks"
 
 
+def _allowance(budget: Budget) -> str:
+    accepted = budget.false_pages_per_week
+    return f"{accepted:g} false page{'' if accepted == 1 else 's'} a week"
+
+
 def _pages(count: int) -> str:
     return f"{count} false page{'' if count == 1 else 's'}"
 
@@ -309,14 +314,14 @@ def _without_incidents(case: _Case, base: RuleAdvice, own: Plateau) -> RuleAdvic
     ]
     if math.isfinite(own.quiet):
         reasons.append(
-            f"Every threshold {side} {_number(own.quiet)} kept to {budget.false_pages_per_week:g} false pages a week "
+            f"Every threshold {side} {_number(own.quiet)} kept to {_allowance(budget)} "
             f"with for {format_duration(own.candidate.for_ms)}."
         )
     if budget.false_pages_per_week > 0:
         needed = uncertainty.quiet_weeks_needed(budget.false_pages_per_week)
         reasons.append(
             f"It takes {needed:.1f} weeks without a false page to show (nine times out of ten) that a rule keeps to "
-            f"{budget.false_pages_per_week:g} false pages a week; {_span(past.weeks)} were observed."
+            f"{_allowance(budget)}; {_span(past.weeks)} were observed."
         )
     physics = detection_table(case.replay, case.current)
     return replace(
@@ -340,7 +345,7 @@ def _inseparable(case: _Case, base: RuleAdvice, top: Plateau) -> RuleAdvice:
     reasons = [
         f"{blocked.id} ({format_instant(blocked.interval.start_ms)[:10]}) blocks: {seen}, "
         f"but ordinary weeks need a threshold of {_number(top.quiet)} to keep to "
-        f"{case.budget.false_pages_per_week:g} false pages a week ({_describe(top.candidate)}).",
+        f"{_allowance(case.budget)} ({_describe(top.candidate)}).",
         "No threshold on this expression separates it. Try another expression (rate of lag, lag in seconds) or hours, "
         f"mark {blocked.id} as must_page: false if it needs no page, or allow more delay or more pages.",
     ]
@@ -371,8 +376,8 @@ def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
     weakest = math.nan if top.weakest is None else top.weakest
     if threshold == 0 or top.quiet * weakest <= 0 or threshold * weakest <= 0:
         return (
-            f"Thresholds from {_number(min(top.quiet, weakest))} to {_number(max(top.quiet, weakest))} "
-            "give the same past; incidents lie at the one end, ordinary weeks at the other."
+            f"Thresholds from {_number(min(top.quiet, weakest))} to {_number(max(top.quiet, weakest))} all keep to the "
+            "budget and find every incident in time; incidents lie at the one end, ordinary weeks at the other."
         )
     incident, ordinary = weakest / threshold, top.quiet / threshold
     words = ("at most", "at least") if falls else ("at least", "at most")
