@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import pytest
 from kmon_analysis.backtest.run import backtest
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
+from kmon_analysis.recommend import verdict
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
 from kmon_analysis.recommend.choose import Plateau, Question, best, place, survey
+from kmon_analysis.recommend.overfit import MISS, loss_matrix
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, WEEK_MS, Interval
@@ -120,8 +123,6 @@ def test_a_fold_knows_nothing_of_what_comes_after():
 
 
 def _ending(history, end_ms):
-    from dataclasses import replace
-
     return History(history.series, replace(history.provenance, end_ms=end_ms))
 
 
@@ -140,3 +141,52 @@ def test_candidates_hold_four_scrapes_and_the_rules_own_values():
     assert sorted({c.window_ms // MINUTE_MS for c in tried}) == [5, 7, 10, 15, 30]
     assert sorted({c.for_ms // MINUTE_MS for c in tried}) == [0, 1, 2, 3, 5, 10, 15, 30]
     assert current_setting(replay).candidate in tried
+
+
+def test_a_threshold_below_which_the_alert_never_ends_is_not_quiet():
+    history, _ = lag_history(4, noise_per_week=0)
+    (part,) = history.series
+    lag = part.values.copy()
+    # One single page, three days long.
+    lag[10_000 : 10_000 + 3 * 24 * 60] = 700.0
+    replay = replay_of(
+        History(SeriesSet.from_samples([Samples(part.labels, part.times, lag)]), history.provenance), None
+    )
+    many = Budget(max_delay_ms=MINUTE_MS, false_pages_per_week=1e9)
+    (found,) = survey(replay, [Candidate(None, 0)], many)
+    assert found[0].quiet == 700.0
+    (patient,) = survey(replay, [Candidate(None, 0)], replace(many, firing_ratio=1.0))
+    assert patient[0].quiet < 50
+
+
+def test_losses_count_false_pages_and_misses_in_their_block():
+    history, known = lag_history(8, incidents=TEN[:8])
+    replay = replay_of(history, known)
+    (found,) = survey(replay, [Candidate(None, 5 * MINUTE_MS)], BUDGET)
+    losses = loss_matrix(replay, found, BUDGET)
+    assert losses.shape[0] == 8
+    # The highest threshold never fires: every block holds one incident, and misses it.
+    assert losses[:, -1].tolist() == [MISS] * 8
+    # The lowest is the one with ten times the accepted pages: all found, only pages count.
+    start, week = START, WEEK_MS
+    lowest = replay.score(survey_lowest(replay))
+    by_week = [0] * 8
+    for page in lowest.pages:
+        if page.kind == "false":
+            by_week[(page.episode.interval.start_ms - start) // week] += 1
+    assert losses[:, 0].tolist() == by_week
+
+
+def survey_lowest(replay):
+    from kmon_analysis.backtest.pages import curve
+
+    firing = replay.firing(for_ms=5 * MINUTE_MS)
+    weeks = firing.windows.quiet_weeks(firing.signal.step_ms)
+    return max(curve(firing).false_pages.lowest_within(10 * weeks), firing.signal.lowest_level)
+
+
+def test_a_search_that_fits_noise_keeps_the_current_rule(monkeypatch):
+    monkeypatch.setattr(verdict, "overfit_ratio", lambda *_: 0.6)
+    found = advise(*lag_history(10, incidents=TEN))["HighConsumerLag"]
+    assert found.verdict == "keep"
+    assert "The search is fitting noise" in found.reasons[0]
