@@ -94,6 +94,48 @@ def window_starts(times: Int64s, for_ms: int, keep_ms: int, gap_ms: int) -> tupl
 
 
 @numba.njit(cache=True, nogil=True)
+def _highest_in_window(values: Int32s, starts: Int32s, sign: int, result: Int32s) -> None:
+    """Write the highest value of every trailing window, or with `sign` -1 the lowest one.
+
+    Parameters
+    ----------
+    values : int32 array, shape (T,)
+        Anything.
+    starts : int32 array, shape (T,)
+        The window of t is ``values[starts[t] : t + 1]``; the starts never fall. Negative: there is none.
+    sign : int
+        1 or -1.
+    result : int32 array, shape (T,)
+        Receives the extremes, 0 where there is no window.
+
+    Notes
+    -----
+    Every window is split at an edge: maxima from each of its places up to the edge are tabulated backwards
+    once the window has left the last edge behind, and those after it are carried along (van Herk 1992; the
+    queue of two stacks). Each value is looked at twice, however long the window, and unlike in a monotone
+    queue no branch depends on the values.
+    """
+    until_edge = np.empty(len(values), dtype=np.int32)
+    nothing = np.int32(-(2**31))
+    since_edge = nothing
+    edge = -1
+    for t in range(len(values)):
+        since_edge = max(since_edge, np.int32(sign * values[t]))
+        start = starts[t]
+        if start < 0:
+            result[t] = 0
+            continue
+        if start > edge:
+            since_edge = nothing
+            highest = nothing
+            for u in range(t, start - 1, -1):
+                highest = max(highest, np.int32(sign * values[u]))
+                until_edge[u] = highest
+            edge = t
+        result[t] = sign * max(until_edge[start], since_edge)
+
+
+@numba.njit(cache=True, nogil=True)
 def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
     """Turn the ranks of one page group's signals into the ranks of its firing signal.
 
@@ -112,38 +154,24 @@ def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
     Notes
     -----
     m(t) = min x over the pending window; F(t) = max(m(t), min(F(t - 1), max x over the kept window)).
-    Both windows slide with a monotone queue (Lemire 2006), so the cost does not depend on ``for``.
+    The cost does not depend on ``for``.
     """
     rows, columns = ranks.shape
     result = np.zeros(columns, dtype=np.int32)
-    low_queue = np.empty(columns, dtype=np.int32)
-    high_queue = np.empty(columns, dtype=np.int32)
+    lowest = np.empty(columns, dtype=np.int32)
+    highest = np.empty(columns, dtype=np.int32)
     keeps = columns > 0 and kept[columns - 1] < columns - 1
     for row in range(rows):
-        low_head = low_tail = high_head = high_tail = 0
-        before = np.int32(0)
+        _highest_in_window(ranks[row], pending, -1, lowest)
+        # Without keep_firing_for the recursion adds nothing: m(t) >= min(m(t - 1), x(t)).
+        if keeps:
+            _highest_in_window(ranks[row], kept, 1, highest)
+            before = np.int32(0)
+            for t in range(columns):
+                before = max(lowest[t], min(before, highest[t]))
+                lowest[t] = before
         for t in range(columns):
-            value = ranks[row, t]
-            while low_tail > low_head and ranks[row, low_queue[low_tail - 1]] >= value:
-                low_tail -= 1
-            low_queue[low_tail] = t
-            low_tail += 1
-            fires = np.int32(0)
-            if pending[t] >= 0:
-                while low_queue[low_head] < pending[t]:
-                    low_head += 1
-                fires = ranks[row, low_queue[low_head]]
-            # Without keep_firing_for the recursion adds nothing: m(t) >= min(m(t - 1), x(t)).
-            if keeps:
-                while high_tail > high_head and ranks[row, high_queue[high_tail - 1]] <= value:
-                    high_tail -= 1
-                high_queue[high_tail] = t
-                high_tail += 1
-                while high_queue[high_head] < kept[t]:
-                    high_head += 1
-                fires = max(fires, min(before, ranks[row, high_queue[high_head]]))
-                before = fires
-            result[t] = max(result[t], fires)
+            result[t] = max(result[t], lowest[t])
     return result
 
 
@@ -171,17 +199,7 @@ def count_pages(fires: Int32s, merged: Int32s, credited: Bools, stop: int, pages
     A(t) = max(G(t), min(E(t), A(t + 1))), with E(t) = P(t + 1) telling until when a page stays open.
     """
     earlier = np.zeros(stop + 1, dtype=np.int32)
-    queue = np.empty(stop + 1, dtype=np.int32)
-    head = tail = 0
-    for t in range(1, stop):
-        value = fires[t - 1]
-        while tail > head and fires[queue[tail - 1]] <= value:
-            tail -= 1
-        queue[tail] = t - 1
-        tail += 1
-        while queue[head] < merged[t]:
-            head += 1
-        earlier[t] = fires[queue[head]]
+    _highest_in_window(fires[: max(0, stop - 1)], merged[1:], 1, earlier[1:])
     reaches = np.int32(0)
     for t in range(stop - 1, -1, -1):
         here, before = fires[t], earlier[t]
