@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["count_firing", "count_pages", "firing", "rank_sorted", "window_starts"]
+__all__ = ["count", "firing", "rank_sorted", "window_starts"]
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -106,7 +106,7 @@ def _highest_in_window(values: Int32s, starts: Int32s, sign: int, result: Int32s
     sign : int
         1 or -1.
     result : int32 array, shape (T,)
-        Receives the extremes, 0 where there is no window.
+        Receives the extremes, 0 where there is no window. It may be `starts` itself.
 
     Notes
     -----
@@ -157,27 +157,38 @@ def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
     The cost does not depend on ``for``.
     """
     rows, columns = ranks.shape
-    result = np.zeros(columns, dtype=np.int32)
-    lowest = np.empty(columns, dtype=np.int32)
-    highest = np.empty(columns, dtype=np.int32)
     keeps = columns > 0 and kept[columns - 1] < columns - 1
+    result = np.empty(columns, dtype=np.int32)
+    lowest = np.empty(columns if rows > 1 else 0, dtype=np.int32)
+    highest = np.empty(columns if keeps else 0, dtype=np.int32)
     for row in range(rows):
-        _highest_in_window(ranks[row], pending, -1, lowest)
+        here = lowest if row else result
+        _highest_in_window(ranks[row], pending, -1, here)
         # Without keep_firing_for the recursion adds nothing: m(t) >= min(m(t - 1), x(t)).
         if keeps:
             _highest_in_window(ranks[row], kept, 1, highest)
             before = np.int32(0)
             for t in range(columns):
-                before = max(lowest[t], min(before, highest[t]))
-                lowest[t] = before
-        for t in range(columns):
-            result[t] = max(result[t], lowest[t])
+                before = max(here[t], min(before, highest[t]))
+                here[t] = before
+        if row:
+            for t in range(columns):
+                result[t] = max(result[t], here[t])
     return result
 
 
 @numba.njit(cache=True, nogil=True)
-def count_pages(fires: Int32s, merged: Int32s, credited: Bools, stop: int, pages: Int32s, false_pages: Int32s) -> None:
-    """Count one group's pages and false pages for every threshold.
+def count(
+    fires: Int32s,
+    merged: Int32s,
+    credited: Bools,
+    quiet: Bools,
+    stop: int,
+    pages: Int32s,
+    false_pages: Int32s,
+    firing_time: Int32s,
+) -> None:
+    """Count one group's pages, false pages and firing evaluations for every threshold.
 
     Parameters
     ----------
@@ -187,25 +198,50 @@ def count_pages(fires: Int32s, merged: Int32s, credited: Bools, stop: int, pages
         From `window_starts`.
     credited : bool array, shape (T,)
         Inside a credit or excluded window that concerns the group.
+    quiet : bool array, shape (T,)
+        Evaluations with data, outside all windows of the rule; only these count as firing time.
     stop : int
         Evaluations from here on are ignored.
-    pages, false_pages : int32 arrays, shape (U + 1,)
+    pages, false_pages, firing_time : int32 arrays, shape (U + 1,)
         Zeros, filled in place: entry k holds for θ with exactly k distinct values <= θ.
 
     Notes
     -----
     A merged page starts at t for P(t) <= θ < G(t), where P is the highest G in the merge window, and
-    runs into a credit window for θ < A(t): outside windows A(t) = min(E(t), A(t + 1)), inside them
-    A(t) = max(G(t), min(E(t), A(t + 1))), with E(t) = P(t + 1) telling until when a page stays open.
+    runs into a credit window for θ < A(t): outside windows A(t) = min(P(t + 1), A(t + 1)), as P(t + 1)
+    tells until when a page stays open, inside them A(t) = max(G(t), min(P(t + 1), A(t + 1))).
+
+    All of that is done for runs of equal G, which are long where ``for`` is: no page starts inside a run,
+    and P falls along it, so that A at its start follows from P and A at the start of the next one.
     """
-    earlier = np.zeros(stop + 1, dtype=np.int32)
-    _highest_in_window(fires[: max(0, stop - 1)], merged[1:], 1, earlier[1:])
+    begins = np.empty(stop + 1, dtype=np.int32)
+    begins[0] = 0
+    runs = min(stop, 1)
+    for t in range(1, stop):
+        begins[runs] = t
+        runs += (fires[t] != fires[t - 1]) | (credited[t] != credited[t - 1]) | (quiet[t] != quiet[t - 1])
+    begins[runs] = stop
+    levels = np.empty(runs, dtype=np.int32)
+    earlier = np.zeros(runs + 1, dtype=np.int32)
+    place = 0
+    for r in range(runs):
+        levels[r] = fires[begins[r]]
+        while begins[place + 1] <= merged[begins[r]]:
+            place += 1
+        earlier[r] = place
+    # A window's place gives way to its highest level: one array less for each core at work.
+    windows = earlier[1:]
+    _highest_in_window(levels[: max(0, runs - 1)], windows, 1, windows)
+    earlier[0] = 0
     reaches = np.int32(0)
-    for t in range(stop - 1, -1, -1):
-        here, before = fires[t], earlier[t]
-        reaches = min(earlier[t + 1], reaches)
+    for r in range(runs - 1, -1, -1):
+        t, here, before = begins[r], levels[r], earlier[r]
+        reaches = min(earlier[r + 1], reaches)
         if credited[t]:
             reaches = max(here, reaches)
+        elif quiet[t]:
+            firing_time[0] += begins[r + 1] - t
+            firing_time[here] -= begins[r + 1] - t
         if here > before:
             pages[before] += 1
             pages[here] -= 1
@@ -217,26 +253,4 @@ def count_pages(fires: Int32s, merged: Int32s, credited: Bools, stop: int, pages
     for k in range(1, len(pages)):
         pages[k] += pages[k - 1]
         false_pages[k] += false_pages[k - 1]
-
-
-@numba.njit(cache=True, nogil=True)
-def count_firing(fires: Int32s, counted: Bools, stop: int, firing_time: Int32s) -> None:
-    """Count one group's firing evaluations for every threshold, as `count_pages` does.
-
-    Parameters
-    ----------
-    fires : int32 array, shape (T,)
-        From `firing`.
-    counted : bool array, shape (T,)
-        Evaluations outside all windows, with data.
-    stop : int
-        Evaluations from here on are ignored.
-    firing_time : int32 array, shape (U + 1,)
-        Zeros, filled in place.
-    """
-    for t in range(stop):
-        if counted[t] and fires[t] > 0:
-            firing_time[0] += 1
-            firing_time[fires[t]] -= 1
-    for k in range(1, len(firing_time)):
         firing_time[k] += firing_time[k - 1]

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.backtest.signal import Signal
+from kmon_analysis.backtest.signal import Signal, for_each_group
 from kmon_analysis.labels import Labels
 from kmon_analysis.timing import WEEK_MS, Interval
 
@@ -25,7 +25,6 @@ __all__ = [
     "curve",
     "episodes",
     "fire",
-    "firing_counts",
     "touches",
 ]
 
@@ -125,7 +124,7 @@ class Counts:
     Attributes
     ----------
     parts : tuple of (float64 array (U,), int32 array (U + 1,))
-        For each group its ascending levels, and the count for levels with exactly k of them at or below.
+        For each group ascending levels, and the count for levels with exactly k of them at or below.
     """
 
     parts: tuple[tuple[Floats, Int32s], ...]
@@ -179,14 +178,23 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Pages and false pages at every threshold."""
+    """What happens at every threshold.
+
+    Attributes
+    ----------
+    pages, false_pages : Counts
+        Numbers of pages.
+    firing_time : Counts
+        Evaluations that fire outside all windows, summed over groups.
+    """
 
     pages: Counts
     false_pages: Counts
+    firing_time: Counts
 
 
 def curve(firing: Firing, *, stop: int | None = None) -> Curve:
-    """Count pages and false pages for every threshold.
+    """Count pages, false pages and firing time for every threshold.
 
     Parameters
     ----------
@@ -197,28 +205,25 @@ def curve(firing: Firing, *, stop: int | None = None) -> Curve:
     """
     from kmon_analysis.backtest import kernels
 
+    groups, windows = firing.signal.groups, firing.windows
     end = len(firing.signal.times) if stop is None else stop
-    pages, false_pages = [], []
-    for place, group in enumerate(firing.signal.groups):
-        every, false = (np.zeros(len(group.distinct) + 1, dtype=np.int32) for _ in range(2))
-        kernels.count_pages(firing.row(place), firing.merged, firing.windows.credited[place], end, every, false)
-        pages.append((group.distinct, every))
-        false_pages.append((group.distinct, false))
-    return Curve(Counts(tuple(pages)), Counts(tuple(false_pages)))
+
+    def counted(place: int) -> tuple[tuple[Floats, Int32s], ...]:
+        levels = groups[place].distinct
+        counts = [np.zeros(len(levels) + 1, dtype=np.int32) for _ in range(3)]
+        kernels.count(firing.row(place), firing.merged, windows.credited[place], windows.quiet, end, *counts)
+        return tuple(_changes(levels, each) for each in counts)
+
+    pages, false_pages, firing_time = zip(*for_each_group(counted, len(groups), len(firing.signal.times)), strict=True)
+    return Curve(Counts(pages), Counts(false_pages), Counts(firing_time))
 
 
-def firing_counts(firing: Firing, *, stop: int | None = None) -> Counts:
-    """Count evaluations that fire outside all windows, summed over groups, for every threshold."""
-    from kmon_analysis.backtest import kernels
-
-    windows = firing.windows
-    end = len(firing.signal.times) if stop is None else stop
-    parts = []
-    for place, group in enumerate(firing.signal.groups):
-        counts = np.zeros(len(group.distinct) + 1, dtype=np.int32)
-        kernels.count_firing(firing.row(place), windows.quiet & ~windows.credited[place], end, counts)
-        parts.append((group.distinct, counts))
-    return Counts(tuple(parts))
+def _changes(levels: Floats, counts: Int32s) -> tuple[Floats, Int32s]:
+    """Keep only the levels at which a count changes, where that takes less memory: few levels start pages."""
+    moves = np.flatnonzero(counts[1:] != counts[:-1])
+    if 3 * len(moves) > len(levels):
+        return levels, counts
+    return levels[moves], counts[np.concatenate([[0], moves + 1])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.labels import Labels
 
-__all__ = ["Group", "Signal", "make_signal"]
+__all__ = ["Group", "Signal", "for_each_group", "make_signal"]
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+# Below this many levels starting threads costs more than they save.
+_WORTH_THREADS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +155,10 @@ def make_signal(
     from kmon_analysis.backtest import kernels
 
     keys = [item if group_by is None else item.only(group_by) for item in labels]
-    groups = []
-    for key in sorted(set(keys)):
+    distinct_keys = sorted(set(keys))
+
+    def numbered(place: int) -> Group:
+        key = distinct_keys[place]
         rows = sorted((row for row, other in enumerate(keys) if other == key), key=lambda row: labels[row])
         flat = np.ascontiguousarray(levels[rows]).reshape(-1)
         order = np.argsort(flat)
@@ -158,5 +167,23 @@ def make_signal(
         count = kernels.rank_sorted(flat, order, distinct, ranks.reshape(-1))
         # Few distinct levels are the rule for counts: do not keep the whole buffer alive for them.
         kept = distinct[:count] if 2 * count > len(distinct) else distinct[:count].copy()
-        groups.append(Group(key, tuple(labels[row] for row in rows), kept, ranks))
+        return Group(key, tuple(labels[row] for row in rows), kept, ranks)
+
+    groups = for_each_group(numbered, len(distinct_keys), len(times))
     return Signal(tuple(groups), times, op, np.empty(0, dtype=np.int64) if failed is None else failed)
+
+
+def for_each_group(work: Callable[[int], T], groups: int, evaluations: int) -> list[T]:
+    """Do the same for every page group, on all cores where that pays: the kernels release the interpreter.
+
+    Parameters
+    ----------
+    work : callable
+        Takes the place of the group.
+    groups, evaluations : int
+        How many there are.
+    """
+    if groups < 2 or groups * evaluations < _WORTH_THREADS:
+        return [work(place) for place in range(groups)]
+    with ThreadPoolExecutor(min(groups, os.cpu_count() or 1)) as pool:
+        return list(pool.map(work, range(groups)))

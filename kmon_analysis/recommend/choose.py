@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kmon_analysis.backtest.pages import curve, firing_counts
+from kmon_analysis.backtest.pages import curve
 from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.backtest.score import Reach
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
@@ -140,10 +140,8 @@ def _quiet_level(replay: RuleBacktest, candidate: Candidate, budget: Budget, sto
     stop = len(signal.times) if stop_ms is None else int(np.searchsorted(signal.times, stop_ms))
     accepted = budget.false_pages_per_week * firing.windows.quiet_weeks(signal.step_ms, stop)
     longest = budget.firing_ratio * np.count_nonzero(quiet[:stop])
-    return max(
-        curve(firing, stop=stop).false_pages.lowest_within(accepted),
-        firing_counts(firing, stop=stop).lowest_within(longest),
-    )
+    counted = curve(firing, stop=stop)
+    return max(counted.false_pages.lowest_within(accepted), counted.firing_time.lowest_within(longest))
 
 
 def _plateau(replay: RuleBacktest, candidate: Candidate, budget: Budget, question: Question, quiet: float) -> Plateau:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.backtest.pages import curve, firing_counts
+from kmon_analysis.backtest.pages import curve
 from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Candidate, Setting
@@ -86,8 +86,9 @@ def _best_of(replay: RuleBacktest, candidate: Candidate, firing_ratio: float, ke
     must = [reach for reach in replay.reaches(**at) if reach.incident.must_page and reach.observed_ratio > 0]
     if not must or not weeks or not math.isfinite(signal.lowest_level):
         return []
-    calm = firing_counts(firing).lowest_within(firing_ratio * np.count_nonzero(quiet))
-    levels, counts = curve(firing).false_pages.steps(calm)
+    everywhere = curve(firing)
+    calm = everywhere.firing_time.lowest_within(firing_ratio * np.count_nonzero(quiet))
+    levels, counts = everywhere.false_pages.steps(calm)
     # Detection changes at these levels only; between them the quietest level is as good as any.
     changes = np.concatenate([np.append(reach.levels, reach.already) for reach in must])
     breaks = np.unique(np.concatenate([[calm], changes[(changes > calm) & np.isfinite(changes)]]))

@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmon_analysis.backtest.pages import Windows, curve, episodes, fire, firing_counts
+from kmon_analysis.backtest import kernels
+from kmon_analysis.backtest import signal as signals
+from kmon_analysis.backtest.pages import Windows, curve, episodes, fire
 from kmon_analysis.backtest.signal import make_signal
 from kmon_analysis.labels import Labels
 from tests.backtest import naive
@@ -52,8 +54,8 @@ def build(case, op=">"):
 
 
 def measured(firing, level, stop=None):
-    counted, busy = curve(firing, stop=stop), firing_counts(firing, stop=stop)
-    return counted.pages.at(level), counted.false_pages.at(level), busy.at(level)
+    counted = curve(firing, stop=stop)
+    return counted.pages.at(level), counted.false_pages.at(level), counted.firing_time.at(level)
 
 
 def expected(case, used, fires_at):
@@ -130,11 +132,44 @@ def test_a_prefix_counts_like_a_history_that_ends_there(case, data):
         assert measured(firing, level, stop) == expected(cut, used, lambda v, limit=level: v > limit)
 
 
+@pytest.mark.parametrize("longest", [1, 2, 7, 300])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_extremes_of_long_and_uneven_windows(longest, sign):
+    rng = np.random.default_rng(longest)
+    values = rng.integers(0, 50, 400).astype(np.int32)
+    lengths = rng.integers(0, longest, 400)
+    starts = np.maximum.accumulate(np.arange(400) - lengths).astype(np.int32)
+    starts[: longest // 3] = -1
+    expected = [
+        0 if start < 0 else sign * max(sign * values[start : t + 1].astype(int)) for t, start in enumerate(starts)
+    ]
+    found = np.empty(400, dtype=np.int32)
+    kernels._highest_in_window(values, starts, sign, found)
+    assert found.tolist() == expected
+    kernels._highest_in_window(values, starts, sign, starts)
+    assert starts.tolist() == expected
+
+
+def test_many_cores_find_what_one_finds(monkeypatch):
+    rng = np.random.default_rng(0)
+    levels, labels = rng.normal(0, 1, (9, 500)), [Labels({"n": str(number)}) for number in range(9)]
+
+    def counted():
+        signal = make_signal(labels, np.arange(500, dtype=np.int64) * STEP, levels, ">", group_by=("n",))
+        windows = Windows(np.zeros((9, 500), dtype=bool), np.ones(500, dtype=bool))
+        found = curve(fire(signal, windows, for_ms=STEP, keep_firing_for_ms=0, merge_gap_ms=2 * STEP))
+        return [[part.tolist() for part in counts.steps()] for counts in (found.pages, found.firing_time)]
+
+    alone = counted()
+    monkeypatch.setattr(signals, "_WORTH_THREADS", 0)
+    assert counted() == alone
+
+
 @settings(max_examples=150, deadline=None)
 @given(cases(), st.sampled_from([0, 0.5, 1, 2, 3, 7]))
 def test_lowest_within_is_the_last_crossing_of_the_total(case, limit):
     signal, firing, _ = build(case)
-    for counts in (curve(firing).pages, curve(firing).false_pages, firing_counts(firing)):
+    for counts in (curve(firing).pages, curve(firing).false_pages, curve(firing).firing_time):
         levels = every_level(signal)
         beyond = [place for place, level in enumerate(levels) if counts.at(level) > limit]
         got = counts.lowest_within(limit)
@@ -158,7 +193,7 @@ def test_lowest_within_is_the_envelope_not_the_first_crossing():
     pages = curve(firing).pages
     assert [pages.at(level) for level in (0.0, 5.0, 9.0)] == [1, 3, 0]
     assert (pages.lowest_within(1), pages.lowest_within(3)) == (9.0, -np.inf)
-    assert [firing_counts(firing).at(level) for level in (0.0, 5.0, 9.0)] == [7, 3, 0]
+    assert [curve(firing).firing_time.at(level) for level in (0.0, 5.0, 9.0)] == [7, 3, 0]
 
 
 def test_a_signal_gives_its_values_back():
