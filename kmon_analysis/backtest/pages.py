@@ -214,8 +214,8 @@ def curve(firing: Firing, *, stop: int | None = None) -> Curve:
         kernels.count(firing.row(place), firing.merged, windows.credited[place], windows.quiet, end, *counts)
         return tuple(_changes(levels, each) for each in counts)
 
-    pages, false_pages, firing_time = zip(*for_each_group(counted, len(groups), len(firing.signal.times)), strict=True)
-    return Curve(Counts(pages), Counts(false_pages), Counts(firing_time))
+    found = for_each_group(counted, len(groups), len(firing.signal.times))
+    return Curve(*(Counts(tuple(counts[kind] for counts in found)) for kind in range(3)))
 
 
 def _changes(levels: Floats, counts: Int32s) -> tuple[Floats, Int32s]:

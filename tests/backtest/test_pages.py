@@ -196,6 +196,14 @@ def test_lowest_within_is_the_envelope_not_the_first_crossing():
     assert [curve(firing).firing_time.at(level) for level in (0.0, 5.0, 9.0)] == [7, 3, 0]
 
 
+def test_without_any_alert_nothing_fires():
+    signal = make_signal([], np.arange(3, dtype=np.int64) * STEP, np.empty((0, 3)), ">")
+    windows = Windows(np.zeros((0, 3), dtype=bool), np.ones(3, dtype=bool))
+    found = curve(fire(signal, windows, for_ms=0, keep_firing_for_ms=0, merge_gap_ms=0))
+    assert [counts.at(0.0) for counts in (found.pages, found.false_pages, found.firing_time)] == [0, 0, 0]
+    assert found.pages.lowest_within(0) == -np.inf
+
+
 def test_a_signal_gives_its_values_back():
     levels = np.array([[3.0, -np.inf, -2.0], [-2.0, 3.0, 8.0]])
     signal = make_signal([Labels({"a": "1"}), Labels({"a": "2"})], np.arange(3, dtype=np.int64), levels, "<")
