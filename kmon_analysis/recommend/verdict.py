@@ -7,7 +7,7 @@ is too thin, unseen weeks that disagree, a search that fits noise; what passes a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from kmon_analysis.recommend.choose import EVERYTHING, Plateau, Question, best, 
 from kmon_analysis.recommend.detection import detection_table
 from kmon_analysis.recommend.holdout import HeldOut, folds_of, forward_chain, leave_one_out
 from kmon_analysis.recommend.overfit import overfit_ratio
+from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant, parse_duration
 
 __all__ = ["recommend"]
@@ -31,6 +32,8 @@ SHORT_WEEKS, PROVISIONAL_WEEKS = 2, 4
 FRAGILE_MARGIN = 1.2
 FEW_INCIDENTS, TENTATIVE_INCIDENTS = 2, 5
 REVIEWED_PAGES = 10
+
+UNKNOWN = "No recommendation for detection"
 
 Progress = Callable[[str, int, int], None]
 
@@ -109,6 +112,8 @@ def _advise(
         suspects=_suspects(past),
     )
     if not replay.knobs.sweepable:
+        if case.clusters == 0:
+            return replace(base, verdict="refused", headline=UNKNOWN, reasons=_fixed_reasons(case))
         return replace(base, headline="Keep the current rule", reasons=_fixed_reasons(case))
     steps = 0
 
@@ -239,7 +244,16 @@ def _number(value: float) -> str:
 
 
 def _times(count: int) -> str:
-    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _paged_falsely(score: Score) -> str:
+    often = _times(score.false_pages)
+    return (
+        f"never paged falsely in {_span(score.weeks)}"
+        if often == "never"
+        else (f"paged falsely {often} in {_span(score.weeks)}")
+    )
 
 
 def _span(weeks: float) -> str:
@@ -264,7 +278,7 @@ def _fixed_reasons(case: _Case) -> tuple[str, ...]:
             f"in {_span(past.weeks)}."
         )
     else:
-        reasons.append(f"It paged falsely {_times(past.false_pages)} in {_span(past.weeks)}; no incident concerns it.")
+        reasons.append(f"It {_paged_falsely(past)}; no incident concerns it: what it would find is unknown.")
     if past.false_pages > case.budget.false_pages_per_week * past.weeks:
         quieter = [_score(case, replace(case.current, for_ms=c.for_ms)) for c in case.tried]
         good = [(c.for_ms, score) for c, score in zip(case.tried, quieter, strict=True) if _meets(case, score)]
@@ -310,7 +324,7 @@ def _without_incidents(case: _Case, base: RuleAdvice, own: Plateau) -> RuleAdvic
     side = "at or below" if case.replay.signal().falls else "at or above"
     reasons = [
         "No incident concerns this rule: what it would find is unknown.",
-        f"As it is, it pages falsely {_times(past.false_pages)} in {_span(past.weeks)}.",
+        f"As it is, it {_paged_falsely(past)}.",
     ]
     if math.isfinite(own.quiet):
         reasons.append(
@@ -324,14 +338,36 @@ def _without_incidents(case: _Case, base: RuleAdvice, own: Plateau) -> RuleAdvic
             f"{_allowance(budget)}; {_span(past.weeks)} were observed."
         )
     physics = detection_table(case.replay, case.current)
+    reasons += _arithmetic(physics)
     return replace(
         base,
         verdict="refused",
-        headline="No recommendation for detection",
+        headline=UNKNOWN,
         reasons=(*reasons, *_limits(case)),
         plateau=own,
         physics=tuple(physics),
     )
+
+
+def _arithmetic(physics: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say for the busiest alert how long a fault would go unnoticed; it is arithmetic, and says so."""
+    if not physics:
+        return []
+    alert = physics[0]["alert"]
+    hours = [row["time"] for row in physics if row["alert"] == alert]
+
+    def after(time: TimeToPage) -> str:
+        if math.isnan(time.seconds):
+            return "is hidden: the rule fires without any fault then"
+        if math.isinf(time.seconds):
+            return "never pages"
+        return f"pages after {format_duration(max(60, round(time.seconds / 60) * 60) * 1000)}"
+
+    busy, calm = hours[0], hours[-1]
+    return [
+        f"By arithmetic alone, for {alert}: if the {busy.fault.replace(' stops', '')} stops, a fault on "
+        f"{hour_name(busy.hour)} (most traffic) {after(busy)}, one on {hour_name(calm.hour)} (least) {after(calm)}."
+    ]
 
 
 def _inseparable(case: _Case, base: RuleAdvice, top: Plateau) -> RuleAdvice:

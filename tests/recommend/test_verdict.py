@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 
+import numpy as np
 import pytest
 
 from kmon_analysis.errors import SettingError
+from kmon_analysis.history import History
 from kmon_analysis.incidents import Incidents
+from kmon_analysis.labels import Labels
+from kmon_analysis.series import Samples, SeriesSet
 from tests.recommend.world import RULES, advise, lag_history
 
 TEN = [3.5 + 7 * week for week in range(10)]
@@ -211,3 +215,31 @@ def test_a_fixed_rule_that_is_too_noisy_learns_which_for_would_do():
     short = only(advise(*lag_history(6, incidents=[20.5], noise_min=4), rules=at_once))
     assert short.past_current.false_pages > 20
     assert "With for 5m it would have kept to the budget: 0 false pages." in text_of(short)
+
+
+def test_no_incident_is_no_reason_to_keep_a_fixed_rule_either():
+    rules = RULES.format(threshold=500).replace("kafka_consumer_lag_sum > 500", "absent(kafka_consumer_lag_sum)")
+    found = only(advise(*lag_history(4), rules=rules))
+    assert (found.verdict, found.headline) == ("refused", "No recommendation for detection")
+    assert "It never paged falsely in 4.0 weeks" in text_of(found)
+
+
+def test_without_incidents_arithmetic_says_how_long_a_fault_goes_unnoticed():
+    history, nothing = lag_history(3)
+    (part,) = history.series
+    rates = SeriesSet.from_samples(
+        [
+            part,
+            Samples(
+                Labels({"__name__": "kafka_server_BrokerTopicMetrics_MessagesInPerSec", "topic": "user.registered"}),
+                part.times,
+                # Two messages a second, all week: 500 of lag take 250 seconds, and `for` is 5 minutes.
+                np.arange(len(part.times)) * 120.0,
+            ),
+        ]
+    )
+    found = only(advise(History(rates, history.provenance), nothing))
+    said = next(reason for reason in found.reasons if reason.startswith("By arithmetic alone"))
+    assert '{consumergroup="email", topic="user.registered"}' in said
+    assert "pages after 9m" in said
+    assert len(found.physics) == 3
