@@ -31,6 +31,7 @@ from kmon_analysis.cli_options import (
     check_budget,
     load_history,
     make_settings,
+    number,
     patience_of,
     read_truth,
 )
@@ -73,8 +74,8 @@ Start here:
   kmon VERB --help              options and examples of a verb
 
 \b
-Exit status: 0 fine, 1 findings or a failed verification, 2 usage or bad input,
-3 server unreachable, 130 interrupted.""",
+Exit status: 0 fine, 1 findings or a failed verification,
+2 usage or bad input, 3 server unreachable, 130 interrupted.""",
 )
 def kmon(
     context: typer.Context,
@@ -317,13 +318,15 @@ def tune_command(
     store: StoreOption = None,
     timeout: TimeoutOption = None,
     false_pages: Annotated[
-        float, typer.Option("--false-pages", metavar="NUMBER", help="Accepted false pages of one rule a week.")
+        float,
+        typer.Option("--false-pages", metavar="NUMBER", parser=number, help="Accepted false pages of one rule a week."),
     ] = 1.0,
     placement: Annotated[
         float,
         typer.Option(
             "--placement",
             metavar="0..1",
+            parser=number,
             show_default=False,
             help="Where the threshold goes between the highest ordinary value (0) and the lowest of an incident (1).  "
             "[default: 1/3]",
@@ -426,7 +429,7 @@ def verify_command(
         Path, typer.Argument(metavar="PATH", help="Rule file, or a folder with rules.yml and rules_test.yml.")
     ],
     tests: Annotated[
-        Path | None, typer.Option("--tests", metavar="FILE", help="promtool unit tests; they name their rule file.")
+        Path | None, typer.Option("--tests", metavar="FILE", help="Unit tests for promtool; they name their rule file.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

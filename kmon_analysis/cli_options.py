@@ -39,6 +39,7 @@ __all__ = [
     "check_budget",
     "load_history",
     "make_settings",
+    "number",
     "patience_of",
     "read_truth",
 ]
@@ -218,6 +219,14 @@ class Samples:
             progress=lambda state: work.update(state.done, state.total),
             patience=self.patience,
         )
+
+
+def number(text: str | float) -> float:
+    """Read a number, and repeat what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"not a number: {text!r}") from None
 
 
 def make_settings(group_by: str | None, merge_gap: str, version: str | None, interval: str | None) -> Settings:

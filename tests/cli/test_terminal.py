@@ -1,0 +1,210 @@
+"""What reaches a terminal, a pipe and a program: words, data, progress, and nothing that steers."""
+
+import contextlib
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from kmon_analysis import __version__, cli_terminal
+from tests.cli.conftest import environment_of, spawned
+from tests.tools import REPOSITORY
+
+VERBS = ("backtest", "demo", "doctor", "fetch", "lab", "tune", "verify")
+
+
+# ---- help ---------------------------------------------------------------------------------------
+
+
+def test_help_names_every_verb_and_the_exit_statuses(kmon):
+    found = kmon("--help")
+    assert (found.status, found.err) == (0, "")
+    for verb in VERBS:
+        assert re.search(rf"^  {verb} +[A-Z].*\.$", found.out, re.MULTILINE), f"{verb} is not said in one line"
+    assert "3 server unreachable, 130 interrupted" in found.out
+    assert max(map(len, found.out.splitlines())) <= 80
+    assert kmon().err == found.out
+    assert kmon().status == 2
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_of_a_verb_fits_and_explains_every_option(kmon, verb):
+    found = kmon(verb, "--help")
+    assert (found.status, found.err) == (0, "")
+    lines = found.out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert found.out.isascii()
+    heads = [place for place, line in enumerate(lines) if re.match(r"  -", line)]
+    assert heads
+    for place in heads:
+        explained = re.match(r"  \S.*?\s{2,}[A-Z]", lines[place]) or re.match(r"\s{8,}\S", lines[place + 1])
+        assert explained, lines[place]
+    if verb != "lab":
+        assert f"  kmon {verb} " in found.out.partition("Example")[2] or verb == "demo"
+
+
+def test_the_version(kmon):
+    assert kmon("--version").out == f"kmon {__version__}\n"
+    assert spawned("--version").out == f"kmon {__version__}\n"
+
+
+# ---- encodings, pipes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "locale",
+    [
+        {"LC_ALL": "C"},
+        {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "latin-1"},
+    ],
+    ids=str,
+)
+def test_a_terminal_without_utf8_gets_the_nearest_letters(world, tmp_path, locale):
+    rules = tmp_path / "regeln-\u00e4\u5b57.yml"
+    rules.write_text(world.rules.read_text().replace("HighConsumerLag", "Rückstand字"), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "kmon_analysis.cli", "backtest", "--history", world.history, "--rules", rules],
+        capture_output=True,
+        env=environment_of(**locale),
+        cwd=REPOSITORY,
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"R" in done.stdout
+    assert b"Traceback" not in done.stderr
+    if locale.get("PYTHONIOENCODING") == "ascii":
+        assert b"R\\xfcckstand\\u5b57" in done.stdout
+        assert b"no incidents" in done.stdout
+        assert b" - " in done.stdout.replace(b"-\n", b" - ")
+
+
+def test_spelling():
+    assert "a – b • c … “d” 字".encode("ascii", errors="kmon-test").decode() == r'a - b * c ... "d" ' + "\\u5b57"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    import codecs
+
+    codecs.register_error("kmon-test", cli_terminal.spell)
+
+
+def test_a_reader_that_leaves_early_is_no_error(world):
+    command = f"'{sys.executable}' -m kmon_analysis.cli doctor --history '{world.history}' --json | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY, env=environment_of())
+    assert done.stdout == "{\n"
+    assert done.stderr == ""
+
+
+# ---- hostile names ------------------------------------------------------------------------------
+
+HOSTILE = "[bold red]Lag\x1b[31m\u202egal\x9b2J\x07[/]"
+ESCAPED = "[bold red]Lag\\x1b[31m\\u202egal\\x9b2J\\x07[/]"
+
+
+@pytest.fixture
+def hostile(world, tmp_path):
+    rules = tmp_path / "rules.yml"
+    name = json.dumps(HOSTILE)
+    text = world.rules.read_text().replace("alert: HighConsumerLag", f"alert: {name}")
+    text += (
+        f"  - alert: {json.dumps(HOSTILE + ' 2')}\n"
+        f"    expr: 'histogram_quantile(0.5, {{__name__=\"a\", topic={name}}}) > 1'\n"
+    )
+    rules.write_text(text)
+    incidents = tmp_path / "incidents.yml"
+    incidents.write_text(
+        world.incidents.read_text().replace("id: INC-1\n", f"id: {name}\n").replace("kind-1", "kind-0")
+    )
+    return ("--history", world.history, "--rules", rules, "--incidents", incidents)
+
+
+def harmless(text):
+    """Tell whether nothing but printable characters and line breaks is left."""
+    return all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_hostile_names_are_shown_escaped(kmon, hostile, tmp_path):
+    found = kmon("backtest", *hostile)
+    assert found.status == 0
+    assert harmless(found.out + found.err)
+    assert ESCAPED in found.out
+    assert f"{ESCAPED} 2 is not evaluated" in found.err
+    found = kmon("tune", *hostile, "--max-delay", "30m", "-o", tmp_path / "out")
+    assert found.status == 0
+    assert harmless(found.out + found.err)
+    assert ESCAPED in found.out
+    found = kmon("tune", *hostile, "--max-delay", "30m", "-o", tmp_path / "out", "--json")
+    assert harmless(found.out + found.err)
+    assert json.loads(found.out)["rules"][0]["rule"] == HOSTILE
+    assert "\x1b" not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_hostile_faults_are_shown_escaped(kmon, world, tmp_path):
+    rules = tmp_path / "rules\x1b[31m.yml"
+    said = kmon("backtest", "--history", world.history, "--rules", rules).refused()
+    assert "rules\\x1b[31m.yml: there is no such file" in said
+    rules.write_text(
+        f"groups:\n- name: g\n  rules:\n  - alert: a\n    expr: 'sum(\u202e{'{'}'\n  - {json.dumps(HOSTILE)}: 1\n"
+    )
+    said = kmon("backtest", "--history", world.history, "--rules", rules).refused()
+    assert harmless(said)
+    incidents = tmp_path / "incidents.csv"
+    incidents.write_text("id,start,end\nINC\u202e,2026-01-05T00:00:00Z,yester\x1b[1mday\n")
+    usual = ("--history", world.history, "--rules", world.rules)
+    assert harmless(kmon("backtest", *usual, "--incidents", incidents).refused())
+    assert harmless(kmon("backtest", "--history", f"no\x1b[31m{HOSTILE}", "--rules", world.rules).refused())
+    assert harmless(kmon(f"no\x1b[31m{HOSTILE}").refused())
+
+
+# ---- a terminal ---------------------------------------------------------------------------------
+
+
+def on_a_terminal(*arguments, **environment):
+    """Run with stderr on a pseudo terminal; return status, stdout and what the terminal got."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kmon_analysis.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+        cwd=REPOSITORY,
+        env=environment_of(TERM="xterm-256color", **environment),
+    )
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 65_536):
+            seen += chunk
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out.decode(), seen.decode()
+
+
+def test_a_terminal_sees_what_is_going_on(world, tmp_path):
+    incidents = ("--incidents", world.incidents)
+    usual = ("--history", world.history, "--rules", world.rules, *incidents)
+    status, out, seen = on_a_terminal("tune", *usual, "--max-delay", "30m", "-o", tmp_path / "out", "--json")
+    assert status == 0
+    stages = ["opening the history", "replaying the rules", "tuning HighConsumerLag", "drawing the report"]
+    places = [seen.find(stage) for stage in stages]
+    assert places == sorted(places)
+    assert -1 not in places
+    assert re.search(r"\d+%", seen)
+    assert json.loads(out)["version"] == 1, "progress never meets the data"
+    # What was wiped away leaves the words alone on the screen.
+    assert seen.rstrip().endswith("report.html")
+
+
+def test_a_pipe_sees_no_progress(world, tmp_path):
+    usual = ("--history", world.history, "--rules", world.rules, "--incidents", world.incidents)
+    found = spawned("tune", *usual, "--max-delay", "30m", "-o", tmp_path / "out", FORCE_COLOR="1")
+    assert found.status == 0
+    assert "\x1b" not in found.err
+    assert "tuning" not in found.err
+    assert found.err.startswith("promtool") or found.err.startswith("Not verified")
