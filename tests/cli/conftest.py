@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pty
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -68,6 +70,27 @@ def spawned(*arguments, cwd=None, **environment):
 def environment_of(**changes):
     usual = {**os.environ, "PYTHONPATH": str(REPOSITORY), "COLUMNS": "80", **changes}
     return {name: value for name, value in usual.items() if value is not None}
+
+
+def on_a_terminal(*arguments, **environment):
+    """Run with stderr on a pseudo terminal; return status, stdout and what the terminal got."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kmon_analysis.cli", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        stdin=subprocess.DEVNULL,
+        cwd=REPOSITORY,
+        env=environment_of(TERM="xterm-256color", **environment),
+    )
+    os.close(theirs)
+    seen = b""
+    with contextlib.suppress(OSError):
+        while chunk := os.read(ours, 65_536):
+            seen += chunk
+    os.close(ours)
+    out, _ = process.communicate(timeout=60)
+    return process.returncode, out.decode(), seen.decode()
 
 
 @dataclass(frozen=True)

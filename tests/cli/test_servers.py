@@ -12,7 +12,7 @@ import pytest
 
 from kmon_analysis.history import History
 from kmon_analysis.timing import MINUTE_MS, parse_instant
-from tests.cli.conftest import Result, environment_of, spawned, tree
+from tests.cli.conftest import Result, environment_of, on_a_terminal, spawned, tree
 from tests.prometheus_server import openmetrics, running_prometheus
 from tests.sources.fault_server import Reply, matrix, serving
 from tests.tools import REPOSITORY
@@ -176,6 +176,23 @@ def test_credentials_are_never_shown(kmon, world, tmp_path):
     for run in runs:
         assert "s3cr" not in run.out + run.err
     assert "s3cr" not in (tmp_path / "b" / "manifest.json").read_text()
+
+
+def test_a_terminal_sees_how_far_a_fetch_is(world, tmp_path):
+    one_at_a_time = threading.Lock()
+
+    def script(method, path, form, headers):
+        if READING.fullmatch(form.get("query", "")):
+            with one_at_a_time:
+                time.sleep(0.3)
+        return well(method, path, form, headers)
+
+    with serving(script) as (url, _):
+        status, out, seen = on_a_terminal(*fetching(url, world, tmp_path / "h"))
+    assert (status, out) == (0, f"{tmp_path / 'h'}\n")
+    assert "fetching" in seen
+    assert re.search(r"[1-9]\d?%", seen)
+    assert "<History: 1 series" in seen
 
 
 # ---- Ctrl-C -------------------------------------------------------------------------------------
