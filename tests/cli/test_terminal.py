@@ -1,6 +1,7 @@
 """What reaches a terminal, a pipe and a program: words, data, progress, and nothing that steers."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -87,11 +88,21 @@ def registered():
     codecs.register_error("kmon-test", cli_terminal.spell)
 
 
-def test_a_reader_that_leaves_early_is_no_error(world):
-    command = f"'{sys.executable}' -m kmon_analysis.cli doctor --history '{world.history}' --json | head -1"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=REPOSITORY, env=environment_of())
-    assert done.stdout == "{\n"
-    assert done.stderr == ""
+@pytest.mark.parametrize("arguments", [("--version",), ("doctor", "--json", "--history")], ids=str)
+def test_a_reader_that_leaves_early_is_no_error(world, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    more = [world.history] if "--history" in arguments else []
+    done = subprocess.run(
+        [sys.executable, "-m", "kmon_analysis.cli", *arguments, *more],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+        env=environment_of(),
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 # ---- hostile names ------------------------------------------------------------------------------
