@@ -99,7 +99,7 @@ def test_a_reader_that_leaves_early_is_no_error(world, arguments):
         stderr=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
-        env=environment_of(),
+        env=environment_of(PYTHONUNBUFFERED=None),
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (1, "")
