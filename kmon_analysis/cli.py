@@ -58,6 +58,10 @@ app = typer.Typer(
 )
 
 
+# Warnings of one kind that are said in full.
+MOST_ALIKE = 3
+
+
 def show_version(wanted: bool) -> None:
     """Print the release and end."""
     if wanted:
@@ -103,14 +107,25 @@ def replay(rules: RuleFile, truth: Incidents, samples: Samples, settings: Settin
 
 def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
     """Say what does not stop the work and should be known."""
+    from kmon_analysis.cli_doctor import unseen
+
     for finding in rules.notes:
         say(f"warning: {finding}")
-    for finding in truth.check_rules([rule.name for rule in rules.alerts]):
+    strangers = truth.check_rules([rule.name for rule in rules.alerts])
+    for finding in strangers[:MOST_ALIKE]:
         say(f"warning: {finding}")
+    if len(strangers) > MOST_ALIKE:
+        say(f"warning: {len(strangers) - MOST_ALIKE} more incidents name rules that are not in the rule file")
     for finding in truth.check_within(result.history.interval).warnings:
         say(f"warning: {finding}")
     for warning in result.history.provenance.warnings:
         say(f"warning: the history says: {warning}")
+    for selector, names in unseen(rules, result.history).items():
+        say(f"warning: the history holds nothing of {selector}, needed by {', '.join(names)}")
+    known = {name for labels in result.history.series.labels for name in labels}
+    known |= {name for rule in rules.alerts for name in rule.labels} | {"alertname"}
+    for label in set(result.settings.group_by or ()) - known:
+        say(f"warning: --group-by: no alert has the label {label!r}")
     for name, reason in result.refused.items():
         say(f"warning: {name} is not evaluated: {reason}")
 

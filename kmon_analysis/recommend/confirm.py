@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from kmon_analysis.backtest.run import Backtest, backtest
+from kmon_analysis.backtest.run import Backtest, alert_names, backtest
 from kmon_analysis.backtest.tabular import html_table, text_table
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incidents
@@ -18,11 +18,13 @@ __all__ = ["Confirmation", "confirm", "tuned_rules"]
 def tuned_rules(advice: Advice) -> RuleFile:
     """Return the rule file with the proposed values in place."""
     rules = advice.backtest.rules
+    names = dict(zip((rule.key for rule in rules.alerts), alert_names(rules), strict=True))
     groups = []
     for group in rules.groups:
         changed = []
         for rule in group.rules:
-            setting = advice.rules[rule.name].proposed if rule.name in advice.rules else None
+            found = advice.rules.get(names[rule.key]) if isinstance(rule, AlertingRule) else None
+            setting = None if found is None else found.proposed
             if isinstance(rule, AlertingRule) and setting is not None:
                 rule = rule_with(rule, threshold=setting.threshold, window_ms=setting.window_ms, for_ms=setting.for_ms)
             changed.append(rule)

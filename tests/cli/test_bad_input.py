@@ -97,6 +97,31 @@ def test_an_incident_of_an_unknown_rule_is_a_warning_with_the_nearest_name(kmon,
     assert "Did you mean 'HighConsumerLag'" in found.err
 
 
+def test_warnings_of_one_kind_are_not_said_forever(kmon, world, tmp_path):
+    path = tmp_path / "incidents.yml"
+    lines = [
+        f"- {{id: X-{n}, start: 2026-01-1{n}T09:00:00Z, end: 2026-01-1{n}T10:00:00Z, rules: [Other]}}" for n in range(8)
+    ]
+    path.write_text("\n".join(["incidents:", *lines, ""]))
+    found = kmon("backtest", "--history", world.history, "--rules", world.rules, "--incidents", path)
+    assert found.err.count("names the rule 'Other'") == 3
+    assert "warning: 5 more incidents name rules that are not in the rule file" in found.err
+
+
+def test_a_metric_that_is_not_there_is_a_warning(kmon, world, tmp_path):
+    rules = tmp_path / "rules.yml"
+    rules.write_text(
+        GOOD + "  - {alert: A, expr: 'other{topic=\"x\"} > 1'}\n  - {alert: B, expr: 'sum(other{topic=\"x\"}) > 9'}\n"
+        "  - {record: made, expr: kafka_consumer_lag_sum}\n  - {alert: C, expr: made > 1}\n"
+    )
+    found = kmon("backtest", "--history", world.history, "--rules", rules, "--group-by", "topic,tpic")
+    assert found.status == 0
+    assert found.err.splitlines() == [
+        'warning: the history holds nothing of other{topic="x"}, needed by A, B',
+        "warning: --group-by: no alert has the label 'tpic'",
+    ]
+
+
 def test_an_incident_that_the_history_cuts_is_a_warning(kmon, world, tmp_path):
     path = tmp_path / "incidents.yml"
     path.write_text(incident("2026-01-04T23:00:00Z", "2026-01-05T01:00:00Z"))
