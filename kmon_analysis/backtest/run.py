@@ -380,7 +380,7 @@ class Backtest(Mapping[str, RuleBacktest]):
             delays = (found.median_delay_ms, found.worst_delay_ms)
             shown = ["–" if delay is None else format_duration(round(delay / 1000) * 1000) for delay in delays]
             caught = f"{found.caught} of {found.incidents}" if found.incidents else "no incidents"
-            rows.append([name, caught, str(found.false_pages), f"{found.false_pages_per_week:.2f}", *shown])
+            rows.append([name, caught, str(found.false_pages), found.shown_rate, *shown])
         rows += [[name, "not evaluated", "–", "–", "–", "–"] for name in self.refused]
         return header, rows
 

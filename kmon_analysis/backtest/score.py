@@ -292,8 +292,13 @@ class Score:
 
     @property
     def false_pages_per_week(self) -> float:
-        """False pages for each week of observed normal time; NaN when there was none."""
-        return self.false_pages / self.weeks if self.weeks > 0 else float("nan")
+        """False pages for each week of observed normal time; NaN below a day, where a rate misleads."""
+        return self.false_pages / self.weeks if self.weeks >= 1 / 7 else float("nan")
+
+    @property
+    def shown_rate(self) -> str:
+        """The same as text, or a dash."""
+        return "–" if math.isnan(self.false_pages_per_week) else f"{self.false_pages_per_week:.2f}"
 
     @property
     def delays_ms(self) -> tuple[int, ...]:

@@ -256,7 +256,7 @@ class Advice(Mapping[str, RuleAdvice]):
                         f"{which}: {setting.short(op)}",
                         f"{score.caught} of {score.incidents}" if score.outcomes else "–",
                         str(score.false_pages),
-                        f"{score.false_pages_per_week:.2f}",
+                        score.shown_rate,
                         "–" if delay is None else format_duration(round(delay / SECOND_MS) * SECOND_MS),
                     ]
                 )

@@ -53,7 +53,7 @@ class Confirmation:
             for which, score in (("now", before), ("tuned", self.proposed.scores[name])):
                 caught = f"{score.caught} of {score.incidents}" if score.outcomes else "no incidents"
                 first = name if which == "now" else ""
-                rows.append([first, which, caught, str(score.false_pages), f"{score.false_pages_per_week:.2f}"])
+                rows.append([first, which, caught, str(score.false_pages), score.shown_rate])
         return header, rows
 
     def __repr__(self) -> str:

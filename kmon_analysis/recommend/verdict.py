@@ -15,6 +15,7 @@ import numpy as np
 
 from kmon_analysis.backtest.run import Backtest, RuleBacktest, alert_names
 from kmon_analysis.backtest.score import Page, Score
+from kmon_analysis.promql.needs import selections
 from kmon_analysis.recommend import chance, uncertainty
 from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
@@ -111,6 +112,9 @@ def _advise(
         past_current=past,
         suspects=_suspects(past),
     )
+    if _blind(replay):
+        nothing = "The history holds no series that the rule asks for: nothing can be said about it."
+        return replace(base, verdict="refused", headline="No data", reasons=(nothing,))
     if not replay.knobs.sweepable:
         if case.clusters == 0:
             return replace(base, verdict="refused", headline=UNKNOWN, reasons=_fixed_reasons(case))
@@ -152,6 +156,14 @@ def _advise(
     if against:
         return replace(base, headline="Keep the current rule", reasons=(*against, *_limits(case)))
     return _tuned(case, base, setting, scored, top)
+
+
+def _blind(replay: RuleBacktest) -> bool:
+    """Tell whether no selector of the rule finds a series, and the rule never returned anything."""
+    if math.isfinite(replay.signal().lowest_level):
+        return False
+    needs = selections(replay.rule.expr)
+    return bool(needs) and not any(len(replay.series.matching(need.matchers)) for need in needs)
 
 
 # ---- counting ---------------------------------------------------------------------------------
@@ -257,7 +269,9 @@ def _paged_falsely(score: Score) -> str:
 
 
 def _span(weeks: float) -> str:
-    return f"{weeks:.1f} weeks"
+    if weeks >= 1:
+        return f"{weeks:.1f} weeks"
+    return f"{weeks * 7:.1f} days" if weeks >= 1 / 7 else f"{weeks * 7 * 24:.1f} hours"
 
 
 def _allowance(budget: Budget) -> str:
@@ -518,7 +532,11 @@ def _tuned(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: 
         values = [
             left.setting.threshold for left in base.left_out if left.setting and left.setting.threshold is not None
         ]
-        spread = f"; thresholds from {_number(min(values))} to {_number(max(values))}" if values else ""
+        spread = ""
+        if values and min(values) == max(values):
+            spread = f", always with threshold {_number(values[0])}"
+        elif values:
+            spread = f"; thresholds from {_number(min(values))} to {_number(max(values))}"
         reasons.append(f"Each incident left out in turn: {hits} of {len(base.left_out)} found{spread}.")
     reasons.append(_margin_sentence(top, setting, falls))
     fragile = [neighbour.change for neighbour in base.neighbours if not neighbour.within_budget]

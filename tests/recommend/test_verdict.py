@@ -71,7 +71,7 @@ def test_three_to_five_are_tentative(count):
     assert f"found {count} of {count}" in text_of(found)
     lower = {3: "29%", 5: "48%"}[count]
     assert f"at least {lower}" in text_of(found)
-    assert f"{count} of {count} found; thresholds from" in text_of(found)
+    assert f"{count} of {count} found, always with threshold 1,800" in text_of(found)
     assert "median delay" not in text_of(found)
 
 
@@ -243,3 +243,19 @@ def test_without_incidents_arithmetic_says_how_long_a_fault_goes_unnoticed():
     assert '{consumergroup="email", topic="user.registered"}' in said
     assert "pages after 9m" in said
     assert len(found.physics) == 3
+
+
+def test_a_rule_about_nothing_in_the_history_is_not_called_quiet():
+    rules = RULES.format(threshold=500).replace("kafka_consumer_lag_sum", "kafka_consumergroup_lag")
+    found = only(advise(*lag_history(4, incidents=[3.5]), rules=rules))
+    assert (found.verdict, found.headline) == ("refused", "No data")
+    assert "no series that the rule asks for" in found.reasons[0]
+    missing = RULES.format(threshold=500).replace("kafka_consumer_lag_sum > 500", "absent(kafka_consumergroup_lag)")
+    assert only(advise(*lag_history(4, incidents=[3.5]), rules=missing)).headline == "Keep the current rule"
+
+
+def test_minutes_have_no_weekly_rate():
+    history, nothing = lag_history(1 / 7 / 24)
+    advice = advise(history, nothing, threshold=10)
+    assert "hours" in text_of(only(advice))
+    assert "00.00" not in repr(advice)
