@@ -17,7 +17,7 @@ __all__ = ["count", "firing", "rank_sorted", "window_starts"]
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
+Int8s = npt.NDArray[np.int8]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -181,8 +181,7 @@ def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
 def count(
     fires: Int32s,
     merged: Int32s,
-    credited: Bools,
-    quiet: Bools,
+    marks: Int8s,
     stop: int,
     pages: Int32s,
     false_pages: Int32s,
@@ -196,10 +195,9 @@ def count(
         From `firing`.
     merged : int32 array, shape (T,)
         From `window_starts`.
-    credited : bool array, shape (T,)
-        Inside a credit or excluded window that concerns the group.
-    quiet : bool array, shape (T,)
-        Evaluations with data, outside all windows of the rule; only these count as firing time.
+    marks : int8 array, shape (T,)
+        2 or 3 inside a credit or excluded window that concerns the group; else 1 where there are data and
+        no window of the rule: only these count as firing time.
     stop : int
         Evaluations from here on are ignored.
     pages, false_pages, firing_time : int32 arrays, shape (U + 1,)
@@ -216,19 +214,19 @@ def count(
     """
     begins = np.empty(stop + 1, dtype=np.int32)
     begins[0] = 0
+    run_of = np.empty(stop + 1, dtype=np.int32)
+    run_of[0] = 0
     runs = min(stop, 1)
     for t in range(1, stop):
         begins[runs] = t
-        runs += (fires[t] != fires[t - 1]) | (credited[t] != credited[t - 1]) | (quiet[t] != quiet[t - 1])
+        runs += (fires[t] != fires[t - 1]) | (marks[t] != marks[t - 1])
+        run_of[t] = runs - 1
     begins[runs] = stop
     levels = np.empty(runs, dtype=np.int32)
     earlier = np.zeros(runs + 1, dtype=np.int32)
-    place = 0
     for r in range(runs):
         levels[r] = fires[begins[r]]
-        while begins[place + 1] <= merged[begins[r]]:
-            place += 1
-        earlier[r] = place
+        earlier[r] = run_of[merged[begins[r]]]
     # A window's place gives way to its highest level: one array less for each core at work.
     windows = earlier[1:]
     _highest_in_window(levels[: max(0, runs - 1)], windows, 1, windows)
@@ -237,15 +235,16 @@ def count(
     for r in range(runs - 1, -1, -1):
         t, here, before = begins[r], levels[r], earlier[r]
         reaches = min(earlier[r + 1], reaches)
-        if credited[t]:
+        credited = marks[t] >= 2
+        if credited:
             reaches = max(here, reaches)
-        elif quiet[t]:
+        elif marks[t]:
             firing_time[0] += begins[r + 1] - t
             firing_time[here] -= begins[r + 1] - t
         if here > before:
             pages[before] += 1
             pages[here] -= 1
-            if not credited[t]:
+            if not credited:
                 floor = max(before, reaches)
                 if here > floor:
                     false_pages[floor] += 1

@@ -211,7 +211,8 @@ def curve(firing: Firing, *, stop: int | None = None) -> Curve:
     def counted(place: int) -> tuple[tuple[Floats, Int32s], ...]:
         levels = groups[place].distinct
         counts = [np.zeros(len(levels) + 1, dtype=np.int32) for _ in range(3)]
-        kernels.count(firing.row(place), firing.merged, windows.credited[place], windows.quiet, end, *counts)
+        marks = 2 * windows.credited[place].view(np.int8) + windows.quiet.view(np.int8)
+        kernels.count(firing.row(place), firing.merged, marks, end, *counts)
         return tuple(_changes(levels, each) for each in counts)
 
     found = for_each_group(counted, len(groups), len(firing.signal.times))
