@@ -183,7 +183,15 @@ def for_each_group(work: Callable[[int], T], groups: int, evaluations: int) -> l
     groups, evaluations : int
         How many there are.
     """
-    if groups < 2 or groups * evaluations < _WORTH_THREADS:
+    workers = min(groups, os.cpu_count() or 1)
+    if workers < 2 or groups * evaluations < _WORTH_THREADS:
         return [work(place) for place in range(groups)]
-    with ThreadPoolExecutor(min(groups, os.cpu_count() or 1)) as pool:
-        return list(pool.map(work, range(groups)))
+
+    def share(first: int) -> list[T]:
+        return [work(place) for place in range(first, groups, workers)]
+
+    # One share for each core, the caller's among them: handing over single groups costs as much as it saves.
+    with ThreadPoolExecutor(workers - 1) as pool:
+        others = [pool.submit(share, first) for first in range(1, workers)]
+        shares = [share(0), *(other.result() for other in others)]
+    return [shares[place % workers][place // workers] for place in range(groups)]
