@@ -50,7 +50,7 @@ def _measured(options: argparse.Namespace, say) -> list[Number]:
         with data.server() as server:
             if "sweep" in options.parts:
                 for case in sweep.CASES:
-                    numbers += sweep.against_the_server(case, server.url, rounds, say)
+                    numbers += sweep.against_the_server(case, server, rounds, say)
             if "fetch" in options.parts:
                 for metric in (data.GAUGE, data.DIGITS):
                     numbers += fetching.fetching(server.url, metric, rounds, 2, say)

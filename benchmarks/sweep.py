@@ -6,8 +6,10 @@ import gc
 import http.client
 import json
 import math
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -30,6 +32,7 @@ from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Grid
 from kmon_analysis.sources.decoding import decode_answer
 from kmon_analysis.timing import MINUTE_MS
+from tests.prometheus_server import PrometheusServer
 
 __all__ = ["CASES", "Case", "against_the_server", "growth", "memory"]
 
@@ -145,13 +148,29 @@ def _agree(grid: Grid, query: RangeQuery) -> None:
         offset += width
 
 
-def against_the_server(case: Case, url: str, rounds: int, say: Say) -> list[Number]:
+def _processor_seconds(work: Callable[[], object], *others: int, times: int = 5) -> float:
+    """Return what one call costs on all cores, here and in other processes: other work hardly changes that."""
+
+    def used() -> float:
+        elsewhere = 0.0
+        for process in others:
+            fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+            elsewhere += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return time.process_time() + elsewhere
+
+    before = used()
+    for _ in range(times):
+        work()
+    return round((used() - before) / times, 3)
+
+
+def against_the_server(case: Case, server: PrometheusServer, rounds: int, say: Say) -> list[Number]:
     """Compare the whole surface with one query of its expression."""
     say(f"sweep, {case.name}: {case.expression}")
     history = data.history(case.metric)
     observed = observed_evaluations(history.series, TIMES, SEMANTICS.lookback_ms)
     grid = evaluated(case, history)
-    query = RangeQuery(url, case.expression)
+    query = RangeQuery(server.url, case.expression)
     _agree(grid, query)
     from_grid(case, grid, observed)
     arms = {
@@ -160,7 +179,11 @@ def against_the_server(case: Case, url: str, rounds: int, say: Say) -> list[Numb
         "query_range": lambda: seconds(query.run),
     }
     taken = interleaved(arms, rounds, say)
-    about = {"samples": history.series.sample_count, "evaluations": grid.values.size, "answer_bytes": query.bytes}
+    about: dict[str, float] = {
+        "processor_s_of_the_query": _processor_seconds(query.run, server.process.pid),
+        "processor_s_of_evaluation_and_sweep": _processor_seconds(arms["evaluation and sweep"]),
+    }
+    about |= {"samples": history.series.sample_count, "evaluations": grid.values.size, "answer_bytes": query.bytes}
     unit = "times one query_range"
     return [
         Number.ratio(f"{arm}, {case.name}", taken, arm, "query_range", 1.0, unit=unit, **about)
