@@ -12,12 +12,15 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["count", "firing", "rank_sorted", "window_starts"]
+__all__ = ["common_width", "count", "firing", "rank_sorted", "window_starts"]
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Int8s = npt.NDArray[np.int8]
+
+# Beyond this many evaluations a window outgrows the fastest cache, and doubling no longer pays.
+_WIDEST = 1024
 
 
 @numba.njit(cache=True, nogil=True)
@@ -136,7 +139,53 @@ def _highest_in_window(values: Int32s, starts: Int32s, sign: int, result: Int32s
 
 
 @numba.njit(cache=True, nogil=True)
-def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
+def common_width(starts: Int32s) -> int:
+    """Return the length that all windows have, those that begin before the data aside; 0 if they differ."""
+    first = 0
+    while first < len(starts) and starts[first] < 0:
+        first += 1
+    uneven = 0
+    for t in range(first, len(starts)):
+        uneven |= starts[t] - (t - first)
+    return 0 if uneven else first + 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _lower_of_two(one: Int32s, other: Int32s, result: Int32s) -> None:
+    """Write the lower of two values, place by place; a function of its own, so that it becomes vector code."""
+    for t in range(len(result)):
+        result[t] = min(one[t], other[t])
+
+
+@numba.njit(cache=True, nogil=True)
+def _lowest_in_equal_windows(values: Int32s, width: int, result: Int32s) -> None:
+    """Do what `_highest_in_window` does with sign -1, for windows of one length, in half the time.
+
+    Notes
+    -----
+    The window is doubled until it is wide enough, which processors do for many values at once; piece by
+    piece, so that a piece stays in the fastest cache.
+    """
+    piece = 4096
+    lowest = np.empty(piece + width, dtype=np.int32)
+    spare = np.empty(piece + width, dtype=np.int32)
+    result[: width - 1] = 0
+    for begin in range(width - 1, len(values), piece):
+        end = min(len(values), begin + piece)
+        size = end - begin + width - 1
+        lowest[:size] = values[begin - width + 1 : end]
+        covered = 1
+        while covered < width:
+            shift = min(covered, width - covered)
+            size -= shift
+            _lower_of_two(lowest[:size], lowest[shift : shift + size], spare[:size])
+            lowest, spare = spare, lowest
+            covered += shift
+        result[begin:end] = lowest[: end - begin]
+
+
+@numba.njit(cache=True, nogil=True)
+def firing(ranks: Int32s, pending: Int32s, width: int, kept: Int32s) -> Int32s:
     """Turn the ranks of one page group's signals into the ranks of its firing signal.
 
     Parameters
@@ -145,6 +194,8 @@ def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
         From `rank_sorted`; all series of one page group.
     pending, kept : int32 arrays, shape (T,)
         From `window_starts`.
+    width : int
+        `common_width` of `pending`.
 
     Returns
     -------
@@ -163,7 +214,10 @@ def firing(ranks: Int32s, pending: Int32s, kept: Int32s) -> Int32s:
     highest = np.empty(columns if keeps else 0, dtype=np.int32)
     for row in range(rows):
         here = lowest if row else result
-        _highest_in_window(ranks[row], pending, -1, here)
+        if 0 < width <= _WIDEST:
+            _lowest_in_equal_windows(ranks[row], width, here)
+        else:
+            _highest_in_window(ranks[row], pending, -1, here)
         # Without keep_firing_for the recursion adds nothing: m(t) >= min(m(t - 1), x(t)).
         if keeps:
             _highest_in_window(ranks[row], kept, 1, highest)

@@ -68,6 +68,8 @@ class Firing:
         Where firing is expected.
     pending, kept, merged : int32 arrays, shape (T,)
         Where the trailing windows begin, see `kmon_analysis.backtest.kernels.window_starts`.
+    width : int
+        Evaluations in each pending window, 0 where they differ.
     """
 
     signal: Signal
@@ -75,6 +77,7 @@ class Firing:
     pending: Int32s
     kept: Int32s
     merged: Int32s
+    width: int = 0
 
     def row(self, group: int) -> Int32s:
         """Return one group's firing signal as ranks, shape (T,)."""
@@ -82,7 +85,7 @@ class Firing:
 
         if "rows" in self.__dict__:
             return self.rows[group]
-        return kernels.firing(self.signal.groups[group].ranks, self.pending, self.kept)
+        return kernels.firing(self.signal.groups[group].ranks, self.pending, self.width, self.kept)
 
     @cached_property
     def rows(self) -> tuple[Int32s, ...]:
@@ -114,7 +117,7 @@ def fire(signal: Signal, windows: Windows, *, for_ms: int, keep_firing_for_ms: i
     from kmon_analysis.backtest import kernels
 
     starts = kernels.window_starts(signal.times, for_ms, keep_firing_for_ms, merge_gap_ms)
-    return Firing(signal, windows, *starts)
+    return Firing(signal, windows, *starts, width=kernels.common_width(starts[0]))
 
 
 @dataclass(frozen=True, slots=True)

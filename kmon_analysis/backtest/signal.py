@@ -160,7 +160,7 @@ def make_signal(
     def numbered(place: int) -> Group:
         key = distinct_keys[place]
         rows = sorted((row for row, other in enumerate(keys) if other == key), key=lambda row: labels[row])
-        flat = np.ascontiguousarray(levels[rows]).reshape(-1)
+        flat = np.ascontiguousarray(levels[rows[0]] if len(rows) == 1 else levels[rows]).reshape(-1)
         order = np.argsort(flat)
         ranks = np.empty((len(rows), len(times)), dtype=np.int32)
         distinct = order.view(np.float64)

@@ -150,6 +150,20 @@ def test_extremes_of_long_and_uneven_windows(longest, sign):
     assert starts.tolist() == expected
 
 
+@pytest.mark.parametrize("width", [1, 2, 3, 20, 1024, 1025, 9001])
+def test_equal_windows_are_windows(width):
+    rng = np.random.default_rng(width)
+    ranks = rng.integers(0, 1000, (1, 9000)).astype(np.int32)
+    pending = np.maximum(np.arange(9000) - width + 1, -1).astype(np.int32)
+    expected = np.empty(9000, dtype=np.int32)
+    kernels._highest_in_window(ranks[0], pending, -1, expected)
+    found = kernels.firing(ranks, pending, kernels.common_width(pending), np.arange(9000, dtype=np.int32))
+    np.testing.assert_array_equal(found, expected)
+    assert kernels.common_width(pending) == width
+    pending[-1] = 8998 - (width == 2)
+    assert kernels.common_width(pending) == 0
+
+
 def test_many_cores_find_what_one_finds(monkeypatch):
     rng = np.random.default_rng(0)
     levels, labels = rng.normal(0, 1, (9, 500)), [Labels({"n": str(number)}) for number in range(9)]
