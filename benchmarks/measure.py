@@ -119,9 +119,8 @@ class Number:
         """Say it in one line."""
         must = "at least" if self.at_least else "at most"
         low, high = min(self.values), max(self.values)
-        verdict = "noise" if self.verdict == "noise" else self.verdict
         return (
-            f"{verdict:<5}  {self.what}: {self.median:.3g} {self.unit} "
+            f"{self.verdict:<5}  {self.what}: {self.median:.3g} {self.unit} "
             f"({low:.3g} to {high:.3g} in {len(self.values)} rounds); {must} {self.limit:g}"
         )
 

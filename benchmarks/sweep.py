@@ -181,7 +181,9 @@ def against_the_server(case: Case, server: PrometheusServer, rounds: int, say: S
     taken = interleaved(arms, rounds, say)
     about: dict[str, float] = {
         "processor_s_of_the_query": _processor_seconds(query.run, server.process.pid),
-        "processor_s_of_evaluation_and_sweep": _processor_seconds(arms["evaluation and sweep"]),
+        "processor_s_of_evaluation_and_sweep": _processor_seconds(
+            lambda: from_grid(case, evaluated(case, history), observed)
+        ),
     }
     about |= {"samples": history.series.sample_count, "evaluations": grid.values.size, "answer_bytes": query.bytes}
     unit = "times one query_range"
