@@ -2,85 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal
-from typing import Literal
 
 from kmon_analysis.errors import SettingError
 
-__all__ = ["FRAGILE", "Margin", "margin", "round_inside", "round_to"]
+__all__ = ["FRAGILE", "round_inside", "round_to"]
 
 FRAGILE = 1.2
 """A margin below this ratio is fragile."""
 
 _CLOSE = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class Margin:
-    """How far a threshold lies from what it must tell apart.
-
-    Attributes
-    ----------
-    incident_ratio : float
-        Weakest incident over threshold: "incidents reach at least 3.1x of this threshold".
-    quiet_ratio : float
-        Highest ordinary level over threshold: "ordinary weeks at most 0.7x".
-    ratio : float
-        The smaller of the two distances as a factor of at least 1, were all well; below 1 the threshold
-        is on the wrong side of something. NaN where signs differ and no ratio makes sense.
-    """
-
-    incident_ratio: float
-    quiet_ratio: float
-    ratio: float
-
-    @property
-    def fragile(self) -> bool:
-        """Whether the margin is below 1.2 or has no meaning."""
-        return not self.ratio >= FRAGILE
-
-
-def margin(threshold: float, weakest_incident: float, quiet_extreme: float, *, op: Literal[">", "<"] = ">") -> Margin:
-    """Compare a threshold with the weakest incident and the most extreme ordinary level.
-
-    Parameters
-    ----------
-    threshold : float
-        As in the rule.
-    weakest_incident : float
-        Peak of the weakest incident that must page; for ``<`` the highest of the incidents' lowest levels.
-    quiet_extreme : float
-        Highest ordinary level outside incidents; for ``<`` the lowest.
-    op : {">", "<"}
-        Direction of the rule.
-
-    Examples
-    --------
-    >>> margin(1000, 3100, 700)
-    Margin(incident_ratio=3.1, quiet_ratio=0.7, ratio=1.4285714285714286)
-    """
-    incident, quiet = _ratio(weakest_incident, threshold), _ratio(quiet_extreme, threshold)
-    if op == ">":
-        beyond, short = incident, _inverse(quiet)
-    else:
-        beyond, short = _inverse(incident), quiet
-    if threshold < 0:  # ratios of negative levels run the other way
-        beyond, short = _inverse(beyond), _inverse(short)
-    ratio = math.nan if math.isnan(beyond) or math.isnan(short) else min(beyond, short)
-    return Margin(incident, quiet, ratio)
-
-
-def _ratio(level: float, threshold: float) -> float:
-    return level / threshold if threshold else math.nan
-
-
-def _inverse(ratio: float) -> float:
-    """Return 1 / ratio; levels on the other side of zero are infinitely far."""
-    if math.isnan(ratio):
-        return math.nan
-    return 1 / ratio if ratio > 0 else math.inf
 
 
 def round_to(value: float, digits: int) -> float:

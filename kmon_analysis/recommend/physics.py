@@ -6,7 +6,6 @@ which a rule pages follows. NaN stands for "the rule fires without any fault", i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +20,6 @@ __all__ = [
     "hour_name",
     "hour_of_week",
     "hourly_rate",
-    "leader_loss",
-    "representative_hours",
     "slow_consumer",
     "stopped_consumer",
     "stopped_producer",
@@ -170,11 +167,6 @@ def stopped_producer(
     return np.where(rates >= threshold, decay + for_s + extra_s, np.nan)
 
 
-def leader_loss(for_s: float, *, extra_s: float = 0.0) -> float:
-    """Return the time to page for a gauge that shows the loss at once."""
-    return for_s + extra_s
-
-
 @dataclass(frozen=True, slots=True)
 class TimeToPage:
     """Time to page for a fault at one hour of the week.
@@ -198,16 +190,6 @@ class TimeToPage:
     hour: int
     rate_per_s: float
     seconds: float
-
-
-def representative_hours(fault: str, rates_per_s: Floats, seconds: Floats | Sequence[float]) -> tuple[TimeToPage, ...]:
-    """Return the rows of a table: the hours of highest, middle and lowest traffic."""
-    rates = _checked(rates_per_s)
-    order = np.argsort(rates, kind="stable")
-    picks = {"peak": int(order[-1]), "median": int(order[HOURS // 2]), "trough": int(order[0])}
-    return tuple(
-        TimeToPage(fault, traffic, hour, float(rates[hour]), float(seconds[hour])) for traffic, hour in picks.items()
-    )
 
 
 def _checked(rates_per_s: Floats) -> Floats:

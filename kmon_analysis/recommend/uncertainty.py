@@ -24,17 +24,13 @@ __all__ = [
     "Bounds",
     "Delays",
     "Prediction",
-    "bootstrap_rate",
     "clopper_pearson",
     "delay_summary",
     "fano_factor",
-    "jeffreys",
     "next_missed",
-    "poisson_interval",
     "poisson_upper_count",
     "predict_pages",
     "quiet_weeks_needed",
-    "recall_lower_bound",
 ]
 
 Floats = npt.NDArray[np.float64]
@@ -86,33 +82,6 @@ def clopper_pearson(found: int, incidents: int, level: float = 0.95) -> Bounds:
     tail = _tail(level) / 2
     low = special.betaincinv(found, incidents - found + 1, tail) if found else 0.0
     high = special.betaincinv(found + 1, incidents - found, 1 - tail) if found < incidents else 1.0
-    return Bounds(float(low), float(high))
-
-
-def recall_lower_bound(found: int, incidents: int, level: float = 0.90) -> float:
-    """Return the one-sided exact lower bound for the share of incidents that a rule finds.
-
-    Examples
-    --------
-    >>> round(recall_lower_bound(5, 5), 2)
-    0.63
-    """
-    _check_counts(found, incidents)
-    return float(special.betaincinv(found, incidents - found + 1, _tail(level))) if found else 0.0
-
-
-def jeffreys(found: int, incidents: int, level: float = 0.95) -> Bounds:
-    """Return the shorter "likely" range of the share found: quantiles of Beta(found + ½, missed + ½).
-
-    Notes
-    -----
-    Brown, Cai and DasGupta 2001; the range ends at 0 or 1 where none or all were found.
-    """
-    _check_counts(found, incidents)
-    tail = _tail(level) / 2
-    shapes = found + 0.5, incidents - found + 0.5
-    low = special.betaincinv(*shapes, tail) if found else 0.0
-    high = special.betaincinv(*shapes, 1 - tail) if found < incidents else 1.0
     return Bounds(float(low), float(high))
 
 
@@ -203,20 +172,6 @@ def delay_summary(delays_s: Sequence[float] | Floats, level: float = 0.90) -> De
 
 
 # False pages
-
-
-def poisson_interval(pages: int, weeks: float, level: float = 0.90) -> Bounds:
-    """Return the exact interval for the weekly rate of independent pages.
-
-    Notes
-    -----
-    Garwood 1936. Pages come in clusters and rates drift, so on recorded data it held far less often
-    than stated: print `predict_pages` instead, or say that it will be exceeded more often.
-    """
-    _check_exposure(pages, weeks)
-    tail = _tail(level) / 2
-    low = special.gammaincinv(pages, tail) if pages else 0.0
-    return Bounds(float(low) / weeks, float(special.gammaincinv(pages + 1, 1 - tail)) / weeks)
 
 
 def poisson_upper_count(pages: int, level: float = 0.90) -> float:
@@ -337,31 +292,6 @@ def predict_pages(
     means, weights = _mixture(pages, weeks, dispersion, horizon_weeks)
     low, median, high = (_mixture_quantile(p, means, weights, dispersion) for p in (tail, 0.5, 1 - tail))
     return Prediction(horizon_weeks, low, median, high, level, dispersion, means, weights)
-
-
-def bootstrap_rate(
-    weekly_pages: Sequence[int] | npt.NDArray[np.int64], level: float = 0.90, *, draws: int = 2000, seed: int = 0
-) -> Bounds:
-    """Return a percentile interval for the mean weekly rate, weeks being drawn as whole blocks.
-
-    Raises
-    ------
-    SettingError
-        Below eight weeks, where such an interval means nothing.
-
-    Notes
-    -----
-    Weeks keep the hours of the week together. It says how the past could have been, not what comes.
-    """
-    counts = np.asarray(weekly_pages, dtype=np.float64)
-    if len(counts) < _BOOTSTRAP_WEEKS:
-        raise SettingError(
-            f"{len(counts)} weeks are too few for a bootstrap", cure=f"Collect at least {_BOOTSTRAP_WEEKS} whole weeks"
-        )
-    tail = _tail(level) / 2
-    drawn = np.random.default_rng(seed).integers(0, len(counts), size=(draws, len(counts)))
-    low, high = np.quantile(counts[drawn].mean(axis=1), [tail, 1 - tail])
-    return Bounds(float(low), float(high))
 
 
 # Numerics of the prediction

@@ -22,6 +22,7 @@ from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candi
 from kmon_analysis.recommend.choose import EVERYTHING, Plateau, Question, best, place, survey
 from kmon_analysis.recommend.detection import detection_table
 from kmon_analysis.recommend.holdout import HeldOut, folds_of, forward_chain, leave_one_out
+from kmon_analysis.recommend.margin import FRAGILE
 from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant, parse_duration
@@ -30,7 +31,6 @@ __all__ = ["recommend"]
 
 # Fewer than this many weeks hide weekly behaviour altogether; fewer than the second make it provisional.
 SHORT_WEEKS, PROVISIONAL_WEEKS = 2, 4
-FRAGILE_MARGIN = 1.2
 FEW_INCIDENTS, TENTATIVE_INCIDENTS = 2, 5
 REVIEWED_PAGES = 10
 
@@ -472,10 +472,10 @@ def _fate(outcome: Any) -> str:
 def _objections(case: _Case, base: RuleAdvice, top: Plateau, scored: Score) -> tuple[str, ...]:
     """Return the reasons to leave the rule alone, if any."""
     against = []
-    if top.margin_ratio < FRAGILE_MARGIN:
+    if top.margin_ratio < FRAGILE:
         against.append(
             f"The margin is thin: thresholds from {_number(top.quiet)} to {_number(top.weakest or 0)} "
-            f"are all there is ({top.margin_ratio:.2f}x; {FRAGILE_MARGIN}x is needed)."
+            f"are all there is ({top.margin_ratio:.2f}x; {FRAGILE}x is needed)."
         )
     if base.heldout is not None and base.heldout.worse:
         against.append("On unseen weeks tuning did worse than the current rule: " + _heldout_sentence(base.heldout))
@@ -504,7 +504,8 @@ def _tuned(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: 
     lower = uncertainty.clopper_pearson(scored.caught, scored.incidents, level=0.95)[0]
     delays = f"worst delay {format_duration(scored.worst_delay_ms or 0)}"
     if n > TENTATIVE_INCIDENTS:
-        delays = f"median delay {format_duration(round((scored.median_delay_ms or 0) / 1000) * 1000)}, {delays}"
+        middle = uncertainty.delay_summary([delay / 1000 for delay in scored.delays_ms])
+        delays = f"median delay {format_duration(round(middle.median_s) * 1000)}, {delays}"
     reasons = [
         f"Past {_span(case.weeks)}: found {scored.caught} of {scored.incidents} incidents, {delays}. "
         f"That shows at least {lower:.0%} of incidents like these (95% confidence, for a rule fixed before looking, "
@@ -544,8 +545,8 @@ def _tuned(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: 
         reasons.append(f"One step away the budget no longer holds: {', '.join(fragile)}.")
     if n < 30:
         reasons.append(
-            f"Chance that the next incident of these kinds is missed: about 1 in {n + 1} at the incident edge, "
-            "less inside."
+            f"Chance that the next incident of these kinds is missed: about 1 in "
+            f"{round(1 / uncertainty.next_missed(n))} at the incident edge, less inside."
         )
     headline = "Recommended" if n > TENTATIVE_INCIDENTS and base.heldout is not None else "Tentative"
     if case.weeks < SHORT_WEEKS:

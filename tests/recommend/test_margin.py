@@ -5,45 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from kmon_analysis.errors import SettingError
-from kmon_analysis.recommend.margin import margin, round_inside, round_to
-
-
-def test_ratios_read_as_they_are_printed():
-    found = margin(1000, 3100, 700)
-    assert (found.incident_ratio, found.quiet_ratio) == (3.1, 0.7)
-    assert found.ratio == pytest.approx(1 / 0.7)
-    assert not found.fragile
-    assert margin(1000, 1100, 100).fragile
-    assert margin(1000, 5000, 900).fragile
-
-
-def test_a_falling_signal_is_measured_downwards():
-    found = margin(10, 2, 40, op="<")
-    assert (found.incident_ratio, found.quiet_ratio) == (0.2, 4)
-    assert found.ratio == 4
-    assert margin(10, 0, 15, op="<").ratio == 1.5
-    assert margin(10, 9, 40, op="<").fragile
-    assert margin(10, 2, 9, op="<").ratio < 1
-
-
-@pytest.mark.parametrize("op", [">", "<"])
-@pytest.mark.parametrize("threshold", [7.0, -7.0])
-def test_what_lies_on_the_wrong_side_is_below_one(op, threshold):
-    beyond, short = (2.0, -2.0) if op == ">" else (-2.0, 2.0)
-    assert margin(threshold, threshold + beyond, threshold + short, op=op).ratio > 1
-    assert margin(threshold, threshold + short, threshold + short, op=op).ratio < 1
-    assert margin(threshold, threshold + beyond, threshold + beyond, op=op).ratio < 1
-    far = 100 * beyond
-    assert margin(threshold, threshold + far, threshold - far, op=op).ratio > 1
-    assert margin(threshold, threshold - far, threshold - far, op=op).ratio < 1
-
-
-def test_zero_has_no_ratio():
-    found = margin(0, 5, -5)
-    assert math.isnan(found.ratio)
-    assert found.fragile
-    assert margin(10, 50, 0).ratio == 5
-    assert margin(10, 50, -math.inf).ratio == 5
+from kmon_analysis.recommend.margin import round_inside, round_to
 
 
 @pytest.mark.parametrize(

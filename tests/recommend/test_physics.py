@@ -11,8 +11,6 @@ from kmon_analysis.recommend.physics import (
     hour_name,
     hour_of_week,
     hourly_rate,
-    leader_loss,
-    representative_hours,
     slow_consumer,
     stopped_consumer,
     stopped_producer,
@@ -86,7 +84,6 @@ def test_a_stopped_producer_leaves_the_window():
     assert np.isnan(seconds[1:3]).all()
     assert seconds[3:] == pytest.approx(np.full(HOURS - 3, 300 * 0.75 + 630))
     assert np.isinf(stopped_producer(rates, 0, 300, 600)).all()
-    assert leader_loss(60, extra_s=30) == 90
 
 
 def test_a_decaying_rate_crosses_the_threshold_when_stated():
@@ -112,16 +109,6 @@ def test_hourly_rates_are_medians():
     assert rates[[0, 24]].tolist() == [2, 5]
     assert np.isnan(np.delete(rates, [0, 24])).all()
     assert np.isnan(hourly_rate(np.array([], dtype=np.int64), np.array([]))).all()
-
-
-def test_three_hours_stand_for_the_week():
-    rates = np.arange(HOURS, dtype=float)[::-1].copy()
-    rows = representative_hours("consumer stops", rates, rates * 2)
-    assert [(row.traffic, row.hour, row.rate_per_s, row.seconds) for row in rows] == [
-        ("peak", 0, 167, 334),
-        ("median", 83, 84, 168),
-        ("trough", 167, 0, 0),
-    ]
 
 
 @pytest.mark.parametrize("rates", [np.ones(24), np.full(HOURS, np.nan), -np.ones(HOURS), np.full(HOURS, np.inf)])
