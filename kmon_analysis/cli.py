@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -477,7 +478,6 @@ def verify_command(
 def lab_command() -> None:
     """Open JupyterLab on the notebooks."""
     import importlib.util
-    import os
 
     if importlib.util.find_spec("jupyterlab") is None:
         raise SettingError("JupyterLab is not installed", cure='Install it with: pip install "kmon-analysis[lab]"')
@@ -518,20 +518,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BrokenPipeError:
         # Whoever read stdout has seen enough; nothing may be written there at exit either.
-        sys.stdout = open(os_null(), "w", encoding="utf-8")  # noqa: PTH123, SIM115
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         return 1
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     if status == INTERRUPTED:
         say("kmon: interrupted")
     return status if isinstance(status, int) else 0
-
-
-def os_null() -> str:
-    """Name the place that takes everything."""
-    import os
-
-    return os.devnull
 
 
 if __name__ == "__main__":
