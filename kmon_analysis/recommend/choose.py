@@ -17,7 +17,7 @@ from kmon_analysis.recommend.margin import round_inside
 __all__ = ["EVERYTHING", "Plateau", "Question", "best", "place", "survey"]
 
 
-# Next year's level differs from last year's by such factors; more room than that buys nothing.
+# Set by hand on the bundled simulation, not calibrated: see "Room in time" in docs/architecture.md.
 ENOUGH_ROOM = 4.0
 
 
