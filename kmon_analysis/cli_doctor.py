@@ -81,6 +81,16 @@ def examine_server(url: str, rules: RuleFile | None, patience: Patience | None) 
     needs, missing = [], []
     for one in _needed(rules):
         name = selector(one.matchers)
+        if one.fixed is not None:
+            when = f"@ {(one.fixed.end_ms - 1) / 1000:.3f}"
+            span = f"{name}[{one.fixed.duration_ms}ms] {when}"
+            answer = connection.ask("/api/v1/query", {"query": f"count(last_over_time({span}))"})
+            found = int(max((part.values[-1] for part in answer.series), default=0))
+            needs.append({"selector": name, "series": {when: found}})
+            lines.append(f"{name}: {_series(found)} {when}")
+            if not found:
+                missing.append(f"{name} {when}")
+            continue
         counts = []
         for age_ms in AGES_MS:
             offset = f" offset {format_duration(age_ms)}" if age_ms else ""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.run import backtest
-from kmon_analysis.errors import ExpressionError, SettingError
+from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History, open_history
 from kmon_analysis.incidents import read_incidents
 from kmon_analysis.promql.needs import fixed_selections, selections
@@ -20,7 +20,7 @@ from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.rules.reader import read_rules
 from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
 from kmon_analysis.sources.simulation.store import load_scenario
-from kmon_analysis.timing import parse_duration, parse_instant
+from kmon_analysis.timing import Interval, parse_duration, parse_instant
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
@@ -37,29 +37,21 @@ def needed_selections(rules: RuleFile) -> tuple[Selection, ...]:
     """List the raw samples that the rules of a file need, each selector once.
 
     Recorded metrics are asked for, too: a history that holds them can be compared with our own.
-
-    Raises
-    ------
-    ExpressionError
-        If a rule looks at a fixed time.
     """
     widest: dict[Any, tuple[int, int]] = {}
+    pinned: list[Selection] = []
     for group in rules.groups:
         for rule in group.rules:
-            if fixed_selections(rule.expr):
-                raise ExpressionError(
-                    f"{rule.name} looks at a fixed time (@), which a fetch of a range does not cover",
-                    expression=rule.text,
-                    start=rule.text.find("@"),
-                    cure="Fetch the history with a rule file without it",
-                )
+            for fixed in fixed_selections(rule.expr):
+                span = Interval(fixed.start_ms - LOOKBACK_MS, fixed.end_ms + 1)
+                pinned.append(Selection(fixed.matchers, fixed=span))
             for need in selections(rule.expr):
                 back, ahead = widest.get(need.matchers, (0, 0))
                 widest[need.matchers] = (
                     max(back, need.lookback_ms + LOOKBACK_MS + group.query_offset_ms),
                     max(ahead, need.lookahead_ms),
                 )
-    return tuple(Selection(matchers, back, ahead) for matchers, (back, ahead) in widest.items())
+    return (*(Selection(matchers, back, ahead) for matchers, (back, ahead) in widest.items()), *pinned)
 
 
 def fetch(

@@ -36,11 +36,14 @@ class Selection:
         Samples are needed from this long before the start of the range.
     lookahead_ms : int
         And to this long after its end (negative offsets).
+    fixed : Interval, optional
+        The samples are needed at this fixed place in time (``@ <time>``), wherever the range is.
     """
 
     matchers: tuple[Matcher, ...]
     lookback_ms: int = 0
     lookahead_ms: int = 0
+    fixed: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +136,8 @@ def stretches(selections: Iterable[Selection], start_ms: int, end_ms: int) -> tu
     Returns
     -------
     tuple of Stretch
-        In the order of first appearance. A selector that only narrows another one is left out, for
-        its series come with the wider one.
+        In the order of first appearance, those at fixed times last. A selector that only narrows another
+        one is left out, for its series come with the wider one.
     """
     if end_ms <= start_ms:
         raise SettingError(
@@ -142,11 +145,15 @@ def stretches(selections: Iterable[Selection], start_ms: int, end_ms: int) -> tu
             cure="Give an end after the start",
         )
     found: dict[frozenset[Matcher], tuple[tuple[Matcher, ...], int, int]] = {}
+    pinned: list[Stretch] = []
     for selection in selections:
+        if selection.fixed is not None:
+            pinned.append(Stretch(selection.matchers, selection.fixed))
+            continue
         key = frozenset(selection.matchers)
         matchers, before, after = found.get(key, (selection.matchers, 0, 0))
         found[key] = matchers, max(before, selection.lookback_ms), max(after, selection.lookahead_ms)
-    if not found:
+    if not found and not pinned:
         raise SettingError("no series are selected", cure="Give at least one selection")
     for narrow in list(found):
         wider = next((key for key in found if key < narrow), None)
@@ -154,9 +161,10 @@ def stretches(selections: Iterable[Selection], start_ms: int, end_ms: int) -> tu
             _, before, after = found.pop(narrow)
             matchers, wide_before, wide_after = found[wider]
             found[wider] = matchers, max(before, wide_before), max(after, wide_after)
-    return tuple(
+    around = [
         Stretch(matchers, Interval(start_ms - before, end_ms + after)) for matchers, before, after in found.values()
-    )
+    ]
+    return (*around, *dict.fromkeys(pinned))
 
 
 def pieces_of(stretch: Stretch, samples_per_ms: float, samples_per_piece: int) -> tuple[Piece, ...]:

@@ -276,7 +276,7 @@ class _Fetch:
             source=self.connection.place,
             start_ms=plan["start_ms"],
             end_ms=plan["end_ms"],
-            queries=tuple(selector(stretch.matchers) for stretch in wanted),
+            queries=tuple(dict.fromkeys(selector(stretch.matchers) for stretch in wanted)),
             server_version=plan["version"],
             warnings=tuple(dict.fromkeys(plain(warning) for warning in warnings)),
             fetched_at_ms=_now_ms(),
@@ -330,7 +330,11 @@ def _key(
     protocol: Protocol | None,
 ) -> dict[str, Any]:
     """Return what makes two fetches the same question."""
-    asked = [[selector(one.matchers), one.lookback_ms, one.lookahead_ms] for one in selections]
+    asked = [
+        [selector(one.matchers), one.lookback_ms, one.lookahead_ms]
+        + ([] if one.fixed is None else [one.fixed.start_ms, one.fixed.end_ms])
+        for one in selections
+    ]
     span = {"start_ms": start_ms, "end_ms": end_ms, "last_ms": last_ms}
     return {"source": place, "selections": asked, **span, "protocol": protocol}
 
