@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     import requests
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["Connection", "Patience", "Stopped", "TooMuchAtOnce", "check_url", "connect", "plain"]
+__all__ = [
+    "Connection",
+    "FailedThere",
+    "NotUnderstood",
+    "Patience",
+    "Stopped",
+    "TooMuchAtOnce",
+    "check_url",
+    "connect",
+    "plain",
+]
 
 _TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _NO_POST = frozenset({301, 302, 303, 307, 308, 403, 405, 501})
@@ -54,6 +64,18 @@ class Stopped(Exception):  # noqa: N818
 
 class TooMuchAtOnce(SourceRefused):
     """The server could answer a smaller question."""
+
+
+class FailedThere(SourceRefused):
+    """The server understood the expression and its evaluation failed, as a rule's would."""
+
+
+class NotUnderstood(SourceRefused):
+    """The server does not take the question for one that it can answer."""
+
+
+# Prometheus web/api/v1/api.go, errorExec and errorBadData; relatives use the same words.
+_KINDS = {"execution": FailedThere, "bad_data": NotUnderstood}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +250,8 @@ class Connection:
         except ValueError as error:
             raise self._unreadable(status, content, path, str(error), wait_s) from None
         if answer.status == "error":
-            raise self._refusal(status, path, f"{answer.error_type}: {answer.error}", wait_s)
+            kind = _KINDS.get(answer.error_type, SourceRefused)
+            raise self._refusal(status, path, f"{answer.error_type}: {answer.error}", wait_s, kind)
         if status >= 400:
             raise self._refusal(status, path, "", wait_s)
         return answer
@@ -293,7 +316,9 @@ class Connection:
         except requests.exceptions.RequestException as error:
             raise _failure(error, place, self.patience.connect_s, read_s) from None
 
-    def _refusal(self, status: int, path: str, words: str, wait_s: float = 0.0) -> Exception:
+    def _refusal(
+        self, status: int, path: str, words: str, wait_s: float = 0.0, kind: type[SourceRefused] = SourceRefused
+    ) -> Exception:
         """Return what to raise for an answer that says no."""
         place = f"{self.place}{path}"
         said = f"{status}: {plain(words)}" if words else str(status)
@@ -314,7 +339,7 @@ class Connection:
             403: "Ask for the right to query, or pass a PrometheusConnect with other credentials",
             404: "Check the URL and its path: a Prometheus answers at <url>/api/v1/query",
         }
-        return SourceRefused(
+        return kind(
             f"the server refuses ({said})",
             place=place,
             cure=cures.get(status, "Correct what the server objects to"),

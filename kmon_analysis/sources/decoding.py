@@ -166,7 +166,9 @@ def _assembled(body: Any, samples_of: Any) -> Answer:
         data = body["data"]
         kind, result = data["resultType"], data["result"]
         series, histograms = [], []
-        for entry in result if kind in ("matrix", "vector") else ():
+        if kind == "scalar":
+            result = [{"metric": {}, "value": result}]
+        for entry in result if kind in ("matrix", "vector", "scalar") else ():
             if not isinstance(entry["metric"], dict):
                 raise TypeError("metric is not a set of labels")
             labels = Labels(entry["metric"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +19,7 @@ from kmon_analysis.sources.pending import Pending
 from kmon_analysis.sources.planning import Piece, Selection, Stretch, merged, pieces_of, raw_query, selector, stretches
 from kmon_analysis.sources.reading import PROTOCOLS, Protocol, objection, read_piece
 from kmon_analysis.sources.server import ServerInfo, about, ask_server
+from kmon_analysis.sources.workers import in_threads
 from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -254,7 +254,7 @@ class _Fetch:
             self.tell(Progress(self.done, len(pieces), self.samples, self.bytes))
 
         missing = [number for number in range(len(pieces)) if number not in arrived]
-        _in_threads(work, missing, concurrency, self.connection.stop, took)
+        in_threads(work, missing, concurrency, self.connection.stop, took)
         return self._whole(plan, wanted, pieces, [arrived[number] for number in range(len(pieces))])
 
     def _count(self, received: int) -> None:
@@ -376,43 +376,3 @@ def _provenance_of_piece(place: str, piece: Piece, warnings: tuple[str, ...]) ->
         queries=(selector(piece.matchers),),
         warnings=tuple(dict.fromkeys(warnings)),
     )
-
-
-def _in_threads(
-    work: Callable[[int], Any],
-    numbers: Sequence[int],
-    concurrency: int,
-    stop: threading.Event,
-    took: Callable[[Any], None],
-) -> None:
-    """Do pieces of work in threads and hand over each result in the caller's thread.
-
-    The threads are daemons: after Ctrl-C nobody waits for an answer that may never come.
-    """
-    jobs: queue.SimpleQueue[int] = queue.SimpleQueue()
-    results: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-    for number in numbers:
-        jobs.put(number)
-
-    def serve() -> None:
-        while not stop.is_set():
-            try:
-                number = jobs.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                results.put((work(number), None))
-            except BaseException as error:
-                results.put((None, error))
-
-    for _ in range(min(concurrency, len(numbers))):
-        threading.Thread(target=serve, name="kmon-fetch", daemon=True).start()
-    try:
-        for _ in numbers:
-            result, error = results.get()
-            if error is not None:
-                raise error
-            took(result)
-    except BaseException:
-        stop.set()
-        raise
