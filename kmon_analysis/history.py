@@ -90,6 +90,8 @@ class History:
         The samples.
     provenance : Provenance
         Their origin.
+    path : Path or None
+        Where it was opened from or fetched to; None for one that is in memory only.
 
     Examples
     --------
@@ -101,6 +103,7 @@ class History:
 
     series: SeriesSet
     provenance: Provenance
+    path: Path | None = None
 
     @property
     def interval(self) -> Interval:
@@ -176,7 +179,7 @@ class History:
                 place=str(Path(path) / history_store.MANIFEST),
                 cure="Fetch the history again",
             ) from None
-        return cls(series, provenance)
+        return cls(series, provenance, Path(path))
 
     def append_to(self, path: str | Path) -> History:
         """Add this history to one on disk, as a new part.
@@ -210,7 +213,9 @@ class History:
         for part in self.series:
             old = joined.get(part.labels)
             joined[part.labels] = part if old is None else _chained(old, part)
-        whole = History(SeriesSet.from_samples(joined.values()), _merged(stored.provenance, self.provenance))
+        whole = History(
+            SeriesSet.from_samples(joined.values()), _merged(stored.provenance, self.provenance), Path(path)
+        )
         history_store.append_part(Path(path), self.series, whole._about())
         return whole
 

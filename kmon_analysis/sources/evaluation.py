@@ -222,15 +222,16 @@ class Evaluator:
         Raises
         ------
         ExpressionError
-            If the server does not take the expression, or it returns strings or native histograms.
+            If the server does not take the expression, it returns strings or native histograms, or more than
+            `most_instants` evaluations would have to be asked for one by one.
         SourceUnreachable, SourceCorrupt
             See `Connection.ask`.
         SourceRefused
-            If the server says no, cannot answer even a single evaluation, moves the evaluations, or would
-            have to be asked for more than `most_instants` of them one by one.
+            If the server says no, cannot answer even a single evaluation, or moves the evaluations.
         """
         times = grid.times
-        reason = own_range(text, self.info.version)
+        named = own_range(text, self.info.version)
+        reason = None if named is None else f"{named} means something else in a range query"
         run = _Run(
             connection=Connection(self._client, self._patience),
             text=text,
@@ -244,7 +245,7 @@ class Evaluator:
             edges = [edge for edge in edges if 0 <= edge <= len(times)]
             self._work(run, [_Job(low, high, singly=False) for low, high in itertools.pairwise(edges)])
             if len(times) and not run.stands_trial():
-                reason, run = "what range queries answer otherwise than instant queries", run.anew()
+                reason, run = "range queries answer this otherwise than instant queries", run.anew()
         if reason is not None:
             run.check_instants(len(times), reason)
             firsts = range(0, len(times), _INSTANTS_A_JOB)
@@ -289,10 +290,10 @@ class _Run:
         """Refuse to ask for too many evaluations one by one."""
         self.instants += count
         if self.instants > self.most_instants:
-            raise SourceRefused(
-                f"{plain(self.text)} holds {reason}: it would take more than {self.most_instants:,} questions, "
-                f"one for each evaluation (there are {len(self.asked):,})",
-                place=self.connection.place,
+            raise ExpressionError(
+                f"{reason}: the server {self.connection.place} would have to be asked for evaluations one by one, "
+                f"more than {self.most_instants:,} of {len(self.asked):,}",
+                expression=self.text,
                 cure="Ask for a shorter range or a longer evaluation interval, or rewrite the expression",
             )
 
@@ -389,7 +390,7 @@ class _Run:
         if result.cut:
             if job.high - job.low > 1:
                 return list(job.halves())
-            self.check_instants(1, "evaluations that fail in range queries")
+            self.check_instants(1, "some evaluations fail in range queries")
             return [dataclasses.replace(job, singly=True)]
         self.warnings |= dict.fromkeys(plain(each) for each in result.warnings)
         self.failed |= set(result.failed)

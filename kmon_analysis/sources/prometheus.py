@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -148,6 +149,7 @@ def fetch_history(
         history = fetch.run(known, selections, pending, concurrency)
         if target is not None:
             history.save(target)
+            history = dataclasses.replace(history, path=target)
     except KeyboardInterrupt:
         raise _interrupted(fetch, pending) from None
     except SourceError as error:
