@@ -20,10 +20,11 @@ from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.promql.evaluate import check_supported, evaluate
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
+from kmon_analysis.rules.groups import record
 from kmon_analysis.rules.knobs import Knobs, find_knobs, rule_with
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
 from kmon_analysis.rules.states import alert_labels
-from kmon_analysis.series import Grid, Samples, SeriesSet, stale_marker
+from kmon_analysis.series import Grid, SeriesSet
 from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_duration
 
 if TYPE_CHECKING:
@@ -137,25 +138,6 @@ def alert_signal(rule: AlertingRule, knobs: Knobs, grid: Grid, group_by: tuple[s
         failed=grid.times[failed],
         group_by=group_by,
     )
-
-
-def record(rule: RecordingRule, grid: Grid) -> SeriesSet:
-    """Turn an evaluated recording rule into series, with stale markers where an output ends.
-
-    Notes
-    -----
-    Prometheus ``rules/recording.go`` and ``rules/group.go``: labels, then the rule's name and labels;
-    a series that the previous evaluation wrote and this one did not gets a stale marker.
-    """
-    parts = []
-    for row, labels in enumerate(grid.labels):
-        written = grid.present[row] & ~grid.failed
-        ends = np.flatnonzero(~written[1:] & written[:-1] & ~grid.failed[1:]) + 1
-        columns = np.sort(np.concatenate([np.flatnonzero(written), ends]))
-        values = np.where(written[columns], grid.values[row, columns], stale_marker()[0])
-        named = labels.updated({"__name__": rule.record, **rule.labels})
-        parts.append(Samples(named, grid.times[columns], values))
-    return SeriesSet.from_samples(parts)
 
 
 @dataclass

@@ -18,12 +18,14 @@ from kmon_analysis.series import Grid
 from kmon_analysis.timing import MINUTE_MS, Interval
 
 __all__ = [
+    "ALERT_NAME",
     "RESOLVED_RETENTION_MS",
     "AlertHistory",
     "AlertState",
     "Replay",
     "State",
     "active_alerts",
+    "active_count",
     "alert_labels",
     "alerts_labels",
     "replay",
@@ -288,13 +290,14 @@ def replay(
             failed[column] = True
         else:
             states = step(states, returned, ts_ms, rule.for_ms, rule.keep_firing_for_ms, demote=demote)
-            if limit > 0 and _active(states.values()) > limit:
+            if limit > 0 and active_count(states.values()) > limit:
                 states, failed[column] = {}, True
         history.append(states)
     return Replay(rule, grid.times, tuple(history), failed, _end(grid.times) if end_ms is None else end_ms)
 
 
-def _active(alerts: Iterable[AlertState]) -> int:
+def active_count(alerts: Iterable[AlertState]) -> int:
+    """Count the alerts that are pending or firing, which is what a group's limit is about."""
     return sum(alert.state != "inactive" for alert in alerts)
 
 

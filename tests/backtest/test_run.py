@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kmon_analysis.backtest.run import alert_names, backtest, observed_evaluations, record
+from kmon_analysis.backtest.run import alert_names, backtest, observed_evaluations
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import ExpressionError, IncidentError
 from kmon_analysis.history import History, Provenance
@@ -15,7 +15,7 @@ from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.rules.states import replay
-from kmon_analysis.series import Grid, Samples, SeriesSet, is_stale, stale_marker
+from kmon_analysis.series import Samples, SeriesSet, stale_marker
 from kmon_analysis.timing import MINUTE_MS, Interval
 
 START = 1_767_571_200_000
@@ -219,21 +219,3 @@ def test_a_query_offset_looks_that_far_back():
     assert [e.interval.start_ms for e in with_offset if e.interval.start_ms > START + 10 * MINUTE_MS] == [
         start for start in shifted if start < last and start > START + 10 * MINUTE_MS
     ]
-
-
-def test_a_recorded_series_ends_with_a_marker_but_not_where_the_evaluation_failed():
-    times = START + np.arange(5, dtype=np.int64) * MINUTE_MS
-    grid = Grid(
-        labels=(Labels({"topic": "a"}),),
-        times=times,
-        values=np.array([[1.0, 2.0, 0.0, 4.0, 0.0]]),
-        present=np.array([[True, True, False, True, False]]),
-        failed=np.array([False, False, True, False, False]),
-    )
-    rule = parse_rules("groups: [{name: g, rules: [{record: r, expr: x, labels: {k: v}}]}]").groups[0].rules[0]
-    (part,) = record(rule, grid)
-    assert part.labels == Labels({"__name__": "r", "topic": "a", "k": "v"})
-    # Nothing is written by the failed third evaluation, so the old output lives on; the fifth marks the end.
-    assert part.times.tolist() == times[[0, 1, 3, 4]].tolist()
-    assert part.values[:3].tolist() == [1.0, 2.0, 4.0]
-    assert is_stale(part.values).tolist() == [False, False, False, True]

@@ -28,7 +28,7 @@ def ask(
     tests = [
         {"expr": expr, "eval_time": format_duration(time_ms), "exp_samples": IMPOSSIBLE} for expr, time_ms in questions
     ]
-    inputs = [{"series": str(part.labels), "values": _values(part, step_ms)} for part in series]
+    inputs = [{"series": str(part.labels), "values": in_notation(part, step_ms)} for part in series]
     group = {"interval": format_duration(step_ms), "input_series": inputs, "promql_expr_test": tests}
     file = folder / "questions.yml"
     # JSON is YAML.
@@ -39,7 +39,7 @@ def ask(
     return [_answer(block) for block in blocks]
 
 
-def _values(part, step_ms: int) -> str:
+def in_notation(part, step_ms: int) -> str:
     items = ["_"] * (int(part.times[-1]) // step_ms + 1 if len(part.times) else 1)
     for time, value, stale in zip(part.times.tolist(), part.values.tolist(), is_stale(part.values), strict=True):
         assert time % step_ms == 0
@@ -68,4 +68,4 @@ def _answer(block: str) -> Answer:
     return found
 
 
-__all__ = ["STALE_BITS", "ask"]
+__all__ = ["STALE_BITS", "ask", "in_notation"]
