@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest as Backtest
-    from kmon_analysis.backtest.run import backtest as backtest
     from kmon_analysis.backtest.settings import Settings as Settings
     from kmon_analysis.errors import KmonError as KmonError
     from kmon_analysis.history import History as History
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from kmon_analysis.series import SeriesSet as SeriesSet
     from kmon_analysis.sources.simulation.store import load_scenario as load_scenario
     from kmon_analysis.timing import Interval as Interval
+    from kmon_analysis.workflow import backtest as backtest
     from kmon_analysis.workflow import demo as demo
     from kmon_analysis.workflow import fetch as fetch
 
@@ -50,7 +50,7 @@ _HOMES = {
     "Interval": "kmon_analysis.timing",
     "Settings": "kmon_analysis.backtest.settings",
     "Backtest": "kmon_analysis.backtest.run",
-    "backtest": "kmon_analysis.backtest.run",
+    "backtest": "kmon_analysis.workflow",
     "Advice": "kmon_analysis.recommend.advice",
     "recommend": "kmon_analysis.recommend.verdict",
     "confirm": "kmon_analysis.recommend.confirm",

@@ -13,6 +13,7 @@ import typer
 from kmon_analysis import __version__
 from kmon_analysis.cli_options import (
     EndOption,
+    EvaluateOnOption,
     GroupByOption,
     HistoryOption,
     IncidentsOption,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from kmon_analysis.incidents import Incidents
     from kmon_analysis.recommend.advice import Advice
     from kmon_analysis.rules.model import RuleFile
+    from kmon_analysis.sources.prometheus import Progress
 
 __all__ = ["app", "main"]
 
@@ -99,11 +101,18 @@ def kmon(
 
 def replay(rules: RuleFile, truth: Incidents, samples: Samples, settings: Settings, work: Work) -> Backtest:
     """Obtain the samples and replay the rules."""
-    from kmon_analysis.backtest.run import backtest
+    from kmon_analysis.workflow import backtest
 
     history = samples.obtain(rules, work)
     work.begin("replaying the rules")
-    return backtest(rules, history, truth, settings=settings)
+
+    def show(rule: str, state: Progress) -> None:
+        work.begin(f"the server evaluates {rule}")
+        work.update(state.done, state.total)
+
+    return backtest(
+        rules, history, truth, settings=settings, server=samples.server, patience=samples.patience, progress=show
+    )
 
 
 def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
@@ -121,6 +130,8 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
         say(f"warning: {finding}")
     for warning in result.history.provenance.warnings:
         say(f"warning: the history says: {warning}")
+    for note in result.notes:
+        say(f"warning: the server says: {note}")
     for selector, names in unseen(rules, result.history).items():
         say(f"warning: the history holds nothing of {selector}, needed by {', '.join(names)}")
     known = {name for labels in result.history.series.labels for name in labels}
@@ -283,6 +294,7 @@ def backtest_command(
     start: StartOption = None,
     end: EndOption = None,
     store: StoreOption = None,
+    evaluate_on: EvaluateOnOption = None,
     timeout: TimeoutOption = None,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
@@ -293,7 +305,7 @@ def backtest_command(
     """Say when the rules as written would have paged, scored against incidents."""
     from kmon_analysis.rules.reader import read_rules
 
-    samples = Samples(history, prometheus, last, start, end, store, timeout)
+    samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval)
     read = read_rules(rules)
     truth = read_truth(incidents)
@@ -332,6 +344,7 @@ def tune_command(
     start: StartOption = None,
     end: EndOption = None,
     store: StoreOption = None,
+    evaluate_on: EvaluateOnOption = None,
     timeout: TimeoutOption = None,
     false_pages: Annotated[
         float,
@@ -358,7 +371,7 @@ def tune_command(
     from kmon_analysis.recommend.verdict import recommend
     from kmon_analysis.rules.reader import read_rules
 
-    samples = Samples(history, prometheus, last, start, end, store, timeout)
+    samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval)
     check_budget(max_delay, false_pages, placement)
     check_before_work(out, rules)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EndOption",
+    "EvaluateOnOption",
     "GroupByOption",
     "HistoryOption",
     "IncidentsOption",
@@ -90,6 +91,15 @@ TimeoutOption = Annotated[
     str | None,
     typer.Option(
         "--timeout", metavar="TIME", help='Give up on a server that is silent for this long, for example "30s" [2m10s].'
+    ),
+]
+EvaluateOnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--evaluate-on",
+        metavar="URL",
+        help="A Prometheus that evaluates the rules which are not evaluated here; by default that of --prometheus. "
+        "Its answers are kept with a history on disk.",
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
@@ -168,6 +178,7 @@ class Samples:
         end: str | None = None,
         store: Path | None = None,
         timeout: str | None = None,
+        evaluate_on: str | None = None,
     ) -> None:
         from kmon_analysis.sources.connection import check_url
         from kmon_analysis.timing import parse_duration, parse_instant
@@ -176,10 +187,15 @@ class Samples:
             what = "both --history and --prometheus are given" if history else "neither --history nor --prometheus"
             raise SettingError(what, cure="Name one source of samples: --history PATH, or --prometheus URL --last 30d")
         self.history, self.prometheus, self.store = history, prometheus, store
+        self.server = evaluate_on or prometheus
         self.range = {"last": last, "start": start, "end": end}
         self.patience = patience_of(timeout)
+        if evaluate_on is not None:
+            with naming("--evaluate-on"):
+                check_url(evaluate_on)
         if prometheus is None:
-            given = [name for name, value in {**self.range, "store": store, "timeout": timeout}.items() if value]
+            fetching = {**self.range, "store": store, "timeout": None if evaluate_on else timeout}
+            given = [name for name, value in fetching.items() if value]
             if given:
                 raise SettingError("is about fetching", place=f"--{given[0]}", cure="Leave it out with --history")
             return

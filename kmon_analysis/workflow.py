@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kmon_analysis.backtest.run import backtest
+from kmon_analysis.backtest import run
+from kmon_analysis.backtest.run import Backtest
+from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History, open_history
-from kmon_analysis.incidents import read_incidents
+from kmon_analysis.incidents import Incidents, read_incidents
 from kmon_analysis.promql.needs import fixed_selections, selections
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.recommend.advice import Advice
@@ -18,14 +20,16 @@ from kmon_analysis.recommend.confirm import Confirmation, confirm
 from kmon_analysis.recommend.verdict import recommend
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.rules.reader import read_rules
+from kmon_analysis.sources.connection import Patience
 from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
 from kmon_analysis.sources.simulation.store import load_scenario
 from kmon_analysis.timing import Interval, parse_duration, parse_instant
+from kmon_analysis.workflow_server import server_side
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["Demonstration", "demo", "fetch", "needed_selections"]
+__all__ = ["Demonstration", "backtest", "demo", "fetch", "needed_selections"]
 
 # The demo's users accept half an hour from the start that a postmortem would give.
 DEMO_MAX_DELAY = "30m"
@@ -103,6 +107,51 @@ def fetch(
         progress=progress,
         **options,
     )
+
+
+def backtest(
+    rules: RuleFile,
+    history: History,
+    incidents: Incidents | None = None,
+    *,
+    settings: Settings | None = None,
+    server: str | PrometheusConnect | None = None,
+    patience: Patience | None = None,
+    progress: Callable[[str, Progress], None] | None = None,
+) -> Backtest:
+    """Say when each alert of a rule file would have paged, and score it.
+
+    Parameters
+    ----------
+    rules : RuleFile
+        From `read_rules`.
+    history : History
+        Raw samples that the rules select.
+    incidents : Incidents, optional
+        Labelled truth; without it every page is a false one.
+    settings : Settings, optional
+        How pages are counted and which Prometheus release is replayed.
+    server : str or PrometheusConnect, optional
+        Evaluates the rules that are not evaluated here, at their own evaluations; the result says so. Its answers
+        are kept with a history that lies on disk, and found there when no server is given.
+    patience : Patience, optional
+        Timeouts and retries with the server.
+    progress : callable, optional
+        Told a rule's name and how far the server's evaluation is.
+
+    Raises
+    ------
+    RuleFileError
+        If no rule can be evaluated; with every reason.
+    IncidentError
+        If incidents lie wholly outside the history (see `Incidents.within`); with all of them.
+    InputError
+        If the file has no alerting rule.
+    SourceError
+        If the server cannot be reached or does not do its part. What it said before is kept.
+    """
+    outside = server_side(history, server, patience=patience, progress=progress)
+    return run.backtest(rules, history, incidents, settings=settings, outside=outside)
 
 
 @dataclass(frozen=True)

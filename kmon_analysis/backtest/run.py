@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -19,10 +20,12 @@ from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.promql.evaluate import check_supported, evaluate
 from kmon_analysis.promql.needs import selections
+from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
-from kmon_analysis.rules.groups import record
+from kmon_analysis.promql.syntax import Expr
+from kmon_analysis.rules.groups import Outside, record
 from kmon_analysis.rules.knobs import Knobs, find_knobs, rule_with
-from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
+from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleFile
 from kmon_analysis.rules.states import alert_labels
 from kmon_analysis.series import Grid, SeriesSet
 from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_duration
@@ -164,6 +167,10 @@ class RuleBacktest:
         Evaluations of the grid at which the history has data at all.
     query_offset_ms : int
         How far before the evaluation the expression looks.
+    outside : callable or None
+        Evaluates the expression; None: it is evaluated here.
+    unknown_windows : set of int
+        Windows that `knows` was asked about and that whoever evaluates the rule does not know.
     """
 
     rule: AlertingRule
@@ -175,8 +182,10 @@ class RuleBacktest:
     series: SeriesSet = field(repr=False)
     seen: Bools = field(repr=False)
     query_offset_ms: int = 0
+    outside: Outside | None = field(default=None, repr=False)
     _signals: dict[int | None, Signal] = field(default_factory=dict, repr=False)
     _latest: dict[tuple[int, int, int], Firing] = field(default_factory=dict, repr=False)
+    unknown_windows: set[int] = field(default_factory=set, repr=False)
 
     @property
     def name(self) -> str:
@@ -193,12 +202,26 @@ class RuleBacktest:
         key = window_ms if window_ms != self.knobs.window_ms else None
         if key not in self._signals:
             knobs = self.knobs if key is None else find_knobs(rule_with(self.rule, window_ms=key))
-            times = self.grid.times
-            grid = evaluate(knobs.signal, self.series, times - self.query_offset_ms, self.semantics)
-            if self.query_offset_ms:
-                grid = Grid(grid.labels, times, grid.values, grid.present, grid.failed)
-            self._signals[key] = alert_signal(self.rule, knobs, grid, self.settings.group_by)
+            self._signals[key] = alert_signal(self.rule, knobs, self._evaluated(knobs.signal), self.settings.group_by)
         return self._signals[key]
+
+    def _evaluated(self, expr: Expr) -> Grid:
+        """Evaluate an expression in the place of the rule's own."""
+        if self.outside is not None:
+            asked = self.rule if expr == self.rule.expr else replace(self.rule, expr=expr, text=format_expr(expr))
+            return self.outside(asked, self.grid, self.query_offset_ms)
+        times = self.grid.times
+        grid = evaluate(expr, self.series, times - self.query_offset_ms, self.semantics)
+        return Grid(grid.labels, times, grid.values, grid.present, grid.failed)
+
+    def knows(self, window_ms: int) -> bool:
+        """Tell whether another window can be evaluated; here every one can."""
+        if self.outside is not None and window_ms not in self.unknown_windows:
+            try:
+                self.signal(window_ms)
+            except ExpressionError:
+                self.unknown_windows.add(window_ms)
+        return window_ms not in self.unknown_windows
 
     def observed(self, signal: Signal) -> Bools:
         """Tell at which evaluations of a signal the history has data at all."""
@@ -307,6 +330,10 @@ class Backtest(Mapping[str, RuleBacktest]):
         Scores of the rules as they are.
     refused : Mapping
         Rules that could not be evaluated, with the reason.
+    evaluated_by : Mapping
+        Who evaluated the rules that we do not evaluate ourselves, by alert name or recorded metric.
+    notes : tuple of str
+        What whoever evaluated them warned of.
     """
 
     rules: RuleFile
@@ -316,6 +343,8 @@ class Backtest(Mapping[str, RuleBacktest]):
     results: Mapping[str, RuleBacktest]
     scores: Mapping[str, Score]
     refused: Mapping[str, InputError]
+    evaluated_by: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> RuleBacktest:
         if name in self.results:
@@ -350,6 +379,7 @@ class Backtest(Mapping[str, RuleBacktest]):
                 "firing_ratio": found.firing_ratio,
                 "delay_median_s": None if found.median_delay_ms is None else found.median_delay_ms / 1000,
                 "delay_worst_s": None if found.worst_delay_ms is None else found.worst_delay_ms / 1000,
+                "evaluated_by": self.evaluated_by.get(name, "kmon"),
             }
             for name, found in self.scores.items()
         ]
@@ -366,11 +396,17 @@ class Backtest(Mapping[str, RuleBacktest]):
         rows += [[name, "not evaluated", "–", "–", "–", "–"] for name in self.refused]
         return header, rows
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """One sentence for each rule that was not evaluated by us."""
+        return tuple(f"{name}: evaluated by {who}" for name, who in self.evaluated_by.items())
+
     def __repr__(self) -> str:
-        return text_table(*self._table())
+        return "\n".join([text_table(*self._table()), *self.remarks])
 
     def _repr_html_(self) -> str:
-        return html_table(*self._table())
+        remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
+        return html_table(*self._table()) + (f"<ul>{remarks}</ul>" if remarks else "")
 
     def plot(self, name: str, *, threshold: float | None = None, period: Interval | None = None) -> Figure:
         """Draw a rule's signal with its threshold, states and incidents, and its curves.
@@ -395,6 +431,7 @@ def backtest(
     incidents: Incidents | None = None,
     *,
     settings: Settings | None = None,
+    outside: Outside | None = None,
 ) -> Backtest:
     """Say when each alert of a rule file would have paged, and score it.
 
@@ -408,6 +445,9 @@ def backtest(
         Labelled truth; without it every page is a false one.
     settings : Settings, optional
         How pages are counted and which Prometheus release is replayed.
+    outside : callable, optional
+        Evaluates rules that are outside the supported subset, instead of refusing them; its attribute ``by``
+        says who that is, ``warnings`` what was warned of.
 
     Raises
     ------
@@ -420,9 +460,9 @@ def backtest(
     """
     chosen = settings or Settings()
     truth = incidents or Incidents()
-    outside = truth.check_within(history.interval).errors
-    if outside:
-        raise IncidentError(outside)
+    beyond = truth.check_within(history.interval).errors
+    if beyond:
+        raise IncidentError(beyond)
     if not rules.alerts:
         raise InputError("has no alerting rule", place=rules.path, cure="Name a file with at least one 'alert:'")
     release = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
@@ -433,17 +473,23 @@ def backtest(
     series = history.series
     results: dict[str, RuleBacktest] = {}
     refused: dict[str, InputError] = {}
+    elsewhere: list[str] = []
     names = dict(zip((rule.key for rule in rules.alerts), alert_names(rules), strict=True))
     for group in rules.groups:
         step = group.interval_ms or interval_ms
         grid = EvaluationGrid(history.interval.start_ms, history.interval.end_ms, step, chosen.phase_ms)
         seen = observed_evaluations(history.series, grid.times, semantics.lookback_ms)
         for rule in group.rules:
+            name = rule.record if isinstance(rule, RecordingRule) else names[rule.key]
             try:
-                check_supported(rule.expr, rule.text)
+                helper = _helper(rule, outside)
                 if isinstance(rule, RecordingRule):
-                    recorded = record(rule, evaluate(rule.expr, series, grid.times - group.query_offset_ms, semantics))
-                    series = SeriesSet.from_samples([*series, *recorded])
+                    if helper is None:
+                        found = evaluate(rule.expr, series, grid.times - group.query_offset_ms, semantics)
+                    else:
+                        found = helper(rule, grid, group.query_offset_ms)
+                        elsewhere.append(name)
+                    series = SeriesSet.from_samples([*series, *record(rule, found)])
                     continue
                 replay = RuleBacktest(
                     rule,
@@ -455,15 +501,29 @@ def backtest(
                     series,
                     seen,
                     group.query_offset_ms,
+                    helper,
                 )
                 replay.signal()
-                results[names[rule.key]] = replay
+                results[name] = replay
+                elsewhere += [name] if helper is not None else []
             except ExpressionError as error:
-                refused[rule.record if isinstance(rule, RecordingRule) else names[rule.key]] = error
+                refused[name] = error
     if refused and not results:
         raise _nothing_to_replay(rules, refused)
     scores = {name: replay.score() for name, replay in results.items()}
-    return Backtest(rules, history, truth, chosen, results, scores, refused)
+    by, warnings = getattr(outside, "by", "somebody else"), tuple(getattr(outside, "warnings", ()))
+    return Backtest(rules, history, truth, chosen, results, scores, refused, dict.fromkeys(elsewhere, by), warnings)
+
+
+def _helper(rule: Rule, outside: Outside | None) -> Outside | None:
+    """Return who must evaluate a rule, None for us; refuse what nobody evaluates."""
+    try:
+        check_supported(rule.expr, rule.text)
+    except ExpressionError:
+        if outside is None:
+            raise
+        return outside
+    return None
 
 
 def _nothing_to_replay(rules: RuleFile, refused: Mapping[str, InputError]) -> RuleFileError:

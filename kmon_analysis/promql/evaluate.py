@@ -38,7 +38,7 @@ from kmon_analysis.series import Grid, SeriesSet, is_stale
 
 __all__ = ["check_supported", "evaluate"]
 
-_ELSEWHERE = "Evaluate it on the server: a recording rule turns it into a plain series"
+_ELSEWHERE = "Let a Prometheus evaluate it: give --evaluate-on URL (or --prometheus URL; in Python server=URL)"
 
 
 def evaluate(expr: Expr, series: SeriesSet, times: Int64s, semantics: Semantics) -> Grid:

@@ -75,6 +75,8 @@ class RuleAdvice:
         Probability of backtest overfitting of the search.
     chance_p : float or None
         Share of shifted incident lists that the rule would have caught as well.
+    evaluated_by : str
+        ``"kmon"``, or which server evaluated the expression in our place.
     """
 
     rule: str
@@ -95,6 +97,7 @@ class RuleAdvice:
     physics: tuple[Mapping[str, Any], ...] = ()
     overfit_ratio: float | None = None
     chance_p: float | None = None
+    evaluated_by: str = "kmon"
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of ``advice.json``."""
@@ -102,6 +105,7 @@ class RuleAdvice:
             "rule": self.rule,
             "verdict": self.verdict,
             "headline": self.headline,
+            "evaluated_by": self.evaluated_by,
             "reasons": list(self.reasons),
             "current": _setting_json(self.current),
             "proposed": _setting_json(self.proposed),

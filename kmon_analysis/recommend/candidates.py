@@ -118,12 +118,14 @@ def candidates(replay: RuleBacktest, scrape_interval_ms: int) -> tuple[Candidate
 
     Notes
     -----
-    Few on purpose: the number of distinct outcomes tried is what makes a search fit noise.
+    Few on purpose: the number of distinct outcomes tried is what makes a search fit noise. Windows that whoever
+    evaluates the rule does not know, because no server was given and nothing of them was kept, are left out.
     """
     own = replay.knobs.window_ms
     windows: set[int | None] = {own}
     if own is not None:
-        windows |= {m * MINUTE_MS for m in MINUTES if m * MINUTE_MS >= 4 * scrape_interval_ms and m}
+        others = {m * MINUTE_MS for m in MINUTES if m * MINUTE_MS >= 4 * scrape_interval_ms and m}
+        windows |= {window for window in others if replay.knows(window)}
     holds = {m * MINUTE_MS for m in MINUTES} | {replay.rule.for_ms}
     return tuple(Candidate(w, d) for w in sorted(windows, key=lambda w: w or 0) for d in sorted(holds))
 

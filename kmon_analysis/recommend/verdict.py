@@ -90,6 +90,9 @@ def recommend(
         name: _advise(name, replay, result.scores[name], budget, result.history.scrape_interval_ms, progress)
         for name, replay in result.items()
     }
+    for name, advice in advices.items():
+        if name in result.evaluated_by:
+            advices[name] = _marked(advice, result[name], result.evaluated_by[name])
     for name, reason in result.refused.items():
         advices[name] = RuleAdvice(name, "refused", "Not evaluated", (str(reason),), None)
     return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
@@ -156,6 +159,14 @@ def _advise(
     if against:
         return replace(base, headline="Keep the current rule", reasons=(*against, *_limits(case)))
     return _tuned(case, base, setting, scored, top)
+
+
+def _marked(advice: RuleAdvice, replay: RuleBacktest, who: str) -> RuleAdvice:
+    """Say who evaluated the expression, where we did not."""
+    said = [f"Its expression was evaluated by {who}; alert states and pages are our own replay of that."]
+    if replay.unknown_windows:
+        said.append("Other windows were not tried: nothing of them is kept, and no server was given.")
+    return replace(advice, evaluated_by=who, reasons=(*advice.reasons, *said))
 
 
 def _blind(replay: RuleBacktest) -> bool:

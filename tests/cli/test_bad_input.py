@@ -25,7 +25,7 @@ BAD_RULES = {
     "no alert": ("groups:\n- name: g\n  rules: [{record: a, expr: b}]\n", ["has no alerting rule"]),
     "not supported": (
         "groups:\n- name: g\n  rules: [{alert: A, expr: 'histogram_quantile(0.9, b) > 1'}]\n",
-        ["rules.yml:3:11: 'A' cannot be evaluated", "histogram_quantile", "Evaluate it on the server"],
+        ["rules.yml:3:11: 'A' cannot be evaluated", "histogram_quantile", "--prometheus URL"],
     ),
 }
 
