@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format lab data bench ci setup clean
+.PHONY: help demo test lint format lab data bench judges ci setup clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [KMON_PYTHON=python3.12]'
@@ -43,6 +43,9 @@ data: .venv/ready-base ## make the bundled histories anew from their seeds and c
 
 bench: .venv/ready-dev ## measure the promised ratios against peers in one run
 	@$(PY) -m benchmarks $(ARGS)
+
+judges: ## build promtool and prometheus 3.x from source, once (needs Go); tests compare with them
+	@tests/judges/build
 
 ci: ## what a submission must pass, on a bare machine
 	@bash .ci/run

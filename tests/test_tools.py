@@ -46,3 +46,14 @@ def test_data_sets_are_found_in_the_stated_folder(monkeypatch, tmp_path):
     (tmp_path / "ingress").mkdir()
     monkeypatch.setenv("KMON_DATASETS", str(tmp_path))
     assert tools.dataset("ingress") == tmp_path / "ingress"
+
+
+def test_built_judges_are_looked_for_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("KMON_PROMTOOL3", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(SKIPPED, match="make judges"):
+        tools.require("promtool3")
+    folder = tools.judges_folder()
+    folder.mkdir(parents=True)
+    (folder / "promtool").write_text("")
+    assert tools.require("promtool3") == folder / "promtool"

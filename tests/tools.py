@@ -18,6 +18,8 @@ import pytest
 __all__ = ["REPOSITORY", "dataset", "require"]
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+# Programs of Prometheus 3.x, which no distribution packages here.
+JUDGES = {"promtool3": "promtool", "prometheus3": "prometheus"}
 
 
 def require(name: str) -> Path:
@@ -26,8 +28,8 @@ def require(name: str) -> Path:
     Parameters
     ----------
     name : str
-        The program's name on PATH. ``KMON_<NAME>`` (for example ``KMON_PROMTOOL``,
-        ``KMON_KAFKA_EXPORTER``) points to a file elsewhere and wins.
+        The program's name on PATH, or a key of `JUDGES`. ``KMON_<NAME>`` (for example ``KMON_PROMTOOL``,
+        ``KMON_PROMTOOL3``) points to a file elsewhere and wins.
     """
     variable = "KMON_" + re.sub(r"\W", "_", name).upper()
     if stated := os.environ.get(variable):
@@ -35,10 +37,23 @@ def require(name: str) -> Path:
         if not path.is_file():
             pytest.fail(f"{variable} names {stated!r}, which is not a file", pytrace=False)
         return path.resolve()
+    if name in JUDGES:
+        built = judges_folder() / JUDGES[name]
+        if not built.is_file():
+            absent(name, f"{JUDGES[name]} 3.x is not built (make judges; looked at {variable} too)")
+        return built
     found = shutil.which(name)
     if found is None:
         absent(name, f"{name} is not installed (looked on PATH and at {variable})")
     return Path(found)
+
+
+def judges_folder() -> Path:
+    """Return the folder into which ``make judges`` builds Prometheus 3.x."""
+    version = re.search(r"^VERSION=(\S+)", (REPOSITORY / "tests" / "judges" / "build").read_text(), re.MULTILINE)
+    assert version is not None
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "kmon" / "judges" / f"prometheus-{version[1]}"
 
 
 def dataset(name: str) -> Path:
