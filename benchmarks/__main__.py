@@ -9,10 +9,12 @@ import time
 
 import pytest
 
-from benchmarks import data, fetching, starting, sweep
+from benchmarks import data, evaluating, fetching, starting, sweep
 from benchmarks.measure import Number, machine
 
 PARTS = ("start", "sweep", "fetch", "growth", "memory")
+# Only when named: a server takes minutes for some of its queries.
+LONG_PARTS = ("evaluating",)
 
 
 def main() -> int:
@@ -52,6 +54,10 @@ def _measured(options: argparse.Namespace, say) -> list[Number]:
         numbers += _against_peers(options, say)
     except pytest.skip.Exception as absent:
         say(f"NOT MEASURED: sweep and fetch. {absent}")
+    if "evaluating" in options.parts:
+        recording = evaluating.Recording(options.days)
+        numbers += evaluating.against_the_servers(recording, min(options.rounds, few), say)
+        numbers += evaluating.memory(recording, say)
     for case in sweep.CASES:
         if "growth" in options.parts:
             numbers += sweep.growth(case, few, say)
@@ -77,14 +83,22 @@ def _against_peers(options: argparse.Namespace, say) -> list[Number]:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all if none is named")
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"any of {', '.join(PARTS)}, which run if none is named, and {', '.join(LONG_PARTS)}",
+    )
     parser.add_argument("--rounds", type=int, default=7, help="rounds of each comparison (default: %(default)s)")
+    parser.add_argument(
+        "--days", type=int, default=evaluating.DAYS, help="days of data for 'evaluating' (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print the figures as JSON on stdout")
     parser.add_argument("--verbose", action="store_true", help="print the seconds behind each number, too")
     options = parser.parse_args()
-    unknown = set(options.parts) - set(PARTS)
-    if unknown or options.rounds < 1:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}" if unknown else "rounds are at least 1")
+    unknown = set(options.parts) - {*PARTS, *LONG_PARTS}
+    if unknown or options.rounds < 1 or options.days < 1:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}" if unknown else "rounds and days are at least 1")
     options.parts = options.parts or list(PARTS)
     return options
 

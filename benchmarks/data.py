@@ -6,10 +6,9 @@ import contextlib
 import functools
 import hashlib
 import os
-import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ __all__ = [
     "SERIES",
     "START_MS",
     "STEP_MS",
+    "blocks",
     "history",
     "incidents",
     "server",
@@ -114,36 +114,36 @@ def history(name: str, series: int = SERIES) -> History:
     return History(parts, provenance)
 
 
-def _blocks() -> Path:
-    """Return a folder of TSDB blocks with all three metrics; made once and kept."""
-    key = hashlib.sha256(repr((_EDITION, _SEED, START_MS, STEP_MS, DAYS, SERIES)).encode()).hexdigest()[:16]
+def blocks(key: Hashable, parts: Callable[[], Iterable[Samples]]) -> Path:
+    """Return a folder of TSDB blocks that hold these series; made once for each key and kept."""
+    name = hashlib.sha256(repr(key).encode()).hexdigest()[:16]
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kmon" / "bench"
-    target = home / f"blocks-{key}"
+    target = home / f"blocks-{name}"
     if target.is_dir():
         return target
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home) as name:
-        text = Path(name) / "samples.txt"
+    with tempfile.TemporaryDirectory(dir=home) as folder:
+        text = Path(folder) / "samples.txt"
         with text.open("w", encoding="utf-8") as file:
-            for metric in _VALUES:
-                for part in history(metric).series:
-                    name_and_labels = str(part.labels).replace(", ", ",")
-                    rows = zip(part.values.tolist(), part.times.tolist(), strict=True)
-                    file.writelines(f"{name_and_labels} {value!r} {ms // 1000}.{ms % 1000:03d}\n" for value, ms in rows)
+            for part in parts():
+                name_and_labels = str(part.labels).replace(", ", ",")
+                rows = zip(part.values.tolist(), part.times.tolist(), strict=True)
+                file.writelines(f"{name_and_labels} {value!r} {ms // 1000}.{ms % 1000:03d}\n" for value, ms in rows)
             file.write("# EOF\n")
-        made = Path(name) / "data"
+        made = Path(folder) / "data"
         made.mkdir()
         promtool = require("promtool")
         arguments = ["tsdb", "create-blocks-from", "openmetrics", "--quiet", "--max-block-duration=720h", text, made]
         subprocess.run([promtool, *arguments], check=True, stdout=subprocess.DEVNULL)
         with contextlib.suppress(OSError):
             made.rename(target)
-    shutil.rmtree(made, ignore_errors=True)
     return target
 
 
 @contextlib.contextmanager
 def server() -> Iterator[PrometheusServer]:
     """Run a Prometheus that holds ten series of each metric over thirty days."""
-    with running_prometheus(_blocks()) as running:
+    key = (_EDITION, _SEED, START_MS, STEP_MS, DAYS, SERIES)
+    made = blocks(key, lambda: (part for metric in _VALUES for part in history(metric).series))
+    with running_prometheus(made) as running:
         yield running

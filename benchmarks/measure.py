@@ -8,9 +8,20 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ["Number", "interleaved", "machine", "seconds", "spread"]
+__all__ = [
+    "Number",
+    "interleaved",
+    "machine",
+    "peak_above",
+    "processor_seconds",
+    "resident",
+    "seconds",
+    "spread",
+    "used",
+]
 
 Verdict = Literal["holds", "noise", "FAILS"]
 
@@ -23,6 +34,43 @@ def seconds(work: Callable[[], object]) -> float:
     taken = time.perf_counter() - began
     del result
     return taken
+
+
+def used(*processes: int) -> float:
+    """Return the processor seconds so far, here and in other processes, on all cores."""
+    elsewhere = 0.0
+    for process in processes:
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        elsewhere += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return time.process_time() + elsewhere
+
+
+def processor_seconds(work: Callable[[], object], *others: int, times: int = 5) -> float:
+    """Return what one call costs on all cores, here and in other processes: other work hardly changes that."""
+    before = used(*others)
+    for _ in range(times):
+        work()
+    return round((used(*others) - before) / times, 3)
+
+
+def _status(name: str) -> int:
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(f"{name}:"))
+
+
+def resident() -> int:
+    """Return the bytes of this process that are in memory."""
+    return _status("VmRSS")
+
+
+def peak_above(work: Callable[[], object]) -> int:
+    """Return by how many bytes the peak of one call exceeds what is resident before."""
+    gc.collect()
+    # Writing 5 resets the peak (VmHWM) to what is resident now; see proc(5).
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    before = resident()
+    work()
+    return _status("VmHWM") - before
 
 
 def interleaved(

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import gc
-import http.client
 import json
 import math
-import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 
 from benchmarks import data
-from benchmarks.measure import Number, interleaved, seconds
+from benchmarks.measure import Number, interleaved, peak_above, processor_seconds, resident, seconds
+from benchmarks.peer import RangeQuery
 from kmon_analysis.backtest.pages import curve, fire
 from kmon_analysis.backtest.run import alert_signal, observed_evaluations
 from kmon_analysis.backtest.score import make_windows
@@ -30,7 +27,6 @@ from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.knobs import find_knobs
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Grid
-from kmon_analysis.sources.decoding import decode_answer
 from kmon_analysis.timing import MINUTE_MS
 from tests.prometheus_server import PrometheusServer
 
@@ -39,7 +35,6 @@ __all__ = ["CASES", "Case", "against_the_server", "growth", "memory"]
 FOR_MS = tuple(
     minutes * MINUTE_MS for minutes in (0, 1, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 45, 50, 60, 90, 120)
 )
-POINTS = 11_000
 SEMANTICS = Semantics.of("2.42")
 SETTINGS = Settings(interval_ms=data.STEP_MS)
 Say = Callable[[str], None]
@@ -100,78 +95,14 @@ def from_grid(case: Case, grid: Grid, observed) -> list[float]:
     return surface(alert_signal(case.rule, case.knobs, grid, None), observed)
 
 
-class RangeQuery:
-    """One ``query_range`` over everything, in pieces as the server's limit demands, on one connection."""
-
-    def __init__(self, url: str, expression: str) -> None:
-        parts = urlsplit(url)
-        self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=300)
-        self.expression = expression
-        self.bytes = 0
-
-    def pieces(self) -> Iterator[bytes]:
-        """Ask piece by piece and read every byte."""
-        for first in range(0, len(TIMES), POINTS):
-            span = TIMES[first : first + POINTS]
-            fields = {"query": self.expression, "start": span[0] / 1000, "end": span[-1] / 1000, "step": 15}
-            self.connection.request("GET", f"/api/v1/query_range?{urlencode(fields)}")
-            answer = self.connection.getresponse()
-            body = answer.read()
-            if answer.status != 200:
-                raise RuntimeError(body[:500])
-            yield body
-
-    def run(self) -> None:
-        """Read the answer and drop it: decoding would be the caller's, not the server's."""
-        self.bytes = sum(len(body) for body in self.pieces())
-
-
-def _agree(grid: Grid, query: RangeQuery) -> None:
-    """Prove that both sides computed the same thing, bit for bit."""
-    offset = 0
-    for body in query.pieces():
-        width = min(POINTS, len(TIMES) - offset)
-        seen = 0
-        rows = {part.labels: part for part in decode_answer(body).series}
-        for row, labels in enumerate(grid.labels):
-            part = rows.get(labels)
-            span = slice(offset, offset + width)
-            columns = np.flatnonzero(grid.present[row, span]) + offset
-            times = np.empty(0, dtype=np.int64) if part is None else part.times
-            values = np.empty(0) if part is None else part.values
-            same = np.array_equal(times, TIMES[columns]) and np.array_equal(values, grid.values[row, columns])
-            if not same:
-                raise RuntimeError(f"{query.expression}: the server disagrees on {labels}")
-            seen += part is not None
-        if seen != len(rows):
-            raise RuntimeError(f"{query.expression}: the server returns series that we do not")
-        offset += width
-
-
-def _processor_seconds(work: Callable[[], object], *others: int, times: int = 5) -> float:
-    """Return what one call costs on all cores, here and in other processes: other work hardly changes that."""
-
-    def used() -> float:
-        elsewhere = 0.0
-        for process in others:
-            fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-            elsewhere += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-        return time.process_time() + elsewhere
-
-    before = used()
-    for _ in range(times):
-        work()
-    return round((used() - before) / times, 3)
-
-
 def against_the_server(case: Case, server: PrometheusServer, rounds: int, say: Say) -> list[Number]:
     """Compare the whole surface with one query of its expression."""
     say(f"sweep, {case.name}: {case.expression}")
     history = data.history(case.metric)
     observed = observed_evaluations(history.series, TIMES, SEMANTICS.lookback_ms)
     grid = evaluated(case, history)
-    query = RangeQuery(server.url, case.expression)
-    _agree(grid, query)
+    query = RangeQuery(server.url, case.expression, TIMES)
+    query.agree(grid)
     from_grid(case, grid, observed)
     arms = {
         "sweep": lambda: seconds(lambda: from_grid(case, grid, observed)),
@@ -180,8 +111,8 @@ def against_the_server(case: Case, server: PrometheusServer, rounds: int, say: S
     }
     taken = interleaved(arms, rounds, say)
     about: dict[str, float] = {
-        "processor_s_of_the_query": _processor_seconds(query.run, server.process.pid),
-        "processor_s_of_evaluation_and_sweep": _processor_seconds(
+        "processor_s_of_the_query": processor_seconds(query.run, server.process.pid),
+        "processor_s_of_evaluation_and_sweep": processor_seconds(
             lambda: from_grid(case, evaluated(case, history), observed)
         ),
     }
@@ -227,11 +158,6 @@ def memory(case: Case, series: int, rounds: int, say: Say) -> list[Number]:
     return [Number(f"memory, {case.name}, {count:,} samples", "bytes a sample", values, 24.0, notes=notes)]
 
 
-def _status(name: str) -> int:
-    text = Path("/proc/self/status").read_text(encoding="ascii")
-    return next(int(line.split()[1]) * 1024 for line in text.splitlines() if line.startswith(f"{name}:"))
-
-
 def _measure_memory(case: Case, series: int) -> dict[str, int]:
     """Return bytes above the levels at the peak of a sweep; for a fresh process.
 
@@ -245,18 +171,15 @@ def _measure_memory(case: Case, series: int) -> dict[str, int]:
     observed = observed_evaluations(few.series, TIMES, SEMANTICS.lookback_ms)
     from_grid(case, evaluated(case, few), observed)
     gc.collect()
-    bare = _status("VmRSS")
+    bare = resident()
     history = data.history(case.metric, series)
     grid = evaluated(case, history)
     levels, labels = np.where(grid.present, grid.values, -math.inf), grid.labels
     raw = history.series.times.nbytes + history.series.values.nbytes
     del history, grid
     gc.collect()
-    # Writing 5 resets the peak (VmHWM) to what is resident now; see proc(5).
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    baseline = _status("VmRSS")
-    surface(make_signal(labels, TIMES, levels, ">"), observed)
-    above = _status("VmHWM") - baseline
+    baseline = resident()
+    above = peak_above(lambda: surface(make_signal(labels, TIMES, levels, ">"), observed))
     return {
         "sweep": above,
         "levels": levels.nbytes,
