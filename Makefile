@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format lab data bench judges ci setup clean
+.PHONY: help demo test lint format lab data bench judges stack ci setup clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [KMON_PYTHON=python3.12]'
@@ -30,6 +30,8 @@ lint: .venv/ready-dev ## check format, style and types without changing anything
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
 	@bash -n .ci/run
+	@bash -n tests/judges/build
+	@bash -n tests/judges/kafka
 
 format: .venv/ready-dev ## put imports and layout in order
 	@$(PY) -m ruff check --select I --fix .
@@ -44,8 +46,12 @@ data: .venv/ready-base ## make the bundled histories anew from their seeds and c
 bench: .venv/ready-dev ## measure the promised ratios against peers in one run
 	@$(PY) -m benchmarks $(ARGS)
 
-judges: ## build promtool and prometheus 3.x from source, once (needs Go); tests compare with them
+judges: ## build promtool and prometheus 3.x from source (needs Go), fetch Kafka (needs Maven, a JDK); once, for tests
 	@tests/judges/build
+	@tests/judges/kafka
+
+stack: .venv/ready-dev ## run a real Kafka cluster with all that watches it; ARGS="down", ARGS="fault broker-killed" …
+	@$(PY) -m tests.stack $(or $(ARGS),up)
 
 ci: ## what a submission must pass, on a bare machine
 	@bash .ci/run

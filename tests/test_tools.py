@@ -57,3 +57,11 @@ def test_built_judges_are_looked_for_in_the_cache(monkeypatch, tmp_path):
     folder.mkdir(parents=True)
     (folder / "promtool").write_text("")
     assert tools.require("promtool3") == folder / "promtool"
+
+
+def test_kafka_is_looked_for_in_the_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("KMON_KAFKA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("KMON_REQUIRE", "kafka")
+    with pytest.raises(FAILED, match="make judges"):
+        tools.require("kafka")

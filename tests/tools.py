@@ -28,8 +28,8 @@ def require(name: str) -> Path:
     Parameters
     ----------
     name : str
-        The program's name on PATH, or a key of `JUDGES`. ``KMON_<NAME>`` (for example ``KMON_PROMTOOL``,
-        ``KMON_PROMTOOL3``) points to a file elsewhere and wins.
+        The program's name on PATH, a key of `JUDGES`, or ``"kafka"`` (which runs a class of Kafka's).
+        ``KMON_<NAME>`` (for example ``KMON_PROMTOOL``, ``KMON_PROMTOOL3``) points to a file elsewhere and wins.
     """
     variable = "KMON_" + re.sub(r"\W", "_", name).upper()
     if stated := os.environ.get(variable):
@@ -42,6 +42,11 @@ def require(name: str) -> Path:
         if not built.is_file():
             absent(name, f"{JUDGES[name]} 3.x is not built (make judges; looked at {variable} too)")
         return built
+    if name == "kafka":
+        program = cache_folder() / f"kafka-{stated_version('kafka')}" / "run"
+        if not program.is_file() or shutil.which("java") is None:
+            absent(name, f"Kafka is not here, or java is not (make judges; looked at {variable} too)")
+        return program
     found = shutil.which(name)
     if found is None:
         absent(name, f"{name} is not installed (looked on PATH and at {variable})")
@@ -50,10 +55,19 @@ def require(name: str) -> Path:
 
 def judges_folder() -> Path:
     """Return the folder into which ``make judges`` builds Prometheus 3.x."""
-    version = re.search(r"^VERSION=(\S+)", (REPOSITORY / "tests" / "judges" / "build").read_text(), re.MULTILINE)
+    return cache_folder() / "judges" / f"prometheus-{stated_version('build')}"
+
+
+def stated_version(script: str) -> str:
+    """Return the version that a script in ``tests/judges`` brings."""
+    version = re.search(r"^VERSION=(\S+)", (REPOSITORY / "tests" / "judges" / script).read_text(), re.MULTILINE)
     assert version is not None
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "kmon" / "judges" / f"prometheus-{version[1]}"
+    return version[1]
+
+
+def cache_folder() -> Path:
+    """Return the folder that outlives checkouts."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "kmon"
 
 
 def dataset(name: str) -> Path:
