@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kmon_analysis.labels import METRIC_NAME, Labels
+from kmon_analysis.promql.sharing import by_columns
 from kmon_analysis.promql.syntax import Aggregate
 from kmon_analysis.promql.values import Context, Floats, Int64s, Vector, frozen
 
@@ -36,18 +37,28 @@ def aggregate(context: Context, expr: Aggregate) -> Vector:
         with np.errstate(invalid="ignore"):
             k = np.where(np.abs(wanted) < 2.0**62, wanted, np.where(wanted > 0, 2.0**62, -1.0)).astype(np.int64)
         kept = np.zeros(present.shape, dtype=np.bool_)
-        reductions.select_extreme(values, present, group, len(labels), k, _SELECTIONS[expr.op], kept)
+        order, edges = _members(group, len(labels))
+        sign = _SELECTIONS[expr.op]
+        by_columns(
+            present.shape,
+            lambda first, last: reductions.select_extreme(values, present, order, edges, k, sign, first, last, kept),
+        )
         return Vector(operand.labels, operand.values, kept)
     out = np.empty((len(labels), values.shape[1]))
     there = np.zeros(out.shape, dtype=np.bool_)
     if expr.op == "quantile":
         q = frozen(_parameter(context, expr), np.float64)
-        reductions.quantile_groups(values, present, group, q, out, there)
+        order, edges = _members(group, len(labels))
+        by_columns(
+            present.shape,
+            lambda first, last: reductions.quantile_groups(values, present, order, edges, q, first, last, out, there),
+        )
     else:
         semantics = context.semantics
         mode = _AVERAGES[semantics.avg_aggregation]
         strict = semantics.strict_deviation
-        reductions.fold(values, present, group, _FOLDS[expr.op], mode, semantics.kahan_sum, strict, out, there)
+        given = values, present, group, _FOLDS[expr.op], mode, semantics.kahan_sum, strict
+        by_columns(present.shape, lambda first, last: reductions.fold(*given, first, last, out, there))
     return Vector(labels, out, there)
 
 
@@ -64,3 +75,9 @@ def _groups(labels: tuple[Labels, ...], expr: Aggregate) -> tuple[tuple[Labels, 
     first: dict[Labels, int] = {}
     group = np.array([first.setdefault(key, len(first)) for key in keys], dtype=np.int64)
     return tuple(first), group
+
+
+def _members(group: Int64s, groups: int) -> tuple[Int64s, Int64s]:
+    """Return rows by group, and where each group begins and ends there: ``order[edges[g]:edges[g + 1]]``."""
+    order = np.argsort(group, kind="stable")
+    return order, np.searchsorted(group[order], np.arange(groups + 1))

@@ -19,6 +19,7 @@ from kmon_analysis.promql import aggregate, binary
 from kmon_analysis.promql.functions import FUNCTIONS, value_type
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.promql.semantics import Semantics
+from kmon_analysis.promql.sharing import by_rows
 from kmon_analysis.promql.syntax import (
     Aggregate,
     At,
@@ -171,8 +172,7 @@ class _Samples:
         stale = is_stale(self.values)
         if not stale.any():
             return self.offsets, self.times, self.values
-        before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(~stale)])
-        offsets = frozen(before[self.offsets], np.int64)
+        offsets = frozen(self.offsets - np.searchsorted(np.flatnonzero(stale), self.offsets), np.int64)
         return offsets, frozen(self.times[~stale], np.int64), frozen(self.values[~stale], np.float64)
 
 
@@ -269,21 +269,17 @@ class _Evaluation:
         from kmon_analysis.promql import kernels
 
         rows = self._matching(selector)
-        offsets = self.samples.offsets
+        samples, semantics = self.samples, self.semantics
+        starts, ends = frozen(samples.offsets[rows], np.int64), frozen(samples.offsets[rows + 1], np.int64)
+        refs = self._refs(selector.at, selector.offset_ms)
+        given = samples.times, samples.values, refs, semantics.lookback_ms, semantics.left_open, want_times
         values = np.empty((len(rows), len(self.times)))
         present = np.empty(values.shape, dtype=np.bool_)
-        kernels.last_samples(
-            frozen(offsets[rows], np.int64),
-            frozen(offsets[rows + 1], np.int64),
-            self.samples.times,
-            self.samples.values,
-            self._refs(selector.at, selector.offset_ms),
-            self.semantics.lookback_ms,
-            self.semantics.left_open,
-            want_times,
-            values,
-            present,
-        )
+
+        def share(part: slice) -> None:
+            kernels.last_samples(starts[part], ends[part], *given, values[part], present[part])
+
+        by_rows(starts, ends, len(refs), share)
         return Vector(tuple(self.samples.labels[row] for row in rows.tolist()), values, present)
 
     def _subquery(self, expr: Subquery) -> Windows:

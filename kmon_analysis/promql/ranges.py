@@ -9,6 +9,7 @@ import numpy as np
 
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.semantics import Semantics
+from kmon_analysis.promql.sharing import by_rows
 from kmon_analysis.promql.syntax import Expr, MatrixSelector, Paren
 from kmon_analysis.promql.values import Bools, Context, Floats, Vector, Windows, distinct, frozen, without_name
 
@@ -31,14 +32,18 @@ def range_seconds(range_ms: int) -> float:
 
 
 def _run(kernel: str, windows: Windows, settings: tuple[Any, ...]) -> tuple[Floats, Bools]:
-    """Call a kernel by name; the compiler is loaded by the first call."""
+    """Call a kernel by name, rows shared among the cores; the compiler is loaded by the first call."""
     from kmon_analysis.promql import kernels
 
     values = np.empty((len(windows.labels), len(windows.refs)))
     present = np.empty(values.shape, dtype=np.bool_)
-    samples = windows.starts, windows.ends, windows.times, windows.values
-    place = windows.refs, windows.range_ms, windows.left_open
-    getattr(kernels, kernel)(*samples, *place, *settings, values, present)
+    compiled = getattr(kernels, kernel)
+    given = windows.times, windows.values, windows.refs, windows.range_ms, windows.left_open, *settings
+
+    def share(rows: slice) -> None:
+        compiled(windows.starts[rows], windows.ends[rows], *given, values[rows], present[rows])
+
+    by_rows(windows.starts, windows.ends, len(windows.refs), share)
     return values, present
 
 

@@ -21,9 +21,10 @@ _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_jit
-def fold(values, present, group, kind, mode, compensated, strict, out, there):
-    """Reduce rows to groups; ``group[s]`` is the row of `out` and `there` that row s goes to.
+def fold(values, present, group, kind, mode, compensated, strict, first, last, out, there):
+    """Reduce rows to groups in the columns ``first:last``.
 
+    ``group[s]`` is the row of `out` and `there` that row s goes to.
     Kinds: 0 sum, 1 avg, 2 min, 3 max, 4 count, 5 group, 6 stdvar, 7 stddev. `mode` is that of
     `average_step`, `compensated` that of ``sum``; `strict` makes deviations NaN when the first value is
     not finite.
@@ -32,22 +33,23 @@ def fold(values, present, group, kind, mode, compensated, strict, out, there):
     -----
     Prometheus ``promql/engine.go``, ``aggregation``.
     """
-    groups, width = out.shape
+    groups, width = len(out), last - first
     number = np.zeros((groups, width), np.int64)
     rest = np.zeros((groups, width))
     incremental = np.zeros((groups, width), np.bool_)
     for s in range(len(group)):
         g = group[s]
-        for t in range(width):
+        for w in range(width):
+            t = first + w
             if not present[s, t]:
                 continue
             x = values[s, t]
-            number[g, t] += 1
-            n = number[g, t]
+            number[g, w] += 1
+            n = number[g, w]
             there[g, t] = True
             if kind == 1:
-                out[g, t], rest[g, t], incremental[g, t] = average_step(
-                    x, float(n), out[g, t] if n > 1 else 0.0, rest[g, t], incremental[g, t], mode, compensated
+                out[g, t], rest[g, w], incremental[g, w] = average_step(
+                    x, float(n), out[g, t] if n > 1 else 0.0, rest[g, w], incremental[g, w], mode, compensated
                 )
             elif n == 1:
                 if kind < 4:
@@ -55,10 +57,10 @@ def fold(values, present, group, kind, mode, compensated, strict, out, there):
                 elif kind >= 6:
                     # The mean lives in `out`, the sum of squares in `rest`.
                     out[g, t] = x
-                    rest[g, t] = np.nan if strict and not np.isfinite(x) else 0.0
+                    rest[g, w] = np.nan if strict and not np.isfinite(x) else 0.0
             elif kind == 0:
                 if compensated:
-                    out[g, t], rest[g, t] = kadd(x, out[g, t], rest[g, t], True)
+                    out[g, t], rest[g, w] = kadd(x, out[g, t], rest[g, w], True)
                 else:
                     out[g, t] += x
             elif kind == 2:
@@ -70,35 +72,36 @@ def fold(values, present, group, kind, mode, compensated, strict, out, there):
             elif kind >= 6:
                 delta = x - out[g, t]
                 out[g, t] += delta / n
-                rest[g, t] += delta * (x - out[g, t])
+                rest[g, w] += delta * (x - out[g, t])
     for g in range(groups):
-        for t in range(width):
-            n = number[g, t]
+        for w in range(width):
+            t = first + w
+            n = number[g, w]
             if n == 0:
                 out[g, t] = np.nan
             elif kind == 0:
-                out[g, t] += rest[g, t]
+                out[g, t] += rest[g, w]
             elif kind == 1:
-                out[g, t] = average_done(float(n), out[g, t], rest[g, t], incremental[g, t], mode)
+                out[g, t] = average_done(float(n), out[g, t], rest[g, w], incremental[g, w], mode)
             elif kind == 4:
                 out[g, t] = n
             elif kind == 5:
                 out[g, t] = 1.0
             elif kind >= 6:
-                variance = rest[g, t] / n
+                variance = rest[g, w] / n
                 out[g, t] = variance if kind == 6 else np.sqrt(variance)
 
 
 @_jit
-def quantile_groups(values, present, group, q, out, there):
-    """``quantile`` over the rows of each group, with ``q[t]``."""
-    groups, width = out.shape
-    members = np.empty(len(group), np.float64)
-    for g in range(groups):
-        for t in range(width):
+def quantile_groups(values, present, order, edges, q, first, last, out, there):
+    """``quantile`` over the rows ``order[edges[g]:edges[g + 1]]`` of each group, with ``q[t]``."""
+    members = np.empty(len(order), np.float64)
+    for g in range(len(out)):
+        for t in range(first, last):
             n = 0
-            for s in range(len(group)):
-                if group[s] == g and present[s, t]:
+            for m in range(edges[g], edges[g + 1]):
+                s = order[m]
+                if present[s, t]:
                     x = values[s, t]
                     i = n
                     while i > 0 and (x < members[i - 1] or (np.isnan(x) and not np.isnan(members[i - 1]))):
@@ -116,24 +119,27 @@ def _less(a, b):
 
 
 @_jit
-def select_extreme(values, present, group, groups, k, sign, kept):
+def select_extreme(values, present, order, edges, k, sign, first, last, kept):
     """``topk`` (`sign` 1) and ``bottomk`` (`sign` -1): mark in `kept` which elements stay; ``k[t]`` of each group.
+
+    Group g has the rows ``order[edges[g]:edges[g + 1]]``.
 
     Notes
     -----
     Prometheus ``promql/engine.go`` with Go's ``container/heap``: the heap is copied move by move, because
     it decides which of equal values stay.
     """
-    size, width = values.shape
+    size = len(values)
     heap = np.empty(size, np.int64)
-    for t in range(width):
-        for g in range(groups):
+    for t in range(first, last):
+        for g in range(len(edges) - 1):
             n = 0
             limit = min(k[t], size)
             if limit < 1:
                 continue
-            for s in range(size):
-                if group[s] != g or not present[s, t]:
+            for m in range(edges[g], edges[g + 1]):
+                s = order[m]
+                if not present[s, t]:
                     continue
                 x = sign * values[s, t]
                 if n < limit:
