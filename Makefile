@@ -3,6 +3,8 @@
 
 KMON_PYTHON ?= python3
 ARGS ?=
+CASES ?= 1000
+SEED ?=
 PY := .venv/bin/python
 
 # pip reads these: the pins hold for the build of the package, too. The second name is that of pip 25.3 and newer.
@@ -12,12 +14,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format lab data bench judges stack ci setup clean
+.PHONY: help demo test lint format lab data bench conformance judges stack ci setup clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [KMON_PYTHON=python3.12]'
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/ready-base ## the main job on bundled data: backtest, tune, export, prove (no server, no network)
 	@$(PY) -m kmon_analysis.cli demo $(ARGS)
@@ -45,6 +47,9 @@ data: .venv/ready-base ## make the bundled histories anew from their seeds and c
 
 bench: .venv/ready-dev ## measure the promised ratios against peers in one run
 	@$(PY) -m benchmarks $(ARGS)
+
+conformance: .venv/ready-dev ## compare random rules and expressions with promtool and Prometheus 2.42 and 3.16; CASES=1000 SEED=7
+	@$(PY) -m tests.conformance --cases $(CASES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 judges: ## build promtool and prometheus 3.x from source (needs Go), fetch Kafka (needs Maven, a JDK); once, for tests
 	@tests/judges/build

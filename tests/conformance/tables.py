@@ -1,0 +1,29 @@
+"""A summary as text."""
+
+from __future__ import annotations
+
+from tests.conformance.summary import Summary
+from tests.conformance.tolerance import ULPS
+
+__all__ = ["table"]
+
+
+def table(summary: Summary) -> str:
+    """Write what was reached: by construct the cases and values of each release, then totals."""
+    versions = sorted(summary.judged)
+    names = sorted({name for _, name in summary.seen}, key=lambda name: (not name.endswith("()"), name))
+    width = max([len(name) for name in names], default=0)
+    head = " " * width + "".join(f"{version:>10} cases {'values':>9}" for version in versions)
+    lines = [head]
+    for name in names:
+        cells = "".join(
+            f"{summary.seen[version, name]:>16} {summary.values[version, name] or '':>9}" for version in versions
+        )
+        lines.append(f"{name:<{width}}{cells}")
+    for what in sorted({what for _, what in summary.counts}):
+        told = ", ".join(f"{version}: {summary.counts[version, what]}" for version in versions)
+        lines.append(f"{what}: {told}")
+    if summary.tolerated:
+        told = ", ".join(f"{name} ≤ {ULPS[name]} ulp: {count}" for name, count in sorted(summary.tolerated.items()))
+        lines.append(f"values compared with a tolerance ({told}); all others to the bit")
+    return "\n".join(lines)
