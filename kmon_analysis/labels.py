@@ -13,7 +13,7 @@ import re2
 
 from kmon_analysis.errors import SettingError
 
-__all__ = ["METRIC_NAME", "Labels", "MatchOp", "Matcher", "parse_series", "quote", "unquote"]
+__all__ = ["METRIC_NAME", "Labels", "MatchOp", "Matcher", "compiled", "parse_series", "quote", "unquote"]
 
 METRIC_NAME = "__name__"
 MatchOp = Literal["=", "!=", "=~", "!~"]
@@ -103,7 +103,14 @@ class Labels(Mapping[str, str]):
 
 
 @lru_cache(maxsize=4096)
-def _compiled(pattern: str, dot_all: bool) -> re2._Regexp[str]:
+def compiled(pattern: str, dot_all: bool) -> re2._Regexp[str]:
+    """Return a compiled RE2 pattern; `dot_all` lets ``.`` match a line break.
+
+    Raises
+    ------
+    SettingError
+        If RE2 refuses it.
+    """
     options = re2.Options()
     options.log_errors = False
     options.dot_nl = dot_all
@@ -147,7 +154,7 @@ class Matcher:
             return value == self.value
         if self.op == "!=":
             return value != self.value
-        found = _compiled(self.value, dot_all).fullmatch(value) is not None
+        found = compiled(self.value, dot_all).fullmatch(value) is not None
         return found if self.op == "=~" else not found
 
     def __str__(self) -> str:

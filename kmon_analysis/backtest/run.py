@@ -482,7 +482,7 @@ def backtest(
         for rule in group.rules:
             name = rule.record if isinstance(rule, RecordingRule) else names[rule.key]
             try:
-                helper = _helper(rule, outside)
+                helper = _helper(rule, outside, semantics)
                 if isinstance(rule, RecordingRule):
                     if helper is None:
                         found = evaluate(rule.expr, series, grid.times - group.query_offset_ms, semantics)
@@ -515,10 +515,10 @@ def backtest(
     return Backtest(rules, history, truth, chosen, results, scores, refused, dict.fromkeys(elsewhere, by), warnings)
 
 
-def _helper(rule: Rule, outside: Outside | None) -> Outside | None:
+def _helper(rule: Rule, outside: Outside | None, semantics: Semantics) -> Outside | None:
     """Return who must evaluate a rule, None for us; refuse what nobody evaluates."""
     try:
-        check_supported(rule.expr, rule.text)
+        check_supported(rule.expr, rule.text, semantics=semantics)
     except ExpressionError:
         if outside is None:
             raise

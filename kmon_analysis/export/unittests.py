@@ -197,7 +197,7 @@ class _Test:
     def of(cls, evidence: Evidence, step_ms: int, semantics: Semantics, rules: RuleFile | None) -> _Test:
         """Choose clock, samples and times, small enough."""
         expr = evidence.rule.expr
-        check_supported(expr, evidence.rule.text)
+        check_supported(expr, evidence.rule.text, semantics=semantics)
         _check_clock(expr)
         test = cls._made(evidence, step_ms, semantics, rules)
         if test.series.sample_count > MAX_SAMPLES:

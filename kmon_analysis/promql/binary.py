@@ -14,14 +14,19 @@ from kmon_analysis.promql.values import Bools, Context, Floats, Int64s, Vector, 
 __all__ = ["EVALUATED", "between_scalars", "between_sets", "between_vectors", "with_scalar"]
 
 
-def _power(left: Floats, right: Floats) -> Floats:
-    from kmon_analysis.promql import reductions
+def _elementary(op: str) -> Callable[[Floats, Floats], Floats]:
+    """Return an operator whose last bit is Go's."""
 
-    shape = np.broadcast_shapes(left.shape, right.shape)
-    flat = np.atleast_2d(np.empty(shape))
-    bases = frozen(np.broadcast_to(left, flat.shape), np.float64)
-    reductions.power(bases, frozen(np.broadcast_to(right, flat.shape), np.float64), flat)
-    return flat.reshape(shape)
+    def evaluate(left: Floats, right: Floats) -> Floats:
+        from kmon_analysis.promql import mathematics
+
+        shape = np.broadcast_shapes(left.shape, right.shape)
+        flat = np.atleast_2d(np.empty(shape)).shape
+        pair = (frozen(np.broadcast_to(side, flat), np.float64) for side in (left, right))
+        values: Floats = mathematics.apply2(op, *pair)
+        return values.reshape(shape)
+
+    return evaluate
 
 
 _ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
@@ -30,7 +35,8 @@ _ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
     "*": np.multiply,
     "/": np.divide,
     "%": np.fmod,
-    "^": _power,
+    "^": _elementary("^"),
+    "atan2": _elementary("atan2"),
 }
 _COMPARISONS: dict[str, Callable[[Floats, Floats], Any]] = {
     "==": np.equal,
@@ -64,12 +70,20 @@ def with_scalar(context: Context, expr: Binary, operand: Vector, scalar: Floats,
     with np.errstate(all="ignore"):
         if expr.op not in _COMPARISONS:
             values = _ARITHMETIC[expr.op](left, right)
-            return distinct(context, without_name(operand.labels), values, operand.present)
+            labels = without_name(operand.labels) if _drops_name(context, expr) else operand.labels
+            return distinct(context, labels, values, operand.present)
         holds = _COMPARISONS[expr.op](left, right)
     if expr.return_bool:
         return distinct(context, without_name(operand.labels), holds.astype(np.float64), operand.present)
     holds &= operand.present
     return Vector(operand.labels, operand.values, holds)
+
+
+def _drops_name(context: Context, expr: Binary) -> bool:
+    """Tell whether the result is another metric (Prometheus ``promql/engine.go``, ``changesMetricSchema``)."""
+    if expr.op == "atan2":
+        return context.semantics.atan2_drops_name
+    return expr.op in _ARITHMETIC or expr.return_bool
 
 
 def _signature(matching: VectorMatching) -> Callable[[Labels], Labels]:
@@ -127,8 +141,13 @@ def between_vectors(context: Context, expr: Binary, left: Vector, right: Vector)
     if matching.cardinality == "one-to-one":
         counted = matched if context.semantics.strict_one_side else kept
         context.fail(_several(many_rows[many_index], len(known), counted, width))
-    drop_name = expr.op in _ARITHMETIC or expr.return_bool
+    drop_name = _drops_name(context, expr)
     labels = [_result_labels(matching, many.labels[i], one.labels[j], drop_name) for i, j in pairs]
+    if matching.cardinality != "one-to-one" and context.semantics.strict_one_side:
+        seen: dict[tuple[int, Labels], int] = {}
+        keys = zip(many_rows[many_index].tolist(), labels, strict=True)
+        results = np.array([seen.setdefault(key, len(seen)) for key in keys], dtype=np.int64)
+        context.fail(_several(results, len(seen), matched, width))
     return distinct(context, labels, values, kept)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from kmon_analysis.errors import ExpressionError
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql import aggregate, binary
-from kmon_analysis.promql.functions import FUNCTIONS, value_type
+from kmon_analysis.promql.functions import FUNCTIONS, REFUSED_AGGREGATIONS, value_type
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.promql.sharing import by_rows
@@ -80,11 +80,11 @@ def evaluate(expr: Expr, series: SeriesSet, times: Int64s, semantics: Semantics)
     >>> grid.at(0), grid.at(1)
     ({}, {Labels('{}'): 2.0})
     """
-    check_supported(expr)
+    check_supported(expr, semantics=semantics)
     times = np.ascontiguousarray(times, dtype=np.int64)
     if np.any(np.diff(times) < 0):
         raise ValueError("evaluation times must ascend")
-    evaluation = _Evaluation(_Samples(series), times, semantics, np.zeros(len(times), dtype=np.bool_))
+    evaluation = _Evaluation(_Samples(series), times, times, semantics, np.zeros(len(times), dtype=np.bool_))
     if value_type(expr) == "scalar":
         values = np.array(evaluation.scalar(expr), dtype=np.float64, ndmin=2)
         return Grid((Labels(),), times, values, np.ones(values.shape, dtype=np.bool_), evaluation.failed)
@@ -97,7 +97,7 @@ def evaluate(expr: Expr, series: SeriesSet, times: Int64s, semantics: Semantics)
     return Grid(labels, times, result.values[ever], present[ever], evaluation.failed)
 
 
-def check_supported(expr: Expr, text: str | None = None) -> None:
+def check_supported(expr: Expr, text: str | None = None, *, semantics: Semantics | None = None) -> None:
     """Refuse what `evaluate` cannot do.
 
     Parameters
@@ -106,6 +106,8 @@ def check_supported(expr: Expr, text: str | None = None) -> None:
         The expression.
     text : str, optional
         Its source, for the place in the message.
+    semantics : Semantics, optional
+        The release to agree with; without it only what no release is agreed with on is refused.
 
     Raises
     ------
@@ -114,36 +116,37 @@ def check_supported(expr: Expr, text: str | None = None) -> None:
     """
     source = format_expr(expr) if text is None else text
 
-    def refuse(part: Expr, what: str) -> ExpressionError:
+    def refuse(part: Expr, what: str, why: str = "") -> ExpressionError:
         start = None if text is None else part.span.start
-        return ExpressionError(f"{what} is not evaluated here", expression=source, start=start, cure=_ELSEWHERE)
+        reason = f": {why}" if why else ""
+        problem = f"{what} is not evaluated here{reason}"
+        return ExpressionError(problem, expression=source, start=start, cure=_ELSEWHERE)
 
     if value_type(expr) in ("matrix", "string"):
         raise refuse(expr, f"an expression of type {value_type(expr)}")
-    _check(expr, refuse, in_subquery=False)
+    _check(expr, refuse, None if semantics is None else semantics.release)
 
 
-def _check(part: Expr, refuse: Callable[[Expr, str], ExpressionError], *, in_subquery: bool) -> None:
+def _check(part: Expr, refuse: Callable[..., ExpressionError], release: tuple[int, int] | None) -> None:
     """Refuse the first unsupported part."""
     match part:
         case Call():
             function = FUNCTIONS.get(part.function)
-            if function is None or function.apply is None:
-                raise refuse(part, f"the function {part.function!r}")
+            why = "Prometheus does not know it either" if function is None else function.refusal(release)
+            if why is not None:
+                raise refuse(part, f"the function {part.function!r}", why)
             _check_timestamp(part, refuse)
         case Aggregate() if part.op not in aggregate.EVALUATED:
-            raise refuse(part, f"the aggregation {part.op!r}")
+            raise refuse(part, f"the aggregation {part.op!r}", REFUSED_AGGREGATIONS.get(part.op, ""))
         case Binary() if part.op not in binary.EVALUATED:
             raise refuse(part, f"the operator {part.op!r}")
-        case VectorSelector() | Subquery() if in_subquery and part.at is not None and part.at.kind != "time":
-            raise refuse(part, "'@ start()' or '@ end()' inside a subquery")
         case _:
             pass
     for child in children(part):
-        _check(child, refuse, in_subquery=in_subquery or isinstance(part, Subquery))
+        _check(child, refuse, release)
 
 
-def _check_timestamp(call: Call, refuse: Callable[[Expr, str], ExpressionError]) -> None:
+def _check_timestamp(call: Call, refuse: Callable[..., ExpressionError]) -> None:
     """Refuse what Prometheus answers from whichever samples the query happens to have loaded.
 
     Notes
@@ -153,7 +156,8 @@ def _check_timestamp(call: Call, refuse: Callable[[Expr, str], ExpressionError])
     if call.function == "timestamp":
         selector = _bare(call.args[0])
         if isinstance(selector, VectorSelector) and selector.at is not None and selector.offset_ms:
-            raise refuse(call, "'timestamp' of a selector with both '@' and 'offset'")
+            why = "Prometheus forgets the offset there and answers from whichever samples it happens to have loaded"
+            raise refuse(call, "'timestamp' of a selector with both '@' and 'offset'", why)
 
 
 class _Samples:
@@ -178,10 +182,14 @@ class _Samples:
 
 @dataclass(slots=True)
 class _Evaluation:
-    """One evaluation of one expression; implements `values.Context`."""
+    """One evaluation of one expression; implements `values.Context`.
+
+    `rule_times` are the evaluations of the rule, which ``@ start()`` and ``@ end()`` mean also in a subquery.
+    """
 
     samples: _Samples
     times: Int64s
+    rule_times: Int64s
     semantics: Semantics
     failed: Bools
 
@@ -261,8 +269,10 @@ class _Evaluation:
 
     def _refs(self, at: At | None, offset_ms: int) -> Int64s:
         """Return the times that a selector looks at; in a rule ``start()`` and ``end()`` are the evaluation."""
-        pinned = at is not None and at.kind == "time"
-        base = np.full(len(self.times), at.time_ms, dtype=np.int64) if at is not None and pinned else self.times
+        base = self.times
+        if at is not None:
+            fixed = at.kind == "time"
+            base = np.full(len(self.times), at.time_ms, dtype=np.int64) if fixed else self.rule_times
         return frozen(base - offset_ms if offset_ms else base, np.int64)
 
     def _select(self, selector: VectorSelector, *, want_times: bool) -> Vector:
@@ -291,11 +301,13 @@ class _Evaluation:
         """
         refs = self._refs(expr.at, expr.offset_ms)
         step_ms = self.semantics.subquery_step_ms if expr.step_ms is None else expr.step_ms
+        if _means_rule_time(expr.expr):
+            return self._own_subqueries(expr, refs, step_ms)
         steps = np.empty(0, dtype=np.int64)
         if len(refs):
             first = -((expr.range_ms - int(refs[0])) // step_ms) * step_ms
             steps = np.arange(first, int(refs[-1]) + 1, step_ms, dtype=np.int64)
-        inner = _Evaluation(self.samples, steps, self.semantics, np.zeros(len(steps), dtype=np.bool_))
+        inner = _Evaluation(self.samples, steps, steps, self.semantics, np.zeros(len(steps), dtype=np.bool_))
         vector = inner.vector(expr.expr)
         if inner.failed.any():
             before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(inner.failed)])
@@ -315,6 +327,45 @@ class _Evaluation:
             left_open=self.semantics.left_open,
         )
 
+    def _own_subqueries(self, expr: Subquery, refs: Int64s, step_ms: int) -> Windows:
+        """Evaluate an inner expression whose value at a step depends on the evaluation of the rule, too.
+
+        The steps before an evaluation are taken by their rank: the last ones of all evaluations together,
+        then those before, and so on, which keeps times ascending. Each evaluation then has a stretch of time
+        of its own in the result, because only distances count in a window.
+        """
+        count = -(-expr.range_ms // step_ms) + 1
+        rows: dict[Labels, list[tuple[Int64s, Floats]]] = {}
+        stretch = np.arange(len(refs), dtype=np.int64) * (2 * expr.range_ms + step_ms) - refs
+        for rank in range(count):
+            steps = (refs // step_ms - rank) * step_ms
+            left = refs - expr.range_ms
+            inside = steps > left if self.semantics.left_open else steps >= left
+            inner = _Evaluation(self.samples, steps, self.rule_times, self.semantics, np.zeros(len(steps), np.bool_))
+            vector = inner.vector(expr.expr)
+            self.fail(inner.failed & inside)
+            for labels, values, present in zip(vector.labels, vector.values, vector.present, strict=True):
+                columns = np.flatnonzero(present & inside)
+                moved = steps[columns] + stretch[columns]
+                rows.setdefault(labels, []).append((moved, values[columns]))
+        parts = []
+        for found in rows.values():
+            moved = np.concatenate([each[0] for each in found])
+            order = np.argsort(moved, kind="stable")
+            parts.append((moved[order], np.concatenate([each[1] for each in found])[order]))
+        edges = np.cumsum([0, *(len(times) for times, _ in parts)], dtype=np.int64)
+        return Windows(
+            labels=tuple(rows),
+            starts=frozen(edges[:-1], np.int64),
+            ends=frozen(edges[1:], np.int64),
+            times=frozen(np.concatenate([np.empty(0, np.int64), *(times for times, _ in parts)]), np.int64),
+            values=frozen(np.concatenate([np.empty(0), *(values for _, values in parts)]), np.float64),
+            refs=frozen(refs + stretch, np.int64),
+            range_ms=expr.range_ms,
+            left_open=self.semantics.left_open,
+            shift_ms=frozen(stretch, np.int64),
+        )
+
     def _binary(self, expr: Binary) -> Vector:
         left_type, right_type = value_type(expr.left), value_type(expr.right)
         if left_type == "scalar":
@@ -327,6 +378,12 @@ class _Evaluation:
         if expr.op in ("and", "or", "unless"):
             return binary.between_sets(expr, left, right)
         return binary.between_vectors(self, expr, left, right)
+
+
+def _means_rule_time(expr: Expr) -> bool:
+    """Tell whether ``@ start()`` or ``@ end()`` stands anywhere in an expression."""
+    at = expr.at if isinstance(expr, VectorSelector | Subquery) else None
+    return (at is not None and at.kind != "time") or any(_means_rule_time(child) for child in children(expr))
 
 
 def _bare(expr: Expr) -> Expr:

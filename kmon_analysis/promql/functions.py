@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kmon_analysis.promql import instant, ranges
+from kmon_analysis.promql import histograms, instant, ranges, relabel, smoothing
 from kmon_analysis.promql.syntax import (
     Binary,
     Call,
@@ -22,7 +22,15 @@ from kmon_analysis.promql.syntax import (
 )
 from kmon_analysis.promql.values import Context, frozen
 
-__all__ = ["AGGREGATIONS", "FUNCTIONS", "PARAMETRIC_AGGREGATIONS", "Function", "ValueType", "value_type"]
+__all__ = [
+    "AGGREGATIONS",
+    "FUNCTIONS",
+    "PARAMETRIC_AGGREGATIONS",
+    "REFUSED_AGGREGATIONS",
+    "Function",
+    "ValueType",
+    "value_type",
+]
 
 ValueType = Literal["scalar", "vector", "matrix", "string"]
 
@@ -41,10 +49,29 @@ class Function:
         None where the function is known and not evaluated here.
     result : {"vector", "scalar"}
         Type of the result.
+    since, until : (int, int), optional
+        The first release that has it without a feature flag, and the first that has it no more.
+    why : str
+        Why it is not evaluated here, or was not in releases before `since`.
     """
 
     apply: Callable[[Context, Sequence[Expr]], Any] | None
     result: ValueType = "vector"
+    since: tuple[int, int] = (2, 42)
+    until: tuple[int, int] | None = None
+    why: str = ""
+
+    def refusal(self, release: tuple[int, int] | None) -> str | None:
+        """Return why a release does not evaluate it, or None; without a release, why none does."""
+        if self.apply is None:
+            return self.why
+        if release is None or (release >= self.since and (self.until is None or release < self.until)):
+            return None
+        version = f"{release[0]}.{release[1]}"
+        if release < self.since:
+            since = f"{self.since[0]}.{self.since[1]}"
+            return f"in Prometheus {version} {self.why or 'it does not exist'}; here it is evaluated from {since} on"
+        return f"Prometheus {version} does not know it: {self.why}"
 
 
 def _rate(*, counter: bool, per_second: bool) -> Function:
@@ -86,10 +113,37 @@ def _elementwise(function: Callable[..., Any]) -> Function:
     return Function(instant.elementwise(function))
 
 
+def _last_bit(name: str) -> Function:
+    """Evaluate an elementary function whose last bit is Go's."""
+
+    def evaluate(values: Any) -> Any:
+        from kmon_analysis.promql import mathematics
+
+        return mathematics.apply(name, frozen(values, np.float64))
+
+    return _elementwise(evaluate)
+
+
+def _angle(name: str) -> Function:
+    def apply(context: Context, args: Sequence[Expr]) -> Any:
+        return instant.angle(name, context, args)
+
+    return Function(apply)
+
+
 def _calendar(field: Callable[[Any], Any]) -> Function:
     return Function(instant.calendar(field))
 
 
+_FLAG = "it is experimental (behind --enable-feature=promql-experimental-functions)"
+_EXPERIMENTAL_OR_NONE = "it is experimental from 3.7 on and unknown before"
+_RENAMED = "since 3.0 it is double_exponential_smoothing, which is experimental"
+_NATIVE_BEFORE = "it only knows native histograms"
+_NATIVE = "it is about native histograms, which are not evaluated"
+_LAST_BIT = (
+    *("exp", "ln", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan"),
+    *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+)
 _EVALUATED = {
     "rate": _rate(counter=True, per_second=True),
     "increase": _rate(counter=True, per_second=False),
@@ -111,6 +165,15 @@ _EVALUATED = {
     "stddev_over_time": _compensated("deviations", True),
     "quantile_over_time": Function(ranges.quantile_over_time),
     "absent_over_time": Function(ranges.absent_over_time),
+    "first_over_time": Function(smoothing.first_over_time, since=(3, 14), why=_EXPERIMENTAL_OR_NONE),
+    "holt_winters": Function(smoothing.holt_winters, until=(3, 0), why=_RENAMED),
+    "label_replace": Function(relabel.label_replace),
+    "label_join": Function(relabel.label_join),
+    "histogram_quantile": Function(histograms.histogram_quantile),
+    "histogram_fraction": Function(histograms.histogram_fraction, since=(3, 4), why=_NATIVE_BEFORE),
+    **{name: _last_bit(name) for name in _LAST_BIT},
+    "deg": _angle("deg"),
+    "rad": _angle("rad"),
     "absent": Function(instant.absent),
     "abs": _elementwise(np.abs),
     "ceil": _elementwise(np.ceil),
@@ -137,9 +200,21 @@ _EVALUATED = {
     "time": Function(instant.time, "scalar"),
     "pi": Function(lambda context, args: np.broadcast_to(np.pi, context.times.shape), "scalar"),
 }
-_SCALARS_NOT_EVALUATED = ("end", "range", "start", "step")
+_EXPERIMENTAL = (
+    *("double_exponential_smoothing", "histogram_quantiles", "info", "integral", "mad_over_time", "sort_by_label"),
+    *("sort_by_label_desc", "start_timestamp"),
+    *(f"ts_of_{which}_over_time" for which in ("first", "last", "max", "min")),
+)
+_EXPERIMENTAL_SCALARS = ("end", "max_of", "min_of", "range", "start", "step")
+_NATIVE_ONLY = tuple(f"histogram_{what}" for what in ("avg", "count", "stddev", "stdvar", "sum"))
 
-FUNCTIONS = {**_EVALUATED, **dict.fromkeys(_SCALARS_NOT_EVALUATED, Function(None, "scalar"))}
+FUNCTIONS = {
+    **_EVALUATED,
+    **dict.fromkeys(_EXPERIMENTAL, Function(None, why=_FLAG)),
+    **dict.fromkeys(_EXPERIMENTAL_SCALARS, Function(None, "scalar", why=_FLAG)),
+    **dict.fromkeys(_NATIVE_ONLY, Function(None, why=_NATIVE)),
+}
+REFUSED_AGGREGATIONS = dict.fromkeys(("limitk", "limit_ratio"), _FLAG)
 
 
 def value_type(expr: Expr) -> ValueType:

@@ -14,6 +14,7 @@ from kmon_analysis.promql.values import Context, Floats, Int64s, Vector, distinc
 
 __all__ = [
     "absent",
+    "angle",
     "calendar",
     "clamp",
     "elementwise",
@@ -77,7 +78,7 @@ def clamp(context: Context, args: Sequence[Expr]) -> Vector:
 def absent(context: Context, args: Sequence[Expr]) -> Vector:
     """Evaluate ``absent(vector)``."""
     nothing = np.logical_not(np.any(context.vector(args[0]).present, axis=0))[None, :]
-    return Vector((absent_labels(args[0]),), np.ones(nothing.shape), nothing)
+    return Vector((absent_labels(args[0], context.semantics),), np.ones(nothing.shape), nothing)
 
 
 def scalar(context: Context, args: Sequence[Expr]) -> Floats:
@@ -109,6 +110,15 @@ def timestamp(context: Context, args: Sequence[Expr]) -> Vector:
         now = np.broadcast_to(context.times / 1000.0, operand.values.shape)
         times = Vector(operand.labels, now, operand.present)
     return distinct(context, without_name(times.labels), times.values, times.present)
+
+
+def angle(name: str, context: Context, args: Sequence[Expr]) -> Vector:
+    """Evaluate ``deg(vector)`` or ``rad(vector)``."""
+    operand = context.vector(args[0])
+    up, down = (180.0, np.pi) if name == "deg" else (np.pi, 180.0)
+    with np.errstate(all="ignore"):
+        values = operand.values * (up / down) if context.semantics.degree_factor else operand.values * up / down
+    return distinct(context, without_name(operand.labels), values, operand.present)
 
 
 def calendar(field: Callable[[Int64s], Any]) -> Implementation:

@@ -403,8 +403,11 @@ def regressions(starts, ends, times, values, refs, range_ms, left_open, origins,
 
 
 @_jit
-def quantile_of_sorted(values, n, q):
-    """Return the q-quantile of the first `n` of `values`, ascending with NaN first."""
+def quantile_of_sorted(values, n, q, exact):
+    """Return the q-quantile of the first `n` of `values`, ascending with NaN first.
+
+    With `exact` a whole rank leaves its neighbour out, which may be infinite.
+    """
     if n == 0 or np.isnan(q):
         return np.nan
     if q < 0.0:
@@ -415,6 +418,8 @@ def quantile_of_sorted(values, n, q):
     lower = int(max(0.0, np.floor(rank)))
     upper = min(n - 1, lower + 1)
     weight = rank - np.floor(rank)
+    if exact and weight == 0.0:
+        return values[lower]
     return values[lower] * (1.0 - weight) + values[upper] * weight
 
 
@@ -439,7 +444,7 @@ def _remove(values, n, x):
 
 
 @_jit
-def quantiles(starts, ends, times, values, refs, range_ms, left_open, q, out, present):
+def quantiles(starts, ends, times, values, refs, range_ms, left_open, q, exact, out, present):
     """`quantile_over_time` with ``q[t]``: the sorted window is carried from one evaluation to the next."""
     low = np.empty(len(refs), np.int64)
     high = np.empty(len(refs), np.int64)
@@ -464,4 +469,4 @@ def quantiles(starts, ends, times, values, refs, range_ms, left_open, q, out, pr
                 n += 1
                 right += 1
             present[s, t] = j > i
-            out[s, t] = quantile_of_sorted(ordered, n, q[t]) if j > i else np.nan
+            out[s, t] = quantile_of_sorted(ordered, n, q[t], exact) if j > i else np.nan

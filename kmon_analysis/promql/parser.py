@@ -54,6 +54,8 @@ BINARY_PRECEDENCE = {
     "^": 6,
 }
 NOT_METRIC_NAMES = frozenset(("bool", "on", "ignoring", "group_left", "group_right", "atan2"))
+# What promql-parser only knows by another name.
+_RENAMED = {"holt_winters": "double_exponential_smoothing"}
 _MAX_DEPTH = 100
 _MAX_CHAIN = 300
 _OFFSET_OWNER = "must be preceded by an instant vector selector, a range vector selector or a subquery"
@@ -288,6 +290,8 @@ class _Reader:
             return self.aggregate()
         if after.text == "(" and after.kind == "symbol":
             start, name = self.now().start, self.take().text
+            if name in _RENAMED:
+                self.replacements.append((start, start + len(name), _RENAMED[name]))
             return Call(name, self.arguments(f"in the call of {name!r}"), self.span_from(start))
         if word in NOT_METRIC_NAMES:
             raise self.unexpected("where an operand should be")

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kmon_analysis.labels import METRIC_NAME, Labels
+from kmon_analysis.labels import METRIC_NAME, Labels, Matcher
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.promql.sharing import by_rows
 from kmon_analysis.promql.syntax import Expr, MatrixSelector, Paren
@@ -64,7 +64,8 @@ def over_time(
 def quantile_over_time(context: Context, args: Sequence[Expr]) -> Vector:
     """Evaluate ``quantile_over_time(q, range)``."""
     windows = context.windows(args[1])
-    values, present = _run("quantiles", windows, (frozen(context.scalar(args[0]), np.float64),))
+    settings = frozen(context.scalar(args[0]), np.float64), context.semantics.exact_ranks
+    values, present = _run("quantiles", windows, settings)
     return distinct(context, without_name(windows.labels), values, present)
 
 
@@ -72,7 +73,8 @@ def predict_linear(context: Context, args: Sequence[Expr]) -> Vector:
     """Evaluate ``predict_linear(range, seconds)``; the line starts at the evaluation, whatever the offset."""
     windows = context.windows(args[0])
     ahead = frozen(context.scalar(args[1]), np.float64)
-    settings = frozen(context.times, np.int64), ahead, True, context.semantics.kahan_sum
+    origins = context.times if windows.shift_ms is None else context.times + windows.shift_ms
+    settings = frozen(origins, np.int64), ahead, True, context.semantics.kahan_sum
     values, present = _run("regressions", windows, settings)
     return distinct(context, without_name(windows.labels), values, present)
 
@@ -82,20 +84,27 @@ def absent_over_time(context: Context, args: Sequence[Expr]) -> Vector:
     windows = context.windows(args[0])
     _, present = _run("counts", windows, (1,))
     absent = np.logical_not(np.any(present, axis=0))[None, :]
-    return Vector((absent_labels(args[0]),), np.ones(absent.shape), absent)
+    return Vector((absent_labels(args[0], context.semantics),), np.ones(absent.shape), absent)
 
 
-def absent_labels(expr: Expr) -> Labels:
+def absent_labels(expr: Expr, semantics: Semantics) -> Labels:
     """Return the labels that ``absent`` makes up from a selector.
 
     Notes
     -----
-    Prometheus ``promql/functions.go``, ``createLabelsForAbsentFunction``.
+    Prometheus ``promql/functions.go``, ``createLabelsForAbsentFunction``; ``tsdb/querier.go``,
+    ``PostingsForMatchers``, has sorted the matchers in place by then.
     """
     while isinstance(expr, Paren):
         expr = expr.expr
     selector = expr.selector if isinstance(expr, MatrixSelector) else expr
-    matchers = getattr(selector, "matchers", ())
+    matchers: Sequence[Matcher] = getattr(selector, "matchers", ())
+    if semantics.matchers_sorted:
+        needed = {matcher.name for matcher in matchers if not matcher.matches("")}
+        matchers = sorted(
+            matchers,
+            key=lambda matcher: matcher.name not in needed or (matcher.op in ("!=", "!~") and matcher.matches("")),
+        )
     found: dict[str, str] = {}
     seen: set[str] = set()
     for matcher in matchers:

@@ -1,4 +1,4 @@
-"""Compiled loops across series: aggregations, and Go's power function.
+"""Compiled loops across series: aggregations.
 
 Rows are visited in the order in which they come, as Prometheus visits the elements of a vector.
 """
@@ -8,14 +8,12 @@ Rows are visited in the order in which they come, as Prometheus visits the eleme
 # mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import math
-
 import numba
 import numpy as np
 
 from kmon_analysis.promql.kernels import average_done, average_step, kadd, quantile_of_sorted
 
-__all__ = ["fold", "power", "quantile_groups", "select_extreme"]
+__all__ = ["fold", "quantile_groups", "select_extreme"]
 
 _jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
@@ -93,7 +91,7 @@ def fold(values, present, group, kind, mode, compensated, strict, first, last, o
 
 
 @_jit
-def quantile_groups(values, present, order, edges, q, first, last, out, there):
+def quantile_groups(values, present, order, edges, q, exact, first, last, out, there):
     """``quantile`` over the rows ``order[edges[g]:edges[g + 1]]`` of each group, with ``q[t]``."""
     members = np.empty(len(order), np.float64)
     for g in range(len(out)):
@@ -110,7 +108,7 @@ def quantile_groups(values, present, order, edges, q, first, last, out, there):
                     members[i] = x
                     n += 1
             there[g, t] = n > 0
-            out[g, t] = quantile_of_sorted(members, n, q[t]) if n else np.nan
+            out[g, t] = quantile_of_sorted(members, n, q[t], exact) if n else np.nan
 
 
 @_jit
@@ -170,78 +168,3 @@ def select_extreme(values, present, order, edges, k, sign, first, last, kept):
                     parent = child
             for i in range(n):
                 kept[heap[i], t] = True
-
-
-@_jit
-def _odd(y):
-    """Tell whether a float is an odd integer."""
-    return abs(y) < 2.0**53 and y == np.floor(y) and np.fmod(y, 2.0) != 0.0
-
-
-@_jit
-def _power(x, y):
-    """Return ``x ** y`` by Go's algorithm; with a fraction in `y` it may be off by 3 units in the last place."""
-    if y == 0.0 or x == 1.0:
-        return 1.0
-    if y == 1.0:
-        return x
-    if np.isnan(x) or np.isnan(y):
-        return np.nan
-    if x == 0.0:
-        if y < 0.0:
-            return np.copysign(np.inf, x) if _odd(y) else np.inf
-        return x if _odd(y) else 0.0
-    if np.isinf(y):
-        if x == -1.0:
-            return 1.0
-        return 0.0 if (abs(x) < 1.0) == (y > 0.0) else np.inf
-    if np.isinf(x):
-        if x < 0.0 and _odd(y):
-            return -np.inf if y > 0.0 else -0.0
-        return np.inf if y > 0.0 else 0.0
-    if y == 0.5:
-        return np.sqrt(x)
-    if y == -0.5:
-        return 1.0 / np.sqrt(x)
-    whole = np.floor(abs(y))
-    fraction = abs(y) - whole
-    if fraction != 0.0 and x < 0.0:
-        return np.nan
-    if whole >= 2.0**63:
-        if x == -1.0:
-            return 1.0
-        return 0.0 if (abs(x) < 1.0) == (y > 0.0) else np.inf
-    result, exponent = 1.0, np.int64(0)
-    if fraction != 0.0:
-        if fraction > 0.5:
-            fraction -= 1.0
-            whole += 1.0
-        result = np.exp(fraction * np.log(x))
-    base, base_exponent = math.frexp(x)
-    i = np.int64(whole)
-    while i != 0:
-        if base_exponent < -4096 or base_exponent > 4096:
-            exponent += base_exponent
-            break
-        if i & 1 == 1:
-            result *= base
-            exponent += base_exponent
-        base *= base
-        base_exponent <<= 1
-        if base < 0.5:
-            base += base
-            base_exponent -= 1
-        i >>= 1
-    if y < 0.0:
-        result = 1.0 / result
-        exponent = -exponent
-    exponent = min(max(exponent, np.int64(-100_000)), np.int64(100_000))
-    return math.ldexp(result, int(exponent))
-
-
-@_jit
-def power(x, y, out):
-    """``x ^ y`` for arrays of shape ``(S, T)``, either of which may be broadcast."""
-    for s in range(out.shape[0]):
-        for t in range(out.shape[1]):
-            out[s, t] = _power(x[s, t], y[s, t])

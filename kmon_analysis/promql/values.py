@@ -13,7 +13,18 @@ from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.promql.syntax import Expr
 
-__all__ = ["Bools", "Context", "Floats", "Int64s", "Vector", "Windows", "distinct", "frozen", "without_name"]
+__all__ = [
+    "Bools",
+    "Context",
+    "Floats",
+    "Int64s",
+    "Vector",
+    "Windows",
+    "distinct",
+    "format_value",
+    "frozen",
+    "without_name",
+]
 
 Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -47,6 +58,8 @@ class Windows:
         Length of the window.
     left_open : bool
         Whether a sample on the left edge is outside.
+    shift_ms : int64 array, shape (T,), optional
+        What was added to the times of each window, where windows share no samples.
     """
 
     labels: tuple[Labels, ...]
@@ -57,6 +70,7 @@ class Windows:
     refs: Int64s
     range_ms: int
     left_open: bool
+    shift_ms: Int64s | None = None
 
 
 class Context(Protocol):
@@ -91,6 +105,25 @@ def frozen(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     view = np.ascontiguousarray(array, dtype=dtype).view()
     view.flags.writeable = False
     return view
+
+
+def format_value(value: float) -> str:
+    """Write a value as Prometheus shows samples: the shortest decimal that reads back, without an exponent.
+
+    Notes
+    -----
+    Go ``strconv.FormatFloat(value, 'f', -1, 64)``.
+
+    Examples
+    --------
+    >>> format_value(1e-5), format_value(1e21), format_value(-0.0), format_value(float("inf"))
+    ('0.00001', '1000000000000000000000', '-0', '+Inf')
+    """
+    if np.isnan(value):
+        return "NaN"
+    if np.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    return np.format_float_positional(value, trim="-")
 
 
 def without_name(labels: Sequence[Labels]) -> list[Labels]:

@@ -204,7 +204,7 @@ class _Runner:
         self.refused: dict[int, InputError] = {}
         for node in nodes:
             try:
-                check_supported(node.rule.expr, node.rule.text)
+                check_supported(node.rule.expr, node.rule.text, semantics=semantics)
             except ExpressionError as error:
                 if outside is None:
                     self.refused[node.place] = error

@@ -24,8 +24,8 @@ BAD_RULES = {
     "binary": (b"\x00\x01\xfe\xff" * 9, ["rules.yml", "not UTF-8: byte 0xfe"]),
     "no alert": ("groups:\n- name: g\n  rules: [{record: a, expr: b}]\n", ["has no alerting rule"]),
     "not supported": (
-        "groups:\n- name: g\n  rules: [{alert: A, expr: 'histogram_quantile(0.9, b) > 1'}]\n",
-        ["rules.yml:3:11: 'A' cannot be evaluated", "histogram_quantile", "--prometheus URL"],
+        "groups:\n- name: g\n  rules: [{alert: A, expr: 'histogram_sum(b) > 1'}]\n",
+        ["rules.yml:3:11: 'A' cannot be evaluated", "histogram_sum", "--prometheus URL"],
     ),
 }
 

@@ -117,8 +117,7 @@ def hostile(world, tmp_path):
     name = json.dumps(HOSTILE)
     text = world.rules.read_text().replace("alert: HighConsumerLag", f"alert: {name}")
     text += (
-        f"  - alert: {json.dumps(HOSTILE + ' 2')}\n"
-        f"    expr: 'histogram_quantile(0.5, {{__name__=\"a\", topic={name}}}) > 1'\n"
+        f"  - alert: {json.dumps(HOSTILE + ' 2')}\n    expr: 'histogram_sum({{__name__=\"a\", topic={name}}}) > 1'\n"
     )
     rules.write_text(text)
     incidents = tmp_path / "incidents.yml"

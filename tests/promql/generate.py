@@ -34,6 +34,9 @@ def history(rng: random.Random) -> SeriesSet:
                 parts.append(_series(rng, Labels({"__name__": name, **labels})))
     for topic in ("a", "b"):
         parts.append(_series(rng, Labels({"__name__": "owner", "topic": topic, "team": f"team-{topic}"})))
+        for le in ("0.1", "0.5", "1", "1.0", "2.5", "+Inf", "x", ""):
+            if rng.random() < 0.9:
+                parts.append(_series(rng, Labels({"__name__": "took_bucket", "topic": topic, "le": le})))
     return SeriesSet.from_samples(parts)
 
 
@@ -45,6 +48,10 @@ def _series(rng: random.Random, labels: Labels) -> Samples:
             level = 0.0 if rng.random() < 0.06 else level + rng.randrange(9)
             if name == "bytes_total":
                 level += rng.choice([0.0, rng.random()])
+        elif name == "took_bucket":
+            # Rises with the bound, mostly; equal but for the last places, sometimes.
+            bound = {"0.1": 1, "0.5": 5, "1": 6, "1.0": 6, "2.5": 8, "+Inf": 9}.get(labels.value("le"), 3)
+            level = (index + 1) * bound * rng.choice([1.0, 1.0, 1.0, 0.1, 1 + 1e-14, rng.random()])
         elif name in SMOOTH:
             level = rng.uniform(-10, 10)
         elif name in ODD:
@@ -76,8 +83,10 @@ RANGE_FUNCTIONS = [
     ),
 ]
 INSTANT_FUNCTIONS = ["abs", "ceil", "floor", "round", "sqrt", "sgn", "timestamp", "sort"]
+LAST_BIT = ["exp", "ln", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh",
+            "acosh", "atanh", "deg", "rad"]  # fmt: skip
 CALENDAR = ["minute", "hour", "day_of_week", "day_of_month", "day_of_year", "month", "year", "days_in_month"]
-ARITHMETIC = ["+", "-", "*", "/", "%"]
+ARITHMETIC = ["+", "-", "*", "/", "%", "atan2"]
 COMPARISONS = ["==", "!=", ">", "<", ">=", "<="]
 
 
@@ -91,11 +100,14 @@ class Expressions:
     any_order : bool
         Leave out what depends on the order in which the server stores series: ties, and sums and averages
         across series where rounding matters.
+    release : (int, int)
+        The release that the expressions are for.
     """
 
-    def __init__(self, rng: random.Random, *, any_order: bool = False) -> None:
+    def __init__(self, rng: random.Random, *, any_order: bool = False, release: tuple[int, int] = (3, 5)) -> None:
         self.rng = rng
         self.any_order = any_order
+        self.release = release
 
     def selector(self, names=ALL) -> str:
         rng = self.rng
@@ -116,7 +128,9 @@ class Expressions:
         length = rng.choice(["15s", "30s", "45s", "1m", "90s", "2m", "5m", "7m", "20m", "40s500ms"])
         if rng.random() < 0.12:
             step = rng.choice(["", "7s", "15s", "30s", "1m"])
-            inner = rng.choice([self.selector(names), f"rate({self.selector(names)}[1m])", f"-{self.selector(names)}"])
+            fixed = f"({self.selector(names)} {rng.choice('+-')} lag @ {rng.choice(['end()', 'start()', '600'])})"
+            plain = self.selector(names)
+            inner = rng.choice([plain, f"rate({plain}[1m])", f"-{plain}", fixed, f"{plain} @ end() offset 31s"])
             return f"({inner})[{length}:{step}]" + rng.choice(["", "", " offset 45s", " @ 600", " offset -31s"])
         return f"{self.selector(names)}[{length}]{self.modifiers()}"
 
@@ -140,9 +154,12 @@ class Expressions:
         clause = rng.choice(["", "by (topic)", "by (topic, group)", "without (group)", "by (__name__)", "without ()"])
         exact = ["min", "max", "count", "group"]
         op = rng.choice([*exact, "sum", "avg", "stddev", "stdvar", "topk", "bottomk", "quantile"])
+        if rng.random() < 0.1:
+            inner = self.selector(rng.choice([GAUGES, ODD]))
+            return f'count_values {clause} ("{rng.choice(["v", "topic", "value", "__name__"])}", {inner})'
         if op in ("topk", "bottomk"):
             inner = self.selector(SMOOTH) if self.any_order else self.vector(depth - 1)
-            return f"{op} {clause} ({rng.choice(['1', '2', '3', '0', '-1', '2.9'])}, {inner})"
+            return f"{op} {clause} ({rng.choice(['1', '2', '3', '0', '-1', '2.9', 'NaN', '1e30', '-Inf'])}, {inner})"
         if op == "quantile":
             q = rng.choice(["0.5", "0.9", "0", "1", "-1", "2", "NaN"])
             return f"quantile {clause} ({q}, {self.vector(depth - 1)})"
@@ -166,7 +183,7 @@ class Expressions:
             [
                 lambda: f"{left} {op}{scalar}",
                 lambda: f"{scalar} {op}{right}",
-                lambda: f"{left} ^ {rng.choice(['2', '-1', '3', '0', '0.5', 'Inf', '7'])}",
+                lambda: f"{left} ^ {rng.choice(['2', '-1', '3', '0', '0.5', 'Inf', '7', '1.7', '-0.3'])}",
                 lambda: f"{left} {op}{on}{right}",
                 lambda: f"{self.selector(GAUGES)} {op}{self.selector(SMOOTH)}",
                 lambda: f"{self.selector()} {op}on (topic) group_left (team) owner",
@@ -192,6 +209,9 @@ class Expressions:
                 lambda: f"({self.binary(depth)})",
                 lambda: f"({self.binary(depth)})",
                 lambda: f"{rng.choice(INSTANT_FUNCTIONS)}({self.vector(depth - 1)})",
+                lambda: f"{rng.choice(LAST_BIT)}({self.vector(depth - 1)})",
+                lambda: self.histogram(),
+                lambda: self.relabelled(depth),
                 lambda: f"round({self.vector(depth - 1)}, {rng.choice(['5', '0.1', '0'])})",
                 lambda: f"clamp({self.vector(depth - 1)}, {self.scalar(1)}, {self.scalar(1)})",
                 lambda: f"{rng.choice(['clamp_min', 'clamp_max'])}({self.vector(depth - 1)}, {self.scalar(1)})",
@@ -206,8 +226,41 @@ class Expressions:
             ]
         )()
 
+    def histogram(self) -> str:
+        rng = self.rng
+        buckets = rng.choice(
+            [
+                "took_bucket",
+                'took_bucket{topic="a"}',
+                "rate(took_bucket[2m])",
+                'took_bucket{le!="+Inf"}',
+                self.selector(),
+            ]
+        )
+        if self.release >= (3, 4) and rng.random() < 0.3:
+            lower, upper = rng.choice(["0", "-1", "0.3", "-Inf"]), rng.choice(["0.7", "3", "Inf"])
+            return f"histogram_fraction({lower}, {upper}, {buckets})"
+        return f"histogram_quantile({rng.choice(['0.5', '0.9', '0.99', '0', '1', '-1', '2', 'NaN'])}, {buckets})"
+
+    def relabelled(self, depth: int) -> str:
+        rng = self.rng
+        inner = self.vector(depth - 1)
+        target = rng.choice(["topic", "new", "group", "__name__", "not valid"])
+        if rng.random() < 0.3:
+            separator, source = rng.choice(["", "-"]), rng.choice(["group", "team"])
+            return f'label_join({inner}, "{target}", "{separator}", "topic", "{source}")'
+        regex = rng.choice(["(.*)", "a(b?)", "(?P<x>[ab])", ".+", "", "x|y", "a)"])
+        filled = rng.choice(["$1", "v-$1", "${x}$$", "$1x", "", "plain", "$0${9}"])
+        return f'label_replace({inner}, "{target}", "{filled}", "{rng.choice(["topic", "group", "none"])}", "{regex}")'
+
     def range_call(self) -> str:
         rng = self.rng
+        if self.release < (3, 0) and rng.random() < 0.05:
+            return (
+                f"holt_winters({self.matrix()}, {rng.choice(['0.3', '0.8', '1'])}, {rng.choice(['0.1', '0.6', '0'])})"
+            )
+        if self.release >= (3, 14) and rng.random() < 0.05:
+            return f"first_over_time({self.matrix()})"
         if rng.random() < 0.1:
             return f"quantile_over_time({rng.choice(['0.5', '0.99', '0', '-1', '1.5'])}, {self.matrix()})"
         if rng.random() < 0.06:

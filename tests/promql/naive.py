@@ -6,11 +6,17 @@ It shares the parsed tree and the label sets with the evaluator, and nothing els
 from __future__ import annotations
 
 import datetime
+import decimal
 import itertools
 import math
+import re
 import struct
 
+import numpy as np
+import re2
+
 from kmon_analysis.labels import Labels
+from kmon_analysis.promql import mathematics
 from kmon_analysis.promql.syntax import (
     Aggregate,
     Binary,
@@ -59,29 +65,14 @@ def modulo(a, b):
     return math.fmod(a, b)
 
 
+def elementary(name, *values):
+    """The last bit is Go's; `test_mathematics` checks these by themselves."""
+    arrays = [np.array([[value]]) for value in values]
+    return float((mathematics.apply if len(values) == 1 else mathematics.apply2)(name, *arrays)[0, 0])
+
+
 def power(a, b):
-    """Go's Pow, for the exponents that `generate` uses."""
-    if b == 0.5 and a != 0 and not math.isinf(a):
-        return root(a)
-    if b not in (2, -1, 3, 7) or a == 0 or not math.isfinite(a):
-        try:
-            return math.pow(a, b)
-        except ValueError:
-            return math.copysign(INF, a) if b % 2 == 1 else INF
-    result, exponent, base, times = 1.0, 0, *math.frexp(a)
-    bits = abs(int(b))
-    while bits:
-        if bits & 1:
-            result, exponent = result * base, exponent + times
-        base, times, bits = base * base, times * 2, bits >> 1
-        if base < 0.5:
-            base, times = base * 2, times - 1
-    if b < 0:
-        result, exponent = 1 / result, -exponent
-    try:
-        return math.ldexp(result, exponent)
-    except OverflowError:
-        return math.copysign(INF, result)
+    return elementary("^", a, b)
 
 
 ARITHMETIC = {
@@ -91,6 +82,7 @@ ARITHMETIC = {
     "/": divide,
     "%": modulo,
     "^": power,
+    "atan2": lambda a, b: elementary("atan2", a, b),
 }
 
 
@@ -204,7 +196,7 @@ class Naive:
 
     def call(self, node):
         name, args = node.function, node.args
-        if name in RANGES or name in ("rate", "increase", "delta", "predict_linear", "quantile_over_time"):
+        if name in RANGES or name in WINDOWED:
             high, length, rows = self.windows(args[1] if name == "quantile_over_time" else args[0])
             found = []
             for labels, samples in rows.items():
@@ -214,16 +206,18 @@ class Naive:
                     line = self.regression(samples, self.now)
                     value = None if line is None else line[0] * self.scalar(args[1]) + line[1]
                 elif name == "quantile_over_time":
-                    value = quantile(self.scalar(args[0]), [v for _, v in samples])
+                    value = self.quantile(self.scalar(args[0]), [v for _, v in samples])
+                elif name == "holt_winters":
+                    value = smoothed([v for _, v in samples], self.scalar(args[1]), self.scalar(args[2]))
                 else:
                     value = RANGES[name](self, samples)
                 if value is not None:
-                    found.append((labels if name == "last_over_time" else nameless(labels), value))
+                    found.append((labels if name in KEEP_NAME else nameless(labels), value))
             return unique(found)
         if name == "absent_over_time":
-            return {} if self.windows(args[0])[2] else {absent_labels(args[0]): 1.0}
+            return {} if self.windows(args[0])[2] else {absent_labels(args[0], self.semantics.matchers_sorted): 1.0}
         if name == "absent":
-            return {} if self.vector(args[0]) else {absent_labels(args[0]): 1.0}
+            return {} if self.vector(args[0]) else {absent_labels(args[0], self.semantics.matchers_sorted): 1.0}
         if name == "vector":
             return {Labels(): self.scalar(args[0])}
         if name == "timestamp":
@@ -237,7 +231,17 @@ class Naive:
             if not args:
                 return {Labels(): float(CALENDAR[name](self.now // 1000))}
             return unique((nameless(k), float(CALENDAR[name](v))) for k, v in self.vector(args[0]).items())
+        if name in ("histogram_quantile", "histogram_fraction"):
+            return self.histogram(name, [self.scalar(arg) for arg in args[:-1]], self.vector(args[-1]))
         vector = self.vector(args[0])
+        if name in ("label_replace", "label_join"):
+            return self.relabelled(name, [arg.value for arg in args[1:]], vector)
+        if name == "deg" or name == "rad":
+            up, down = (180.0, math.pi) if name == "deg" else (math.pi, 180.0)
+            whole = self.semantics.degree_factor
+            return unique((nameless(k), v * (up / down) if whole else v * up / down) for k, v in vector.items())
+        if name in mathematics._LOOPS:
+            return unique((nameless(labels), elementary(name, value)) for labels, value in vector.items())
         if name in ("sort", "sort_desc"):
             return vector
         scalars = [self.scalar(arg) for arg in args[1:]]
@@ -364,12 +368,25 @@ class Naive:
 
     def aggregate(self, node):
         groups = {}
+        if node.op == "count_values":
+            name = node.parameter.value
+            for labels, value in self.vector(node.expr).items():
+                marked = labels.updated({name: printed(value)})
+                grouped = marked.only((*node.grouping, name)) if node.by else marked.without("__name__", *node.grouping)
+                groups[grouped] = groups.get(grouped, 0.0) + 1.0
+            return groups
         for labels, value in self.vector(node.expr).items():
             key = labels.only(node.grouping) if node.by else labels.without("__name__", *node.grouping)
             groups.setdefault(key, []).append((labels, value))
         if node.op in ("topk", "bottomk"):
             sign = 1 if node.op == "topk" else -1
             count = self.scalar(node.parameter)
+            below = self.semantics.limit_check == "wanted" and count < 1
+            fits = -(2.0**63) <= count <= 9223372036854774784.0 and (
+                self.semantics.limit_check != "wanted" or count < 9223372036854774784.0
+            )
+            if not fits and not below and (groups or self.semantics.limit_check != "elements"):
+                raise Failed
             kept = {}
             for members in groups.values():
                 kept.update(heap_select(members, int(count) if math.isfinite(count) else 0, sign))
@@ -389,7 +406,7 @@ class Naive:
             case "avg":
                 return self.mean(values, self.semantics.avg_aggregation, plain=True)
             case "quantile":
-                return quantile(self.scalar(node.parameter), values)
+                return self.quantile(self.scalar(node.parameter), values)
             case "sum":
                 s, c = values[0], 0.0
                 for value in values[1:]:
@@ -407,6 +424,121 @@ class Naive:
             total += delta * (value - mean)
         return total / len(values) if node.op == "stdvar" else root(total / len(values))
 
+    def quantile(self, q, values):
+        if math.isnan(q):
+            return NAN
+        if q < 0 or q > 1:
+            return math.copysign(INF, q)
+        ordered = sorted(values, key=lambda v: (not math.isnan(v), 0 if math.isnan(v) else v))
+        rank = q * (len(ordered) - 1)
+        low = max(0, math.floor(rank))
+        weight = rank - math.floor(rank)
+        if weight == 0 and self.semantics.exact_ranks:
+            return ordered[low]
+        return ordered[low] * (1 - weight) + ordered[min(len(ordered) - 1, low + 1)] * weight
+
+    # -- labels and histograms -----------------------------------------------------------------------
+
+    def relabelled(self, name, texts, vector):
+        any_text = self.semantics.utf8_replace if name == "label_replace" else self.semantics.utf8_names
+        if not any_text and not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", texts[0]):
+            raise Failed
+        if name == "label_join":
+            target, separator, *sources = texts
+            return unique(
+                (labels.updated({target: separator.join(labels.value(source) for source in sources)}), value)
+                for labels, value in vector.items()
+            )
+        target, replacement, source, pattern = texts
+        options = re2.Options()
+        options.log_errors = False
+        options.dot_nl = self.semantics.dot_all
+        try:
+            compiled = re2.compile(f"({pattern})", options)
+        except re2.error:
+            raise Failed from None
+        found = []
+        for labels, value in vector.items():
+            match = compiled.fullmatch(labels.value(source))
+            if match is not None:
+                groups = {str(n): match[n + 1] for n in range(compiled.groups)}
+                groups |= {key: match[n] for key, n in compiled.groupindex.items()}
+                text = re.sub(
+                    r"\$(?:(\$)|\{(\w+)\}|(\w+))", lambda m, g=groups: m[1] or g.get(m[2] or m[3]) or "", replacement
+                )
+                labels = labels.updated({target: text})
+            found.append((labels, value))
+        return unique(found)
+
+    def histogram(self, name, numbers, vector):
+        histograms = {}
+        for labels, value in vector.items():
+            try:
+                bound = float(labels.value("le"))
+            except ValueError:
+                continue
+            buckets = histograms.setdefault(labels.without("le"), {})
+            buckets.setdefault(bound, []).append(value)
+        found = []
+        for labels, buckets in histograms.items():
+            rising = sorted((bound, sum(values[1:], values[0])) for bound, values in buckets.items())
+            of = self.bucket_quantile if name == "histogram_quantile" else self.bucket_fraction
+            found.append((nameless(labels), of(*numbers, rising)))
+        return unique(found)
+
+    def bucket_quantile(self, q, buckets):
+        if math.isnan(q):
+            return NAN
+        if q < 0 or q > 1:
+            return math.copysign(INF, q)
+        if buckets[-1][0] != INF or len(buckets) < 2:
+            return NAN
+        bounds, counts = [bound for bound, _ in buckets], [count for _, count in buckets]
+        before = counts[0]
+        for i in range(1, len(counts)):
+            near = self.semantics.tolerant_buckets and nearly(before, counts[i])
+            if counts[i] < before or near:
+                counts[i] = before
+            elif counts[i] > before or self.semantics.tolerant_buckets:
+                before = counts[i]
+        if counts[-1] == 0:
+            return NAN
+        rank = q * counts[-1]
+        low, high = 0, len(counts) - 1
+        while low < high:
+            middle = (low + high) // 2
+            low, high = (low, middle) if counts[middle] >= rank else (middle + 1, high)
+        if low == len(counts) - 1:
+            return bounds[-2]
+        if low == 0 and bounds[0] <= 0:
+            return bounds[0]
+        if low == 0:
+            return 0.0 + (bounds[0] - 0.0) * divide(rank, counts[0])
+        start, width = bounds[low - 1], bounds[low] - bounds[low - 1]
+        return start + width * divide(rank - counts[low - 1], counts[low] - counts[low - 1])
+
+    def bucket_fraction(self, lower, upper, buckets):
+        total = buckets[-1][1]
+        if buckets[-1][0] != INF or total == 0 or math.isnan(lower) or math.isnan(upper):
+            return NAN
+        if lower >= upper:
+            return 0.0
+        first = 0.0 if self.semantics.fraction_from_zero and buckets[0][0] > 0 else -INF
+        ranks = []
+        for wanted in (lower, upper):
+            left, rank, found = first, 0.0, total
+            for right, count in buckets:
+                if left >= wanted:
+                    found = rank
+                    break
+                if left < wanted < right:
+                    inside = left == -INF and self.semantics.fraction_from_zero
+                    found = count if inside else rank + divide((count - rank) * (wanted - left), right - left)
+                    break
+                left, rank = right, count
+            ranks.append(total if found > total else found)
+        return divide(ranks[1] - ranks[0], total)
+
     # -- operators ---------------------------------------------------------------------------------
 
     def binary(self, node):
@@ -417,7 +549,8 @@ class Naive:
             for labels, value in self.vector(node.right if scalar_left else node.left).items():
                 a, b = (scalar, value) if scalar_left else (value, scalar)
                 if node.op in ARITHMETIC:
-                    found.append((nameless(labels), ARITHMETIC[node.op](a, b)))
+                    named = node.op == "atan2" and not self.semantics.atan2_drops_name
+                    found.append((labels if named else nameless(labels), ARITHMETIC[node.op](a, b)))
                 elif node.return_bool:
                     found.append((nameless(labels), float(COMPARISONS[node.op](a, b))))
                 elif COMPARISONS[node.op](a, b):
@@ -461,9 +594,11 @@ class Naive:
                 if key in matched:
                     raise Failed
                 matched.add(key)
-            if not keep:
+            many_to_one = matching.cardinality != "one-to-one"
+            if not keep and not (many_to_one and self.semantics.strict_one_side):
                 continue
-            if node.op in ARITHMETIC or node.return_bool:
+            named = node.op == "atan2" and not self.semantics.atan2_drops_name
+            if (node.op in ARITHMETIC and not named) or node.return_bool:
                 labels = nameless(labels)
             if matching.cardinality != "one-to-one":
                 labels = labels.updated({name: other_labels.value(name) for name in matching.include})
@@ -471,8 +606,19 @@ class Naive:
                 labels = labels.only(matching.labels)
             else:
                 labels = labels.without(*matching.labels)
-            found.append((labels, result))
+            if many_to_one and self.semantics.strict_one_side:
+                if (key, labels) in matched:
+                    raise Failed
+                matched.add((key, labels))
+            if keep:
+                found.append((labels, result))
         return unique(found)
+
+
+def printed(value):
+    if not math.isfinite(value):
+        return {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}[repr(value)]
+    return format(decimal.Decimal(repr(value)), "f").removesuffix(".0")
 
 
 def nameless(labels):
@@ -494,18 +640,6 @@ def extreme(values, better):
         if better(value, best) or math.isnan(best):
             best = value
     return best
-
-
-def quantile(q, values):
-    if math.isnan(q):
-        return NAN
-    if q < 0 or q > 1:
-        return math.copysign(INF, q)
-    ordered = sorted(values, key=lambda v: (not math.isnan(v), 0 if math.isnan(v) else v))
-    rank = q * (len(ordered) - 1)
-    low = max(0, math.floor(rank))
-    weight = rank - math.floor(rank)
-    return ordered[low] * (1 - weight) + ordered[min(len(ordered) - 1, low + 1)] * weight
 
 
 def heap_select(members, count, sign):
@@ -538,7 +672,7 @@ def heap_select(members, count, sign):
     return heap
 
 
-def absent_labels(node):
+def absent_labels(node, sort):
     while isinstance(node, Paren):
         node = node.expr
     if isinstance(node, MatrixSelector):
@@ -546,7 +680,14 @@ def absent_labels(node):
     if not isinstance(node, VectorSelector):
         return Labels()
     found, seen = {}, set()
-    for matcher in node.matchers:
+    matchers = node.matchers
+    if sort:
+        kept, taken = [], []
+        for m in matchers:
+            must = any(other.name == m.name and not other.matches("") for other in matchers)
+            (kept if must and not (m.op[0] == "!" and m.matches("")) else taken).append(m)
+        matchers = kept + taken
+    for matcher in matchers:
         if matcher.name == "__name__":
             continue
         if matcher.op == "=" and matcher.name not in seen:
@@ -555,6 +696,28 @@ def absent_labels(node):
         else:
             found.pop(matcher.name, None)
     return Labels(found)
+
+
+def nearly(a, b):
+    if math.isnan(a) or math.isnan(b):
+        return math.isnan(a) and math.isnan(b)
+    total = abs(a) + abs(b)
+    if a == 0 or b == 0 or total < 2.2250738585072014e-308:
+        return abs(a - b) < 1e-12 * 2.2250738585072014e-308
+    return abs(a - b) / min(total, 1.7976931348623157e308) < 1e-12
+
+
+def smoothed(values, smoothing, trend):
+    if smoothing <= 0 or smoothing >= 1 or trend <= 0 or trend >= 1:
+        raise Failed
+    if len(values) < 2:
+        return None
+    before, level, slope = 0.0, values[0], values[1] - values[0]
+    for i in range(1, len(values)):
+        if i > 1:
+            slope = trend * (level - before) + (1 - trend) * slope
+        before, level = level, smoothing * values[i] + (1 - smoothing) * (level + slope)
+    return level
 
 
 def go_min(a, b):
@@ -591,7 +754,10 @@ ELEMENTS = {
     "clamp_max": go_min,
 }
 
+KEEP_NAME = ("first_over_time", "last_over_time")
+WINDOWED = ("rate", "increase", "delta", "predict_linear", "quantile_over_time", "holt_winters")
 RANGES = {
+    "first_over_time": lambda naive, s: s[0][1],
     "irate": lambda naive, s: naive.pair_change(s, rate=True),
     "idelta": lambda naive, s: naive.pair_change(s, rate=False),
     "deriv": lambda naive, s: None if len(s) < 2 else naive.regression(s, s[0][0])[0],

@@ -11,13 +11,13 @@ import re
 import subprocess
 from pathlib import Path
 
-from kmon_analysis.labels import Labels
+from kmon_analysis.labels import Labels, unquote
 from kmon_analysis.series import STALE_BITS, SeriesSet, is_stale
 from kmon_analysis.timing import format_duration
 
 IMPOSSIBLE = [{"labels": '{impossible="1"}', "value": 1}]
 _SAMPLE = re.compile(r'(?P<name>[\w:]*)(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\}) (?P<value>\S+?)(?:, |$)')
-_PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_PAIR = re.compile(r'(?:(\w+)|("(?:[^"\\]|\\.)*"))=("(?:[^"\\]|\\.)*")')
 Answer = dict[Labels, float] | str
 
 
@@ -62,7 +62,8 @@ def _answer(block: str) -> Answer:
     while position < len(text):
         sample = _SAMPLE.match(text, position)
         assert sample is not None, text[position:]
-        labels = dict(_PAIR.findall(sample["labels"]))
+        pairs = _PAIR.findall(sample["labels"])
+        labels = {bare or unquote(quoted): unquote(text) for bare, quoted, text in pairs}
         found[Labels(labels | ({"__name__": sample["name"]} if sample["name"] else {}))] = float(sample["value"])
         position = sample.end()
     return found

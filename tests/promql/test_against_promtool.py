@@ -1,4 +1,4 @@
-"""The evaluator against promtool 2.42, which is right where they differ."""
+"""The evaluator against promtool of both ends, 2.42 and 3.16, which are right where they differ."""
 
 import math
 import random
@@ -16,9 +16,9 @@ from tests.promql.promtool import ask
 from tests.tools import require
 
 
-@pytest.fixture(scope="module")
-def promtool():
-    path = require("promtool")
+@pytest.fixture(scope="module", params=["promtool", "promtool3"])
+def promtool(request):
+    path = require(request.param)
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
     version = re.search(r"version (\d+\.\d+)", said.stdout + said.stderr)
     return path, Semantics.of(version[1])
@@ -50,7 +50,7 @@ def compare(promtool, tmp_path, series, expressions, times):
 def test_random_expressions(promtool, tmp_path, seed):
     rng = random.Random(seed)
     series = generate.history(rng)
-    expressions = generate.Expressions(rng, any_order=True)
+    expressions = generate.Expressions(rng, any_order=True, release=promtool[1].release)
     compare(promtool, tmp_path, series, [expressions.any() for _ in range(100)], generate.times(rng, 12))
 
 

@@ -27,6 +27,30 @@ def test_switchboard(version, expected):
     assert tuple(getattr(semantics, column) for column in COLUMNS) == expected
 
 
+SINCE = {
+    "atan2_drops_name": "2.47",
+    "matchers_sorted": "2.48",
+    "tolerant_buckets": "2.49",
+    "utf8_names": "3.0",
+    "utf8_replace": "3.3",
+    "fraction_from_zero": "3.8",
+    "exact_ranks": "3.16",
+    "degree_factor": "3.16",
+}
+RELEASES = [f"2.{n}" for n in range(42, 56)] + [f"3.{n}" for n in range(17)]
+
+
+@pytest.mark.parametrize("column", SINCE)
+def test_what_came_later(column):
+    known = [getattr(Semantics.of(version), column) for version in RELEASES]
+    first = RELEASES.index(SINCE[column])
+    assert known == [False] * first + [True] * (len(RELEASES) - first)
+
+
+def test_limits():
+    assert [Semantics.of(version).limit_check for version in ("3.4", "3.5", "3.6")] == ["always", "elements", "wanted"]
+
+
 def test_what_is_no_version():
     with pytest.raises(SettingError, match="not a Prometheus version"):
         Semantics.of("three")

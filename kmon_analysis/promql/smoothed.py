@@ -1,0 +1,28 @@
+"""Compiled double exponential smoothing."""
+
+# Argument types are the compiler's business.
+# ruff: noqa: ANN001, ANN201
+# mypy: disable-error-code="no-untyped-def"
+from __future__ import annotations
+
+import numba
+
+__all__ = ["doubly"]
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+
+
+@_jit
+def doubly(values, low, high, smoothing, trend, out):
+    """Write the smoothed last value of each window ``low[s, t]:high[s, t]`` with two or more samples."""
+    for s in range(out.shape[0]):
+        for t in range(out.shape[1]):
+            i, j = low[s, t], high[s, t]
+            if j - i < 2:
+                continue
+            before, level, slope = 0.0, values[i], values[i + 1] - values[i]
+            for k in range(i + 1, j):
+                if k > i + 1:
+                    slope = trend[t] * (level - before) + (1.0 - trend[t]) * slope
+                before, level = level, smoothing[t] * values[k] + (1.0 - smoothing[t]) * (level + slope)
+            out[s, t] = level
