@@ -9,7 +9,7 @@ import numpy as np
 
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.syntax import Binary, VectorMatching
-from kmon_analysis.promql.values import Bools, Context, Floats, Int64s, Vector, distinct, frozen, without_name
+from kmon_analysis.promql.values import Bools, Context, Floats, Int64s, Vector, distinct, without_name
 
 __all__ = ["EVALUATED", "between_scalars", "between_sets", "between_vectors", "with_scalar"]
 
@@ -22,7 +22,7 @@ def _elementary(op: str) -> Callable[[Floats, Floats], Floats]:
 
         shape = np.broadcast_shapes(left.shape, right.shape)
         flat = np.atleast_2d(np.empty(shape)).shape
-        pair = (frozen(np.broadcast_to(side, flat), np.float64) for side in (left, right))
+        pair = (np.broadcast_to(side, flat) for side in (left, right))
         values: Floats = mathematics.apply2(op, *pair)
         return values.reshape(shape)
 

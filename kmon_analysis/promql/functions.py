@@ -119,7 +119,7 @@ def _last_bit(name: str) -> Function:
     def evaluate(values: Any) -> Any:
         from kmon_analysis.promql import mathematics
 
-        return mathematics.apply(name, frozen(values, np.float64))
+        return mathematics.apply(name, values)
 
     return _elementwise(evaluate)
 

@@ -240,7 +240,7 @@ class Naive:
             up, down = (180.0, math.pi) if name == "deg" else (math.pi, 180.0)
             whole = self.semantics.degree_factor
             return unique((nameless(k), v * (up / down) if whole else v * up / down) for k, v in vector.items())
-        if name in mathematics._LOOPS:
+        if name in mathematics.LOOPS:
             return unique((nameless(labels), elementary(name, value)) for labels, value in vector.items())
         if name in ("sort", "sort_desc"):
             return vector
