@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kmon_analysis import __version__
+from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_options import (
     EndOption,
     EvaluateOnOption,
@@ -60,6 +61,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 
+app.add_typer(health_app)
 
 # Warnings of one kind that are said in full.
 MOST_ALIKE = 3

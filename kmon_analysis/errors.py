@@ -10,6 +10,7 @@
     │   ├── IncidentError        a list of incidents; carries all findings at once
     │   ├── HistoryError         a history on disk that is damaged, cut or unknown
     │   ├── DataFileError        CSV, API JSON or OpenMetrics text; carries all findings at once
+    │   ├── HealthConfigError    a configuration of the health endpoint; carries all findings at once
     │   └── SettingError         an argument or option
     ├── OutputError              a place that we cannot write to
     ├── InterruptedFetch         exit status 130; what was fetched is kept
@@ -31,6 +32,7 @@ __all__ = [
     "EvaluationError",
     "ExpressionError",
     "Finding",
+    "HealthConfigError",
     "HistoryError",
     "IncidentError",
     "InputError",
@@ -179,6 +181,10 @@ class HistoryError(InputError):
 
 class DataFileError(FindingsError):
     """A CSV, API JSON or OpenMetrics file that cannot be read."""
+
+
+class HealthConfigError(FindingsError):
+    """A configuration of the health endpoint that cannot be used."""
 
 
 class SettingError(InputError):
