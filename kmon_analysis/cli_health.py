@@ -77,3 +77,37 @@ def check_command(config: ConfigOption, as_json: JsonOption = False) -> None:
             put(f"{entry['status']:<4}  {name}{'  ' if told else ''}{'; '.join(told)}")
     if answer["status"] != "ok":
         raise typer.Exit(1)
+
+
+@health_app.command("limit")
+def limit_command(
+    config: ConfigOption,
+    advice: Annotated[Path, typer.Option("--advice", metavar="FILE", help="advice.json of kmon tune.")],
+    rule: Annotated[str, typer.Option("--rule", help="The tuned rule on the age of pending events.")] = "OutboxStalled",
+    event: Annotated[str | None, typer.Option("--event", help="Change this event only.")] = None,
+) -> None:
+    """Put the tuned limit of a rule into the configuration; all else in the file stays as it is.
+
+    The limit is the rule's threshold plus its "for": the endpoint answers at once.
+    """
+    import json
+
+    from kmon_analysis.export.files import write_text
+    from kmon_analysis.health.limits import set_limits, tuned_limit_ms
+    from kmon_analysis.health.reader import parse_settings, read_settings
+
+    _settings(config)
+    try:
+        told = json.loads(advice.read_text(encoding="utf-8"))
+        limit_ms = tuned_limit_ms(told, rule)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no advice of kmon tune"
+        raise SettingError(f"cannot be read: {reason}", place=str(advice), cure="Name an advice.json") from None
+    read_settings(config)
+    text, changed = set_limits(config.read_text(encoding="utf-8"), str(config), limit_ms, event)
+    import os
+
+    parse_settings(text, str(config), os.environ, config.parent)
+    write_text(config, text)
+    for each in changed:
+        say(f"{each.event}: max_age {each.before} -> {each.after}")

@@ -19,8 +19,8 @@ def closing():
         MADE.pop().close()
 
 
-def checks(box, *events):
-    configuration = {"databases": {"main": {"url": box.url, "statement_timeout": "500ms"}}, "events": list(events)}
+def checks(box, *events, timeout="30s"):
+    configuration = {"databases": {"main": {"url": box.url, "statement_timeout": timeout}}, "events": list(events)}
     MADE.extend(made := make_checks(parse_settings(json.dumps(configuration), "integrations.yml", {}, None)))
     return made
 
@@ -195,11 +195,11 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_database(postgres_serve
         "DROP TABLE IF EXISTS busy",
         "CREATE TABLE busy (event_type text, created_at timestamptz, processed_at timestamptz)",
     )
-    asked = check(box, table="busy")
+    (asked,) = checks(box, {"name": "UserRegistered", "max_age": "5m", "table": "busy"}, timeout="2s")
     assert asked.run().up
     with box.engine.begin() as holder:
         holder.execute(text("LOCK TABLE busy IN ACCESS EXCLUSIVE MODE"))
-        assert "longer than 500ms" in asked.run().details["message"]
+        assert "longer than 2s" in asked.run().details["message"]
     assert asked.run().up
 
 
