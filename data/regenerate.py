@@ -108,6 +108,13 @@ def readme(simulations: dict[str, Simulation]) -> str:
     ]
     for name in SHIPPED:
         parts += about(simulations[name], HERE / name)
+    parts += [
+        "## outbox",
+        wrapped(
+            "Eight weeks of outbox ages as the health endpoint shows them, simulated by `data/outbox/regenerate.py`, with "
+            "eight labelled incidents and the rule `OutboxStalled` as guessed on its first day; see docs/health.md."
+        ),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
