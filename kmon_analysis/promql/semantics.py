@@ -4,57 +4,95 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from kmon_analysis.errors import SettingError
 
-__all__ = ["DEFAULT_VERSION", "Semantics"]
+__all__ = ["DEFAULT_VERSION", "NEWEST_JUDGED", "OLDEST_JUDGED", "SWITCHBOARD", "Semantics", "Switch"]
 
 DEFAULT_VERSION = "3.5"
+# The releases whose own binaries judge the evaluator in the tests.
+OLDEST_JUDGED, NEWEST_JUDGED = (2, 42), (3, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """One behaviour that changed.
+
+    Attributes
+    ----------
+    meaning : str
+        What it says, in one sentence.
+    changes : tuple of ((int, int), value)
+        The value from each release on, ascending; the first one holds for all that came before, too.
+    """
+
+    meaning: str
+    changes: tuple[tuple[tuple[int, int], Any], ...]
+
+    def at(self, release: tuple[int, int]) -> Any:
+        """Return the value in a release."""
+        value = self.changes[0][1]
+        for since, changed in self.changes[1:]:
+            if release >= since:
+                value = changed
+        return value
+
+
+def _since(major: int, minor: int, meaning: str) -> Switch:
+    return Switch(meaning, ((OLDEST_JUDGED, False), ((major, minor), True)))
+
+
+SWITCHBOARD: dict[str, Switch] = {
+    "left_open": _since(3, 0, "range and lookback windows exclude their left edge"),
+    "dot_all": _since(3, 0, "`.` in regular expressions matches a line break"),
+    "clamp_first": Switch(
+        "`rate` clamps at zero before it tests the extrapolation threshold", ((OLDEST_JUDGED, True), ((2, 51), False))
+    ),
+    "kahan_sum": _since(2, 54, "`sum` is compensated, and no compensation survives an infinite sum"),
+    "avg": Switch(
+        "how `avg_over_time` adds up",
+        (
+            (OLDEST_JUDGED, "incremental"),
+            ((2, 54), "incremental-corrected"),
+            ((2, 55), "direct-sum"),
+            ((3, 5), "direct-parts"),
+        ),
+    ),
+    "avg_aggregation": Switch(
+        "how `avg` adds up", ((OLDEST_JUDGED, "incremental"), ((2, 55), "direct-sum"), ((3, 5), "direct-parts"))
+    ),
+    "strict_deviation": _since(3, 0, "`stddev` and `stdvar` are NaN when the first element is not finite"),
+    "strict_one_side": _since(3, 9, "a match that is not unique fails even when the comparison filters it"),
+    "tolerant_buckets": _since(
+        2, 49, "`histogram_quantile` takes nearly equal counts of neighbouring buckets for equal"
+    ),
+    "fraction_from_zero": _since(3, 8, "`histogram_fraction` begins a positive first bucket at zero"),
+    "exact_ranks": _since(3, 16, "a quantile that falls on an element is that element, also beside an infinite one"),
+    "degree_factor": _since(3, 16, "`deg` and `rad` multiply by one factor instead of multiplying and dividing"),
+    "atan2_drops_name": _since(2, 47, "the result of `atan2` has no metric name, as with other arithmetic"),
+    "matchers_sorted": _since(
+        2, 48, "`absent` reads the matchers as the storage sorted them, those that take away last"
+    ),
+    "utf8_names": _since(3, 0, "`label_join` and `count_values` take any text for the name of a label"),
+    "utf8_replace": _since(3, 3, "`label_replace` does so, too"),
+    "limit_check": Switch(
+        "when a number that fits no integer fails `topk`, `bottomk`: always, where elements are, unless below 1",
+        ((OLDEST_JUDGED, "always"), ((3, 5), "elements"), ((3, 6), "wanted")),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Semantics:
     """The behaviour of one Prometheus release where releases differ.
 
+    `SWITCHBOARD` says what each switch means and when it changed.
+
     Attributes
     ----------
     version : str
         The release that this stands for, ``major.minor``.
-    left_open : bool
-        Range and lookback windows exclude their left edge (>= 3.0).
-    dot_all : bool
-        ``.`` in regular expressions matches a line break (>= 3.0).
-    clamp_first : bool
-        ``rate`` clamps at zero before it tests the extrapolation threshold (<= 2.50).
-    kahan_sum : bool
-        ``sum`` aggregation is compensated, and no compensation survives an infinite sum (>= 2.54).
-    avg : {"incremental", "incremental-corrected", "direct-sum", "direct-parts"}
-        How ``avg_over_time`` adds up: <= 2.53, 2.54, 2.55 to 3.4, >= 3.5.
-    avg_aggregation : {"incremental", "direct-sum", "direct-parts"}
-        How ``avg`` adds up: <= 2.54, 2.55 to 3.4, >= 3.5.
-    strict_deviation : bool
-        ``stddev`` and ``stdvar`` are NaN when the first element is not finite (>= 3.0).
-    strict_one_side : bool
-        Duplicates on the "many" side fail even when the comparison filters them (>= 3.9).
-    tolerant_buckets : bool
-        ``histogram_quantile`` takes nearly equal counts of neighbouring buckets for equal (>= 2.49).
-    fraction_from_zero : bool
-        ``histogram_fraction`` lets the first bucket begin at zero where its bound is positive (>= 3.8).
-    exact_ranks : bool
-        A quantile that falls on an element is that element, also beside an infinite one (>= 3.16).
-    degree_factor : bool
-        ``deg`` and ``rad`` multiply by one rounded factor instead of multiplying and dividing (>= 3.16).
-    atan2_drops_name : bool
-        The result of ``atan2`` has no metric name, as with other arithmetic (>= 2.47).
-    matchers_sorted : bool
-        ``absent`` reads the matchers as the storage has sorted them, those that take away last (>= 2.48).
-    utf8_names : bool
-        A label may have any text for its name (>= 3.0).
-    utf8_replace : bool
-        The same for the target of ``label_replace`` (>= 3.3).
-    limit_check : {"always", "elements", "wanted"}
-        When a number of elements that fits no integer fails ``topk`` and ``bottomk``: always (<= 3.4), where
-        there are elements (3.5), always unless it is below one (>= 3.6).
     lookback_ms : int
         How old a sample an instant selector may return.
     subquery_step_ms : int
@@ -106,24 +144,5 @@ class Semantics:
         if match is None:
             raise SettingError(f"not a Prometheus version: {version!r}", cure='Write it as "2.42" or "3.5"')
         release = int(match[1]), int(match[2])
-        averages = "incremental" if release < (2, 55) else "direct-sum" if release < (3, 5) else "direct-parts"
-        return cls(
-            version=f"{release[0]}.{release[1]}",
-            left_open=release >= (3, 0),
-            dot_all=release >= (3, 0),
-            clamp_first=release < (2, 51),
-            kahan_sum=release >= (2, 54),
-            avg="incremental-corrected" if release == (2, 54) else averages,
-            avg_aggregation=averages,
-            strict_deviation=release >= (3, 0),
-            strict_one_side=release >= (3, 9),
-            tolerant_buckets=release >= (2, 49),
-            fraction_from_zero=release >= (3, 8),
-            exact_ranks=release >= (3, 16),
-            degree_factor=release >= (3, 16),
-            atan2_drops_name=release >= (2, 47),
-            matchers_sorted=release >= (2, 48),
-            utf8_names=release >= (3, 0),
-            utf8_replace=release >= (3, 3),
-            limit_check="always" if release < (3, 5) else "elements" if release < (3, 6) else "wanted",
-        )
+        values = {name: switch.at(release) for name, switch in SWITCHBOARD.items()}
+        return cls(version=f"{release[0]}.{release[1]}", **values)
