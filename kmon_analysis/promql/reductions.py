@@ -3,23 +3,32 @@
 Rows are visited in the order in which they come, as Prometheus visits the elements of a vector.
 """
 
-# Argument types are the compiler's business.
-# ruff: noqa: ANN001, ANN201, ANN202
-# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from kmon_analysis.promql.kernels import average_done, average_step, kadd, quantile_of_sorted
+from kmon_analysis.promql.compiled import compiled
+from kmon_analysis.promql.kernels_order import insert, quantile_of_sorted
+from kmon_analysis.promql.kernels_sums import average_done, average_step, kadd
+from kmon_analysis.promql.values import Bools, Floats, Int64s
 
 __all__ = ["fold", "quantile_groups", "select_extreme"]
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
-def fold(values, present, group, kind, mode, compensated, strict, first, last, out, there):
+@compiled
+def fold(
+    values: Floats,
+    present: Bools,
+    group: Int64s,
+    kind: int,
+    mode: int,
+    compensated: bool,
+    strict: bool,
+    first: int,
+    last: int,
+    out: Floats,
+    there: Bools,
+) -> None:
     """Reduce rows to groups in the columns ``first:last``.
 
     ``group[s]`` is the row of `out` and `there` that row s goes to.
@@ -90,34 +99,50 @@ def fold(values, present, group, kind, mode, compensated, strict, first, last, o
                 out[g, t] = variance if kind == 6 else np.sqrt(variance)
 
 
-@_jit
-def quantile_groups(values, present, order, edges, q, exact, first, last, out, there):
+@compiled
+def quantile_groups(
+    values: Floats,
+    present: Bools,
+    order: Int64s,
+    edges: Int64s,
+    q: Floats,
+    exact: bool,
+    first: int,
+    last: int,
+    out: Floats,
+    there: Bools,
+) -> None:
     """``quantile`` over the rows ``order[edges[g]:edges[g + 1]]`` of each group, with ``q[t]``."""
     members = np.empty(len(order), np.float64)
     for g in range(len(out)):
         for t in range(first, last):
-            n = 0
+            n = nans = 0
             for m in range(edges[g], edges[g + 1]):
                 s = order[m]
                 if present[s, t]:
-                    x = values[s, t]
-                    i = n
-                    while i > 0 and (x < members[i - 1] or (np.isnan(x) and not np.isnan(members[i - 1]))):
-                        members[i] = members[i - 1]
-                        i -= 1
-                    members[i] = x
+                    nans = insert(members, n, nans, values[s, t])
                     n += 1
             there[g, t] = n > 0
             out[g, t] = quantile_of_sorted(members, n, q[t], exact) if n else np.nan
 
 
-@_jit
-def _less(a, b):
+@compiled
+def _less(a: float, b: float) -> bool:
     return np.isnan(a) or a < b
 
 
-@_jit
-def select_extreme(values, present, order, edges, k, sign, first, last, kept):
+@compiled
+def select_extreme(
+    values: Floats,
+    present: Bools,
+    order: Int64s,
+    edges: Int64s,
+    k: Int64s,
+    sign: float,
+    first: int,
+    last: int,
+    kept: Bools,
+) -> None:
     """``topk`` (`sign` 1) and ``bottomk`` (`sign` -1): mark in `kept` which elements stay; ``k[t]`` of each group.
 
     Group g has the rows ``order[edges[g]:edges[g + 1]]``.
