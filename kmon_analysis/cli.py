@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kmon_analysis import __version__
+from kmon_analysis import __version__, cli_kafka
 from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_options import (
     EndOption,
@@ -224,7 +224,7 @@ def doctor_command(
     file = None if rules is None else read_rules(rules)
     with working("looking") as work:
         if prometheus is not None:
-            found = examine_server(prometheus, file, patience)
+            found = examine_server(prometheus, file, patience, stage=work.begin, progress=work.update)
         else:
             work.begin("opening the history")
             opened = load_history(history or Path())
@@ -487,6 +487,9 @@ def verify_command(
     if not found.ok:
         say("\n".join(check.output for check in (found.check, found.test) if check.outcome == "failed"))
         raise typer.Exit(1)
+
+
+cli_kafka.register(app)
 
 
 @app.command("lab")

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kmon_analysis.errors import HistoryError, SettingError
+from kmon_analysis.errors import HistoryError, SettingError, printable
 from kmon_analysis.timing import DAY_MS, WEEK_MS, format_duration, parse_duration
 
 if TYPE_CHECKING:
     from kmon_analysis.history import History
     from kmon_analysis.rules.model import RuleFile
-    from kmon_analysis.sources.connection import Patience
+    from kmon_analysis.sources.connection import Connection, Patience
     from kmon_analysis.sources.planning import Selection
     from kmon_analysis.sources.server import ServerInfo
 
@@ -20,6 +20,8 @@ __all__ = ["Examination", "examine_history", "examine_server", "unseen"]
 
 # Weekly behaviour shows in four weeks at the earliest.
 WANTED_MS = 4 * WEEK_MS
+# Metric names that are shown where no dialect is recognised.
+MOST_SIMILAR = 20
 AGES_MS = (0, DAY_MS, WEEK_MS, WANTED_MS)
 
 
@@ -60,8 +62,26 @@ def _series(count: int) -> str:
     return f"{count:,} series" if count else "nothing"
 
 
-def examine_server(url: str, rules: RuleFile | None, patience: Patience | None) -> Examination:
-    """Ask a server what it is, and whether it has what the rules need, today and weeks ago.
+def examine_server(
+    url: str,
+    rules: RuleFile | None,
+    patience: Patience | None,
+    *,
+    stage: Callable[[str], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Examination:
+    """Ask a server what it is, what it knows of Kafka, and whether it has what the rules need, today and weeks ago.
+
+    Parameters
+    ----------
+    url : str
+        Of the server.
+    rules : RuleFile, optional
+        Whose needs are looked for, and whose traps.
+    patience : Patience, optional
+        With the server.
+    stage, progress : callable, optional
+        Told what is asked about, and how many of those questions are answered.
 
     Raises
     ------
@@ -78,7 +98,13 @@ def examine_server(url: str, rules: RuleFile | None, patience: Patience | None) 
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]
     notes = _notes(info)
     lines += [f"note: {note}" for note in notes]
+    if stage is not None:
+        stage("looking for Kafka")
+    kafka_lines, kafka = _kafka(connection, rules, progress)
+    lines += kafka_lines
     needs, missing = [], []
+    if stage is not None:
+        stage("looking for what the rules need")
     for one in _needed(rules):
         name = selector(one.matchers)
         if one.fixed is not None:
@@ -101,7 +127,28 @@ def examine_server(url: str, rules: RuleFile | None, patience: Patience | None) 
         lines.append(f"{name}: " + ", ".join(f"{_series(n)} {when}" for n, when in zip(counts, whens, strict=True)))
         if not any(counts):
             missing.append(name)
-    return Examination("\n".join(lines), {**facts, "notes": notes, "needs": needs}, tuple(missing))
+    return Examination("\n".join(lines), {**facts, "notes": notes, "needs": needs, "kafka": kafka}, tuple(missing))
+
+
+def _kafka(
+    connection: Connection, rules: RuleFile | None, progress: Callable[[int, int], None] | None
+) -> tuple[list[str], dict[str, Any]]:
+    """Survey a server's Kafka metrics, and look for traps in the rules."""
+    from kmon_analysis.kafka.traps import rule_traps
+    from kmon_analysis.sources.catalogue import names_like
+    from kmon_analysis.workflow_kafka import survey_server
+
+    survey = survey_server(connection, progress=progress)
+    lines, data = survey.lines(), survey.to_json()
+    if not survey.dialects:
+        similar = names_like(connection, ("kafka", "lag"), MOST_SIMILAR)
+        known = f"; it has {', '.join(similar)}" if similar else ""
+        lines.append(f"note: no metric of a known Kafka dialect is there now{known}")
+        data["similar"] = similar
+    traps = () if rules is None else rule_traps(rules, survey.aggregated)
+    lines += [f"trap in {trap}" for trap in traps]
+    data["rule_traps"] = [{"kind": t.kind, "rule": t.where, "problem": t.problem, "cure": t.cure} for t in traps]
+    return [printable(line) for line in lines], data
 
 
 def _facts(info: ServerInfo) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Kafka's side: dialects of metric names, exporter configuration, starter rules, dashboard."""
