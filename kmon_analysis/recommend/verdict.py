@@ -209,10 +209,13 @@ def _meets(case: _Case, score: Score) -> bool:
 
 
 def _chance(case: _Case, setting: Setting, score: Score) -> float | None:
-    """Return the share of shifted incident lists that the setting would have caught as well."""
+    """Return the share of shifted incident lists that the setting would have caught as well.
+
+    None where nothing can be shifted: no incidents, or a history of less than two steps.
+    """
     reaches = case.replay.reaches(window_ms=setting.window_ms, for_ms=setting.for_ms)
     wanted = [r for r in reaches if r.incident.must_page and r.observed_ratio > 0]
-    if not wanted:
+    if not wanted or case.replay.period.duration_ms < 2 * chance.SHIFT_STEP_MS:
         return None
     firing = [
         np.array(

@@ -257,3 +257,12 @@ def test_minutes_have_no_weekly_rate():
     advice = advise(history, nothing, threshold=10)
     assert "hours" in text_of(only(advice))
     assert "00.00" not in repr(advice)
+
+
+def test_a_history_of_minutes_gets_a_verdict_without_a_comparison_with_chance():
+    minute = 1 / 1440
+    history, incidents = lag_history(119 * minute / 7, noise_per_week=0, incidents=[45 * minute])
+    found = only(advise(history, incidents))
+    assert (found.verdict, found.headline) == ("keep", "Consistent with one example")
+    assert found.chance_p is None
+    assert "shift test" not in text_of(found)
