@@ -1,7 +1,8 @@
 """Consume one topic in a consumer group, as a service does; a process of its own.
 
 ``python -m tests.stack.consumer BOOTSTRAP GROUP TOPIC FOLDER NAME``. Orders: ``delay_s`` (work for each message),
-``skip_poison`` (go on behind a message that cannot be handled, instead of trying it again and again).
+``hold`` (take nothing for now), ``skip_poison`` (go on behind a message that cannot be handled, instead of trying it
+again and again).
 ``--storm`` instead of orders: join the group, leave it, join again …
 """
 
@@ -67,6 +68,9 @@ class Worker:
         """Consume until asked to end."""
         while True:
             wanted = self.orders.refresh()
+            if wanted.get("hold"):
+                time.sleep(0.1)
+                continue
             self.retry()
             for message in self.consumer.consume(50, 0.2):
                 if not message.error() and message.partition() not in self.stuck:
