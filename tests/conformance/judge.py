@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from kmon_analysis.labels import Labels
 from kmon_analysis.timing import format_duration
@@ -32,6 +33,8 @@ class Difference:
         What it was found in.
     version : str
         The release.
+    kind : {"answer", "rules", "refused", "breakdown"}
+        Values or failures of expressions, which rules fail, a test that the judge refuses, an error of ours.
     expr : str
         The expression, "" where it is about rules.
     time_ms : int
@@ -42,6 +45,7 @@ class Difference:
 
     case: Case
     version: str
+    kind: Literal["answer", "rules", "refused", "breakdown"]
     expr: str
     time_ms: int
     said: str
@@ -81,7 +85,7 @@ def judge(cases: Sequence[Case], version: str, program: Path, folder: Path) -> l
             claimed = claims(case, version)
         except Exception as error:
             said = f"we break down: {type(error).__name__}: {error}"
-            found.append(Judged(case, version, None, [Difference(case, version, "", -1, said)]))
+            found.append(Judged(case, version, None, [Difference(case, version, "breakdown", "", -1, said)]))
             continue
         tolerated = [text for text in case.expressions if tolerance(text)[1]]
         asked.append((case, claimed, write(case, claimed, folder / f"case{place}", tolerated=tolerated)))
@@ -96,11 +100,11 @@ def _compare(case: Case, version: str, claimed: Claims, verdict: Verdict) -> Jud
     unanswered = 0
     if verdict.refused:
         said = f"promtool says: {verdict.refused[:1500]}"
-        return Judged(case, version, claimed, [Difference(case, version, "", -1, said)])
+        return Judged(case, version, claimed, [Difference(case, version, "refused", "", -1, said)])
     if sorted(name for name, _ in verdict.rules) != list(claimed.failing):
         at = claimed.end_ms + case.interval_ms
         said = f"rules that fail: ours at {at} ms {list(claimed.failing)}, theirs {verdict.rules}"
-        differences.append(Difference(case, version, "", at, said))
+        differences.append(Difference(case, version, "rules", "", at, said))
         return Judged(case, version, claimed, differences)
     for question in claimed.questions:
         key = question.expr, format_duration(question.time_ms)
@@ -108,14 +112,18 @@ def _compare(case: Case, version: str, claimed: Claims, verdict: Verdict) -> Jud
         theirs = verdict.answers.get(key)
         if theirs is None:
             if question.answer is None or telling(question, bound > 0):
-                differences.append(Difference(case, version, question.expr, question.time_ms, "promtool says nothing"))
+                differences.append(_answered(case, version, question, "promtool says nothing"))
             continue
         if isinstance(theirs, str) and TOO_MANY in theirs:
             unanswered += 1
             continue
         if said := unlike(question, theirs, bound):
-            differences.append(Difference(case, version, question.expr, question.time_ms, said))
+            differences.append(_answered(case, version, question, said))
     return Judged(case, version, claimed, differences, unanswered)
+
+
+def _answered(case: Case, version: str, question: Question, said: str) -> Difference:
+    return Difference(case, version, "answer", question.expr, question.time_ms, said)
 
 
 def unlike(question: Question, theirs: Answer, ulps: int) -> str:

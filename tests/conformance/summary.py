@@ -19,12 +19,12 @@ from kmon_analysis.promql.syntax import (
     Subquery,
     Unary,
     VectorSelector,
-    children,
 )
 from kmon_analysis.series import is_stale
 from tests.conformance.case import Case
 from tests.conformance.judge import Difference, Judged, tolerance
 from tests.conformance.ours import Claims
+from tests.conformance.rewrite import parts
 
 __all__ = ["Summary", "constructs"]
 
@@ -156,13 +156,7 @@ def _of_series(case: Case) -> set[str]:
 @lru_cache(maxsize=65536)
 def constructs(text: str) -> frozenset[str]:
     """Return what an expression is made of."""
-    return frozenset(name for part in _parts(parse(text)) for name in _names(part))
-
-
-def _parts(expr: Expr) -> Iterator[Expr]:
-    yield expr
-    for child in children(expr):
-        yield from _parts(child)
+    return frozenset(name for part in parts(parse(text)) for name in _names(part))
 
 
 def _names(part: Expr) -> Iterator[str]:

@@ -6,10 +6,9 @@ Everything else is compared to the bit; but the bits of a NaN, which no program 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
-
 from kmon_analysis.promql.parser import parse
-from kmon_analysis.promql.syntax import Binary, Call, Expr, NumberLiteral, children
+from kmon_analysis.promql.syntax import Binary, Call, Expr, NumberLiteral
+from tests.conformance.rewrite import parts
 
 __all__ = ["ULPS", "allowed", "near"]
 
@@ -24,7 +23,7 @@ ULPS = {
 
 def allowed(text: str) -> tuple[str, int]:
     """Return which tolerance an expression needs, and its bound; ``("", 0)`` is to the bit."""
-    needed = {name for part in _parts(parse(text)) if (name := _name(part))}
+    needed = {name for part in parts(parse(text)) if (name := _name(part))}
     worst = max(needed, key=lambda name: ULPS[name], default="")
     return worst, ULPS.get(worst, 0)
 
@@ -38,12 +37,6 @@ def _name(part: Expr) -> str:
         whole = isinstance(power, NumberLiteral) and (power.value % 1 == 0 or power.value - power.value != 0)
         return "" if part.op == "^" and whole else part.op
     return ""
-
-
-def _parts(expr: Expr) -> Iterator[Expr]:
-    yield expr
-    for child in children(expr):
-        yield from _parts(child)
 
 
 def near(ours: float, theirs: float, ulps: int) -> bool:
