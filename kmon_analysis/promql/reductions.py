@@ -54,17 +54,18 @@ def fold(
             number[g, w] += 1
             n = number[g, w]
             there[g, t] = True
-            if kind == 1:
-                out[g, t], rest[g, w], incremental[g, w] = average_step(
-                    x, float(n), out[g, t] if n > 1 else 0.0, rest[g, w], incremental[g, w], mode, compensated
-                )
-            elif n == 1:
+            if n == 1:
+                # Not added to zero, which would turn -0 into 0.
                 if kind < 4:
                     out[g, t] = x
                 elif kind >= 6:
                     # The mean lives in `out`, the sum of squares in `rest`.
                     out[g, t] = x
                     rest[g, w] = np.nan if strict and not np.isfinite(x) else 0.0
+            elif kind == 1:
+                out[g, t], rest[g, w], incremental[g, w] = average_step(
+                    x, float(n), out[g, t], rest[g, w], incremental[g, w], mode, compensated
+                )
             elif kind == 0:
                 if compensated:
                     out[g, t], rest[g, w] = kadd(x, out[g, t], rest[g, w], True)
@@ -87,7 +88,8 @@ def fold(
             if n == 0:
                 out[g, t] = np.nan
             elif kind == 0:
-                out[g, t] += rest[g, w]
+                if compensated:
+                    out[g, t] += rest[g, w]
             elif kind == 1:
                 out[g, t] = average_done(float(n), out[g, t], rest[g, w], incremental[g, w], mode)
             elif kind == 4:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from kmon_analysis.labels import Labels
 from kmon_analysis.timing import format_duration
 from tests.conformance.case import Case
+from tests.conformance.compare import same
 from tests.conformance.ours import Claims, Question, claims
 from tests.conformance.promtool import Answer, Verdict, ask, telling, write
-from tests.conformance.tolerance import allowed, near
 
 __all__ = ["Difference", "Judged", "judge", "unlike"]
 
-tolerance = lru_cache(maxsize=4096)(allowed)
 # promtool's engine holds no more samples than this at a time; larger questions have no judge there.
 TOO_MANY = "too many samples"
 
@@ -87,9 +85,8 @@ def judge(cases: Sequence[Case], version: str, program: Path, folder: Path) -> l
             said = f"we break down: {type(error).__name__}: {error}"
             found.append(Judged(case, version, None, [Difference(case, version, "breakdown", "", -1, said)]))
             continue
-        tolerated = [text for text in case.expressions if tolerance(text)[1]]
-        asked.append((case, claimed, write(case, claimed, folder / f"case{place}", tolerated=tolerated)))
-    verdicts = ask(program, version, [path for _, _, path in asked]) if asked else []
+        asked.append((case, claimed, write(case, claimed, folder / f"case{place}")))
+    verdicts = ask(program, [path for _, _, path in asked]) if asked else []
     for (case, claimed, _), verdict in zip(asked, verdicts, strict=True):
         found.append(_compare(case, version, claimed, verdict))
     return found
@@ -108,16 +105,15 @@ def _compare(case: Case, version: str, claimed: Claims, verdict: Verdict) -> Jud
         return Judged(case, version, claimed, differences)
     for question in claimed.questions:
         key = question.expr, format_duration(question.time_ms)
-        bound = tolerance(question.expr)[1]
         theirs = verdict.answers.get(key)
         if theirs is None:
-            if question.answer is None or telling(question, bound > 0):
+            if question.answer is None or telling(question):
                 differences.append(_answered(case, version, question, "promtool says nothing"))
             continue
         if isinstance(theirs, str) and TOO_MANY in theirs:
             unanswered += 1
             continue
-        if said := unlike(question, theirs, bound):
+        if said := unlike(question, theirs):
             differences.append(_answered(case, version, question, said))
     return Judged(case, version, claimed, differences, unanswered)
 
@@ -126,7 +122,7 @@ def _answered(case: Case, version: str, question: Question, said: str) -> Differ
     return Difference(case, version, "answer", question.expr, question.time_ms, said)
 
 
-def unlike(question: Question, theirs: Answer, ulps: int) -> str:
+def unlike(question: Question, theirs: Answer) -> str:
     """Say how two answers differ; "" where they do not."""
     if isinstance(theirs, str):
         return "" if question.answer is None else f"they fail ({theirs}), ours is {shown(question.answer)}"
@@ -138,7 +134,7 @@ def unlike(question: Question, theirs: Answer, ulps: int) -> str:
         other = {labels: value for labels, value in theirs.items() if labels not in ours}
         return f"only ours {shown(only)}, only theirs {shown(other)}"
     with contextlib.suppress(StopIteration):
-        labels = next(labels for labels, value in theirs.items() if not near(ours[labels], value, ulps))
+        labels = next(labels for labels, value in theirs.items() if not same(ours[labels], value))
         return f"{labels}: ours {ours[labels]!r}, theirs {theirs[labels]!r}"
     return ""
 

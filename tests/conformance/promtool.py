@@ -1,7 +1,7 @@
 """promtool as the judge: cases as unit tests whose expectations are our answers.
 
 What promtool says of an expectation that fails holds what it got, with all digits. Expectations that its comparison
-cannot hold (NaN, which equals nothing; -0, which equals 0; tolerated digits) are made to fail and read there.
+cannot hold (NaN, which equals nothing; -0, which equals 0) are made to fail and read there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ from kmon_analysis.timing import format_duration
 from tests.conformance.case import Case, in_notation
 from tests.conformance.ours import Claims, Question
 
-__all__ = ["Verdict", "ask", "flags", "write"]
+__all__ = ["Verdict", "ask", "telling", "write"]
 
 UNLIKE = {"labels": '{unlike="any"}', "value": 1}
-FEATURES = "promql-experimental-functions"
 _TITLE = re.compile(r"^(?:Unit Testing:|Processing test file:)\s+(.*)$", re.MULTILINE)
 _EXPR = re.compile(
     r'^    expr: (?P<expr>"(?:[^"\\]|\\.)*"), time: (?P<time>\w+)'
@@ -55,23 +54,18 @@ class Verdict:
     refused: str = ""
 
 
-def flags(version: str) -> list[str]:
-    """Return the flags under which a release knows everything that is evaluated."""
-    return [f"--enable-feature={FEATURES}"] if version.startswith("3") else []
-
-
-def telling(question: Question, tolerated: bool) -> bool:
+def telling(question: Question) -> bool:
     """Tell whether promtool's own comparison cannot decide."""
-    return tolerated or any(value == 0 or math.isnan(value) for value in (question.answer or {}).values())
+    return any(value == 0 or math.isnan(value) for value in (question.answer or {}).values())
 
 
-def write(case: Case, claimed: Claims, folder: Path, *, tolerated: Sequence[str] = ()) -> Path:
+def write(case: Case, claimed: Claims, folder: Path) -> Path:
     """Write a case as a unit test with its rule file; returns the test's path."""
     folder.mkdir(parents=True, exist_ok=True)
     spelled: dict[Labels, str] = {}
     tests = []
     for question in claimed.questions:
-        if question.answer is None or telling(question, question.expr in tolerated):
+        if question.answer is None or telling(question):
             expected = [UNLIKE]
         else:
             expected = [
@@ -104,10 +98,10 @@ def write(case: Case, claimed: Claims, folder: Path, *, tolerated: Sequence[str]
     return path
 
 
-def ask(program: Path, version: str, paths: Sequence[Path]) -> list[Verdict]:
+def ask(program: Path, paths: Sequence[Path]) -> list[Verdict]:
     """Run unit tests in one process."""
     done = subprocess.run(
-        [program, *flags(version), "test", "rules", *paths],
+        [program, "test", "rules", *paths],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",

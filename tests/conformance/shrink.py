@@ -26,7 +26,7 @@ Judge = Callable[[Sequence[Case]], list[Judged]]
 BATCH = 12
 
 
-def shrink(difference: Difference, judge: Judge, *, within_s: float = 60.0) -> Difference:
+def shrink(difference: Difference, judge: Judge, *, within_s: float = 60.0, batches: int = 1000) -> Difference:
     """Return the same kind of difference in a case that is as small as the time allowed.
 
     Parameters
@@ -37,16 +37,20 @@ def shrink(difference: Difference, judge: Judge, *, within_s: float = 60.0) -> D
         Judges cases by the release that differs.
     within_s : float
         Time for it.
+    batches : int
+        How often `judge` is asked at most.
     """
     give_up = time.monotonic() + within_s
     best = difference
+    asked = 0
 
     def attempt(candidates: Iterator[Case]) -> bool:
-        nonlocal best
-        while time.monotonic() < give_up:
+        nonlocal best, asked
+        while time.monotonic() < give_up and asked < batches:
             batch = list(islice(candidates, BATCH))
             if not batch:
                 return False
+            asked += 1
             for judged in judge(batch):
                 same = [one for one in judged.differences if one.kind == difference.kind]
                 if same:

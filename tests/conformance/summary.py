@@ -22,7 +22,7 @@ from kmon_analysis.promql.syntax import (
 )
 from kmon_analysis.series import is_stale
 from tests.conformance.case import Case
-from tests.conformance.judge import Difference, Judged, tolerance
+from tests.conformance.judge import Difference, Judged
 from tests.conformance.ours import Claims
 from tests.conformance.rewrite import parts
 
@@ -47,8 +47,6 @@ class Summary:
         By (release, construct): cases in which it appeared, values compared of questions that hold it.
     counts : Counter
         By (release, what): answers, empty ones, failures agreed, states of alerts and so on.
-    tolerated : Counter
-        Values compared with a tolerance, by the function that needs it.
     """
 
     seed: int
@@ -58,7 +56,6 @@ class Summary:
     seen: Counter[tuple[str, str]] = field(default_factory=Counter)
     values: Counter[tuple[str, str]] = field(default_factory=Counter)
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    tolerated: Counter[str] = field(default_factory=Counter)
 
     def add(self, judged: Judged) -> None:
         """Count one case before one judge."""
@@ -86,9 +83,6 @@ class Summary:
             counts[version, "values"] += len(question.answer)
             for name in constructs(question.expr):
                 self.values[version, name] += len(question.answer)
-            name, bound = tolerance(question.expr)
-            if bound:
-                self.tolerated[name] += len(question.answer)
         counts[version, "answers beyond promtool's limit of samples"] += unanswered
         counts[version, "cases with a rule that fails on both sides"] += bool(claimed.failing)
         return _of_alerts(claimed)
@@ -97,7 +91,7 @@ class Summary:
         """Add what another part of the run found."""
         self.cases += other.cases
         self.differences += other.differences
-        for name in ("judged", "seen", "values", "counts", "tolerated"):
+        for name in ("judged", "seen", "values", "counts"):
             getattr(self, name).update(getattr(other, name))
 
 

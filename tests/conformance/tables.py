@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tests.conformance.summary import Summary
-from tests.conformance.tolerance import ULPS
 
 __all__ = ["table"]
 
@@ -23,7 +22,4 @@ def table(summary: Summary) -> str:
     for what in sorted({what for _, what in summary.counts}):
         told = ", ".join(f"{version}: {summary.counts[version, what]}" for version in versions)
         lines.append(f"{what}: {told}")
-    if summary.tolerated:
-        told = ", ".join(f"{name} ≤ {ULPS[name]} ulp: {count}" for name, count in sorted(summary.tolerated.items()))
-        lines.append(f"values compared with a tolerance ({told}); all others to the bit")
     return "\n".join(lines)

@@ -1,13 +1,21 @@
 """The differential proof: it covers what is evaluated, and it sees what it must see."""
 
+import dataclasses
+
 import pytest
 
 from kmon_analysis.promql import aggregate, binary
+from kmon_analysis.promql.semantics import Semantics
+from tests.conformance.case import Case
 from tests.conformance.generate import make
 from tests.conformance.generate.expressions import evaluated_functions
 from tests.conformance.generate.shapes import AGGREGATES, FUNCTIONS, OPERATORS
 from tests.conformance.harness import PROMTOOLS, run
-from tests.tools import require
+from tests.conformance.judge import judge
+from tests.conformance.shrink import shrink
+from tests.tools import REPOSITORY, require
+
+REGRESSIONS = sorted((REPOSITORY / "tests" / "conformance" / "regressions").glob("*.json"))
 
 
 def test_everything_that_is_evaluated_is_generated():
@@ -28,3 +36,32 @@ def test_promtool_agrees(version):
     assert [(one.case.name, one.expr, one.said) for one in summary.differences] == []
     assert summary.judged[version] > 10
     assert summary.counts[version, "values"] > 1000
+
+
+def judged(case, version, folder):
+    program = require(PROMTOOLS[version])
+    [one] = judge([case], version, program, folder)
+    return [(found.expr, found.time_ms, found.said) for found in one.differences]
+
+
+@pytest.mark.parametrize("version", PROMTOOLS)
+@pytest.mark.parametrize("path", REGRESSIONS, ids=lambda path: path.stem)
+def test_what_once_differed_agrees(path, version, tmp_path):
+    case = Case.from_json(path.read_text(encoding="utf-8"))
+    if version in case.versions:
+        assert judged(case, version, tmp_path) == []
+
+
+@pytest.mark.parametrize("version", PROMTOOLS)
+def test_a_planted_fault_is_found_and_shrunk(version, tmp_path, monkeypatch):
+    program = require(PROMTOOLS[version])
+    plain = Semantics.of
+    monkeypatch.setattr(Semantics, "of", lambda text: dataclasses.replace(plain(text), lookback_ms=200_000))
+    summary = run(20, 1, [version])
+    assert summary.differences
+    found = summary.differences[0]
+    small = shrink(found, lambda cases: judge(cases, version, program, tmp_path), within_s=600, batches=15)
+    assert small.case.series.sample_count < found.case.series.sample_count / 4
+    assert judged(small.case, version, tmp_path)
+    monkeypatch.undo()
+    assert judged(small.case, version, tmp_path) == []

@@ -66,6 +66,6 @@ def make(seed: int, number: int, *, base_ms: int = 0, with_rules: bool = True) -
 
 def _supported(writer: Expressions) -> str:
     """Write an expression that is evaluated here."""
-    while not supported(text := writer.any()):
+    while not supported(text := writer.any(), writer.versions):
         pass
     return text

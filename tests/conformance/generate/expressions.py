@@ -9,6 +9,7 @@ from kmon_analysis.errors import ExpressionError
 from kmon_analysis.promql import aggregate, binary, functions
 from kmon_analysis.promql.evaluate import check_supported
 from kmon_analysis.promql.parser import parse
+from kmon_analysis.promql.semantics import Semantics
 from tests.conformance.generate.series import FAMILIES, Kind
 from tests.conformance.generate.shapes import AGGREGATES, ARITHMETIC, COMPARISONS, FUNCTIONS, OPERATORS, Shape
 
@@ -16,6 +17,7 @@ __all__ = ["Expressions", "evaluated_functions", "supported"]
 
 LABELS = "topic, group, pod, team, le, part, new, both, value, n, alertname, alertstate, severity, tier, text, k"
 EVERY_LABEL = f"by (__name__, {LABELS})"
+POWERS = ("2", "-1", "3", "0", "Inf", "7", "NaN", "0.5", "1.7", "-0.3")
 NUMBERS = ("0", "1", "2", "-3", "0.5", "10", "50", "NaN", "Inf", "-Inf", "1e3", "0x1F", "1e-3")
 
 
@@ -24,10 +26,11 @@ def evaluated_functions() -> set[str]:
     return {name for name, function in functions.FUNCTIONS.items() if function.apply is not None}
 
 
-def supported(text: str) -> bool:
-    """Tell whether an expression is evaluated here."""
+def supported(text: str, versions: Sequence[str]) -> bool:
+    """Tell whether an expression is evaluated here for these releases."""
     try:
-        check_supported(parse(text))
+        for version in versions:
+            check_supported(parse(text), semantics=Semantics.of(version))
     except ExpressionError:
         return False
     return True
@@ -66,7 +69,6 @@ class Expressions:
         self.for_rules = for_rules
         self.records = {} if records is None else records
         self.used: set[str] = set()
-        self.inside_subquery = False
         known = evaluated_functions()
         self.functions = {
             name: shape for name, shape in FUNCTIONS.items() if name in known and self._known(shape.versions)
@@ -132,9 +134,9 @@ class Expressions:
     def at(self) -> str:
         """Write an ``@`` modifier; a rule must not look at what is not there yet."""
         if self.for_rules:
-            return "" if self.inside_subquery else self.rng.choice([" @ start()", " @ end()", f" @ {self.base_s}"])
+            return self.rng.choice([" @ start()", " @ end()", f" @ {self.base_s}"])
         moment = f" @ {self.base_s + self.rng.choice([0, 123.456, self.span_s // 2, self.span_s, -10])}"
-        return moment if self.inside_subquery else self.rng.choice([moment, moment, " @ start()", " @ end()"])
+        return self.rng.choice([moment, moment, " @ start()", " @ end()"])
 
     def modifiers(self) -> str:
         """Write ``offset`` and ``@``, or nothing."""
@@ -152,9 +154,7 @@ class Expressions:
         rng = self.rng
         length = rng.choice(["30s", "45s", "1m", "90s", "2m", "2m", "5m", "5m", "7m", "10m", "40s500ms"])
         if rng.random() < 0.15:
-            before, self.inside_subquery = self.inside_subquery, True
             inner = self.vector(min(depth - 1, 1), kind)
-            self.inside_subquery = before
             step = rng.choice(["", "7s", "15s", "30s", "1m", "20s"])
             return f"({inner})[{length}:{step}]{self.modifiers()}"
         return f"{self.selector(kind, counters=counters)}[{length}]{self.modifiers()}"
@@ -207,19 +207,9 @@ class Expressions:
     def call(self, depth: int, kind: Kind) -> str:
         """Write a call that gives a vector."""
         fitting: list[Shape] = [
-            shape
-            for shape in self.functions.values()
-            if not shape.scalar and not shape.outermost and (kind == "any" or kind in shape.keeps)
+            shape for shape in self.functions.values() if not shape.scalar and (kind == "any" or kind in shape.keeps)
         ]
         return self.rng.choice(fitting).write(self, depth, kind) if fitting else self.selector(kind)
-
-    def outermost(self, depth: int) -> str:
-        """Write a call whose values are compared with a tolerance."""
-        fitting = [shape for shape in self.functions.values() if shape.outermost]
-        if self.rng.random() < 0.2 or not fitting:
-            power = self.rng.choice(["0.5", "1.5", "-0.37", self.selector("whole", layout="pair")])
-            return f"{self.selector('any', layout='pair')} ^ {power}"
-        return self.rng.choice(fitting).write(self, depth, "any")
 
     def aggregation(self, depth: int, kind: Kind) -> str:
         """Write an aggregation whose result does not depend on the order of its elements."""
@@ -258,15 +248,14 @@ class Expressions:
 
     def operator(self) -> str:
         """Write an arithmetic operator or comparison."""
-        arithmetic = [op for op in self.arithmetic if op not in ("^", "atan2")]
         compare = self.rng.choice(COMPARISONS) + self.rng.choice(["", "", " bool"])
-        return self.rng.choice([self.rng.choice(arithmetic), compare])
+        return self.rng.choice([self.rng.choice(self.arithmetic), compare])
 
     def arithmetic_of(self, depth: int) -> str:
         """Write an operator between a vector and a scalar."""
         scalar = self.scalar(depth - 1)
         if self.rng.random() < 0.15:
-            return f"{self.vector(depth - 1)} ^ {self.rng.choice(['2', '-1', '3', '0', 'Inf', '7', 'NaN'])}"
+            return f"{self.vector(depth - 1)} ^ {self.rng.choice(POWERS)}"
         if self.rng.random() < 0.3:
             return f"{scalar} {self.operator()} {self.vector(depth - 1)}"
         return f"{self.vector(depth - 1)} {self.operator()} {scalar}"
@@ -313,8 +302,6 @@ class Expressions:
             lambda: f"sum({self.vector(depth - 1, 'whole')}) {op} on () count({self.vector(depth - 1)})",
             lambda: f"{self.pair(0, 'whole')} {op} {self.pair(0, 'whole')}",
         ]
-        if "atan2" in self.arithmetic and not self.inside_subquery and rng.random() < 0.05:
-            return f"{self.pair(depth - 1)} {rng.choice(['%', '*'])} {self.pair(depth - 1)}"
         return rng.choice(forms)()
 
     def united(self, depth: int) -> str:
@@ -347,5 +334,4 @@ class Expressions:
 
     def any(self) -> str:
         """Write an expression of any depth."""
-        depth = self.rng.choice([1, 1, 2, 2, 2, 3])
-        return self.outermost(depth - 1) if self.rng.random() < 0.08 else self.vector(depth)
+        return self.vector(self.rng.choice([1, 1, 2, 2, 2, 3]))

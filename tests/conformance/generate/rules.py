@@ -58,7 +58,7 @@ def _rule(rng: random.Random, writer: Expressions, number: int, interval_ms: int
     alert = rng.random() < 0.6
     while True:
         rule = _alert(rng, writer, number, interval_ms) if alert else _record(rng, writer, number)
-        if supported(rule["expr"]):
+        if supported(rule["expr"], writer.versions):
             return rule
 
 

@@ -46,6 +46,7 @@ FAMILIES = {
     "pods": Family("whole", "pod", "gauge"),
     "owner": Family("whole", "topic", "one"),
     "latency_bucket": Family("whole", "bucket", "bucket"),
+    "took_bucket": Family("any", "bucket", "odd bucket"),
 }
 BOUNDS = ("0.1", "0.5", "1", "2.5", "+Inf")
 SPECIAL = (float("nan"), float("inf"), float("-inf"), 0.0, -0.0, 1e308, -1e308, 5e-324, 0.1, 1e-7, 123456789.125)
@@ -59,8 +60,8 @@ def series_of(rng: random.Random, names: set[str], *, base_ms: int, step_ms: int
         for labels in _label_sets(rng, name):
             values = _values(rng, FAMILIES[name].style, count)
             parts.append(_holed(rng, Labels({"__name__": name, **labels}), values, base_ms, step_ms, step_ms * count))
-        if name == "latency_bucket":
-            parts += _buckets(rng, base_ms, step_ms, count)
+        if FAMILIES[name].layout == "bucket":
+            parts += _buckets(rng, name, base_ms, step_ms, count)
     return SeriesSet.from_samples(part for part in parts if len(part.times))
 
 
@@ -132,16 +133,25 @@ def _holed(
     return Samples(labels, times, np.array([value for _, value in kept]))
 
 
-def _buckets(rng: random.Random, base_ms: int, step_ms: int, count: int) -> list[Samples]:
-    """Return classic histograms, some without a last bucket or with a bucket that falls."""
+def _buckets(rng: random.Random, name: str, base_ms: int, step_ms: int, count: int) -> list[Samples]:
+    """Return classic histograms; some lack the last bucket, some fall, odd ones have bounds that say nothing."""
     parts = []
+    odd = "odd" in FAMILIES[name].style
     for topic in TOPICS[:2]:
         bounds = rng.choice([BOUNDS, BOUNDS, BOUNDS, BOUNDS[:-1], ("-1", "0", *BOUNDS), BOUNDS[-2:]])
         growth = np.array([[rng.choice([0, 0, 1, 4]) for _ in range(count)] for _ in bounds], dtype=np.float64)
         totals = np.cumsum(np.cumsum(growth, axis=1), axis=0)
         if rng.random() < 0.2:
             totals[-1] = totals[0]
+        if odd:
+            bounds, totals = (
+                (*bounds, "1.0", "x", ""),
+                np.concatenate([totals, totals[:3] * 0.1 + 1])[: len(bounds) + 3],
+            )
+            bounds = bounds[: len(totals)]
+            noise = [[rng.choice([1.0, 1.0, 1 + 1e-14, 1 - 1e-13, 1.5]) for _ in range(count)] for _ in totals]
+            totals = totals * np.array(noise)
         for bound, row in zip(bounds, totals.tolist(), strict=True):
-            labels = Labels({"__name__": "latency_bucket", "topic": topic, "le": bound})
+            labels = Labels({"__name__": name, "topic": topic, "le": bound})
             parts.append(_holed(rng, labels, row, base_ms, step_ms, step_ms * count))
     return parts

@@ -18,7 +18,12 @@ __all__ = ["AGGREGATES", "FUNCTIONS", "OPERATORS", "V2", "V3", "Aggregation", "S
 
 V2, V3 = "2.42", "3.16"
 BOTH = (V2, V3)
+COUNTS = ("1", "1", "2", "2", "3", "2.9", "0", "-1", "NaN", "1e30")
 QUANTILES = ("0.5", "0.9", "0", "1", "0.25", "-1", "1.5", "NaN")
+ELEMENTARY = (
+    *("exp", "ln", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan"),
+    *("sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
+)
 CALENDAR = ("minute", "hour", "day_of_week", "day_of_month", "day_of_year", "month", "year", "days_in_month")
 
 
@@ -34,8 +39,6 @@ class Shape:
         Kinds of values that `write` can promise; "any" always.
     versions : tuple of str
         Releases that know it.
-    outermost : bool
-        Only at the outside of an expression, since its values are compared with a tolerance.
     scalar : bool
         Whether it is a scalar.
     """
@@ -43,7 +46,6 @@ class Shape:
     write: Callable[[Expressions, int, Kind], str]
     keeps: tuple[Kind, ...] = ()
     versions: tuple[str, ...] = BOTH
-    outermost: bool = False
     scalar: bool = False
 
 
@@ -58,8 +60,8 @@ def _counter(name: str) -> Shape:
     return Shape(lambda g, depth, kind: f"{name}({g.matrix(depth, 'any', counters=g.rng.random() < 0.7)})")
 
 
-def _of_vector(name: str, *, keeps: tuple[Kind, ...] = (), outermost: bool = False, versions=BOTH) -> Shape:
-    return Shape(lambda g, depth, kind: f"{name}({g.vector(depth - 1, kind)})", keeps, versions, outermost)
+def _of_vector(name: str, *, keeps: tuple[Kind, ...] = ()) -> Shape:
+    return Shape(lambda g, depth, kind: f"{name}({g.vector(depth - 1, kind)})", keeps)
 
 
 def _with_scalars(name: str, count: int) -> Shape:
@@ -97,17 +99,14 @@ def _calendar(name: str) -> Shape:
     return Shape(write, ("whole",) if name != "year" else ())
 
 
-def _smoothed(name: str, versions: tuple[str, ...]) -> Shape:
-    def write(g: Expressions, depth: int, kind: Kind) -> str:
-        factors = f"{g.rng.choice(['0.5', '0.1', '0.9'])}, {g.rng.choice(['0.5', '0.1', '0.3'])}"
-        return f"{name}({g.matrix(depth, 'any')}, {factors})"
-
-    return Shape(write, (), versions)
+def _holt_winters(g: Expressions, depth: int, kind: Kind) -> str:
+    factors = f"{g.rng.choice(['0.5', '0.1', '0.9'])}, {g.rng.choice(['0.5', '0.1', '0.3'])}"
+    return f"holt_winters({g.matrix(depth, 'any')}, {factors})"
 
 
 def _label_replace(g: Expressions, depth: int, kind: Kind) -> str:
     target, source = (
-        g.rng.choice(["topic", "part", "group", "new"]),
+        g.rng.choice(["part", "part", "new", "topic", "group", "__name__"]),
         g.rng.choice(["topic", "group", "team", "none", "pod"]),
     )
     replacement, pattern = g.rng.choice(
@@ -131,21 +130,36 @@ def _label_join(g: Expressions, depth: int, kind: Kind) -> str:
     return f'label_join({g.vector(depth - 1, kind)}, "{target}", "{g.rng.choice(["-", "", "::"])}", {sources})'
 
 
-def _histogram_quantile(g: Expressions, depth: int, kind: Kind) -> str:
+def _buckets(g: Expressions) -> str:
     span = g.rng.choice(["1m", "2m", "5m"])
-    inner = g.rng.choice(
+    name = g.rng.choice(["latency_bucket", "latency_bucket", "took_bucket"])
+    g.use(name)
+    whole = [
+        "sum by (le) (latency_bucket)",
+        "sum by (le, topic) (latency_bucket)",
+        f"sum by (le) (increase(latency_bucket[{span}]) * 0 + latency_bucket)",
+    ]
+    return g.rng.choice(
         [
-            f"rate(latency_bucket[{span}])",
-            f"increase(latency_bucket[{span}]{g.modifiers()})",
-            "latency_bucket",
-            "sum by (le) (latency_bucket)",
-            "sum by (le, topic) (latency_bucket)",
-            'latency_bucket{le!="1"}',
-            'latency_bucket{le!="+Inf"}',
+            f"rate({name}[{span}])",
+            f"increase({name}[{span}]{g.modifiers()})",
+            name,
+            f'{name}{{topic="a"}}',
+            f'{name}{{le!="1"}}',
+            f'{name}{{le!="+Inf"}}',
+            g.vector(0, "any"),
+            *(whole if name == "latency_bucket" else ()),
         ]
     )
-    g.use("latency_bucket")
-    return f"histogram_quantile({g.rng.choice(QUANTILES)}, {inner})"
+
+
+def _histogram_quantile(g: Expressions, depth: int, kind: Kind) -> str:
+    return f"histogram_quantile({g.rng.choice([*QUANTILES, g.scalar(1)])}, {_buckets(g)})"
+
+
+def _histogram_fraction(g: Expressions, depth: int, kind: Kind) -> str:
+    lower, upper = g.rng.choice(["0", "-1", "0.3", "-Inf"]), g.rng.choice(["0.7", "3", "Inf", g.scalar(1)])
+    return f"histogram_fraction({lower}, {upper}, {_buckets(g)})"
 
 
 def _absent(g: Expressions, depth: int, kind: Kind) -> str:
@@ -178,60 +192,26 @@ FUNCTIONS: dict[str, Shape] = {
         for name in ("sum_over_time", "min_over_time", "max_over_time", "last_over_time")
     },
     "first_over_time": _over_range("first_over_time", keeps=("whole",), of="whole", versions=(V3,)),
-    **{
-        name: _over_range(name, versions=(V3,))
-        for name in (
-            "mad_over_time",
-            "ts_of_max_over_time",
-            "ts_of_min_over_time",
-            "ts_of_last_over_time",
-            "ts_of_first_over_time",
-        )
-    },
     "absent_over_time": _over_range("absent_over_time", keeps=("whole",)),
     "quantile_over_time": Shape(_quantile_over_time),
     "predict_linear": Shape(_predict),
-    "double_exponential_smoothing": _smoothed("double_exponential_smoothing", (V3,)),
-    "holt_winters": _smoothed("holt_winters", (V2,)),
+    "holt_winters": Shape(_holt_winters, (), (V2,)),
     "absent": Shape(_absent, ("whole",)),
     **{name: _of_vector(name, keeps=("whole",)) for name in ("abs", "sgn")},
     **{name: _of_vector(name, keeps=("whole",)) for name in ("ceil", "floor")},
-    **{name: _of_vector(name) for name in ("sqrt", "deg", "rad", "ln", "log2", "log10")},
-    **{
-        name: _of_vector(name, outermost=True)
-        for name in (
-            "exp",
-            "sin",
-            "cos",
-            "tan",
-            "asin",
-            "acos",
-            "atan",
-            "sinh",
-            "cosh",
-            "tanh",
-            "asinh",
-            "acosh",
-            "atanh",
-        )
-    },
+    **{name: _of_vector(name) for name in ("sqrt", "deg", "rad", *ELEMENTARY)},
     "round": Shape(_round, ("whole",)),
     "clamp": _with_scalars("clamp", 2),
     "clamp_min": _with_scalars("clamp_min", 1),
     "clamp_max": _with_scalars("clamp_max", 1),
     "sort": _of_vector("sort", keeps=("whole", "special", "distinct")),
     "sort_desc": _of_vector("sort_desc", keeps=("whole", "special", "distinct")),
-    "sort_by_label": Shape(
-        lambda g, depth, kind: f'sort_by_label({g.vector(depth - 1, kind)}, "topic")', ("whole", "distinct"), (V3,)
-    ),
-    "sort_by_label_desc": Shape(
-        lambda g, depth, kind: f'sort_by_label_desc({g.vector(depth - 1, kind)}, "topic")', ("whole",), (V3,)
-    ),
     **{name: _calendar(name) for name in CALENDAR},
     "timestamp": Shape(_timestamp),
     "label_replace": Shape(_label_replace, ("whole",)),
     "label_join": Shape(_label_join, ("whole",)),
     "histogram_quantile": Shape(_histogram_quantile),
+    "histogram_fraction": Shape(_histogram_fraction, (), (V3,)),
     "vector": Shape(lambda g, depth, kind: f"vector({g.scalar(1 if kind == 'any' else 0)})"),
     "scalar": Shape(lambda g, depth, kind: f"scalar({g.vector(0, 'any')})", scalar=True),
     "time": _constant("time()"),
@@ -276,20 +256,12 @@ AGGREGATES: dict[str, Aggregation] = {
     "quantile": Aggregation(
         of=("whole", "special", "distinct"), parameter=lambda g: g.rng.choice([*QUANTILES, g.scalar(1)])
     ),
-    "topk": Aggregation(
-        of=("distinct",), keeps=("distinct",), parameter=lambda g: g.rng.choice(["1", "2", "3", "0", "-1", "2.9"])
-    ),
-    "bottomk": Aggregation(
-        of=("distinct",), keeps=("distinct",), parameter=lambda g: g.rng.choice(["1", "2", "3", "0", "-1", "2.9"])
-    ),
+    "topk": Aggregation(of=("distinct",), keeps=("distinct",), parameter=lambda g: g.rng.choice(COUNTS)),
+    "bottomk": Aggregation(of=("distinct",), keeps=("distinct",), parameter=lambda g: g.rng.choice(COUNTS)),
     "count_values": Aggregation(
-        of=("whole", "special", "distinct"), keeps=("whole",), parameter=lambda g: g.rng.choice(['"value"', '"topic"'])
-    ),
-    "limitk": Aggregation(
-        of=("whole", "special", "distinct"), parameter=lambda g: g.rng.choice(["1", "2"]), versions=(V3,)
-    ),
-    "limit_ratio": Aggregation(
-        of=("whole", "special", "distinct"), parameter=lambda g: g.rng.choice(["0.5", "-0.5"]), versions=(V3,)
+        of=("whole", "special", "distinct"),
+        keeps=("whole",),
+        parameter=lambda g: g.rng.choice(['"value"', '"value"', '"topic"']),
     ),
 }
 
