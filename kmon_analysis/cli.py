@@ -12,6 +12,7 @@ import typer
 
 from kmon_analysis import __version__, cli_kafka
 from kmon_analysis.cli_health import health_app
+from kmon_analysis.cli_jmx import jmx_app
 from kmon_analysis.cli_options import (
     EndOption,
     EvaluateOnOption,
@@ -62,6 +63,7 @@ app = typer.Typer(
 )
 
 app.add_typer(health_app)
+app.add_typer(jmx_app)
 
 # Warnings of one kind that are said in full.
 MOST_ALIKE = 3

@@ -28,7 +28,8 @@ def require(name: str) -> Path:
     Parameters
     ----------
     name : str
-        The program's name on PATH, a key of `JUDGES`, or ``"kafka"`` (which runs a class of Kafka's).
+        The program's name on PATH, a key of `JUDGES`, ``"kafka"`` (which runs a class of Kafka's), or ``"jmx"`` (the
+        JMX exporter's agent, which came with Kafka).
         ``KMON_<NAME>`` (for example ``KMON_PROMTOOL``, ``KMON_PROMTOOL3``) points to a file elsewhere and wins.
     """
     variable = "KMON_" + re.sub(r"\W", "_", name).upper()
@@ -47,6 +48,13 @@ def require(name: str) -> Path:
         if not program.is_file() or shutil.which("java") is None:
             absent(name, f"Kafka is not here, or java is not (make judges; looked at {variable} too)")
         return program
+    if name == "jmx":
+        agent = cache_folder() / f"kafka-{stated_version('kafka')}" / "agent" / "jmx_exporter.jar"
+        if not agent.is_file() or shutil.which("java") is None:
+            absent(
+                name, f"the JMX exporter's agent is not here, or java is not (make judges; looked at {variable} too)"
+            )
+        return agent
     found = shutil.which(name)
     if found is None:
         absent(name, f"{name} is not installed (looked on PATH and at {variable})")
