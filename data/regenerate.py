@@ -111,8 +111,9 @@ def readme(simulations: dict[str, Simulation]) -> str:
     parts += [
         "## outbox",
         wrapped(
-            "Eight weeks of outbox ages as the health endpoint shows them, simulated by `data/outbox/regenerate.py`, with "
-            "eight labelled incidents and the rule `OutboxStalled` as guessed on its first day; see docs/health.md."
+            "Eight weeks of outbox ages as the health endpoint shows them, simulated by `data/outbox/regenerate.py`, "
+            "with eight labelled incidents and the rule `OutboxStalled` as guessed on its first day; "
+            "see docs/health.md."
         ),
     ]
     return "\n\n".join(parts) + "\n"

@@ -17,6 +17,7 @@ import promql_parser
 
 from kmon_analysis.errors import ExpressionError, SettingError
 from kmon_analysis.labels import METRIC_NAME, Matcher, MatchOp
+from kmon_analysis.promql.durations import CALLS, read_operand, read_seconds
 from kmon_analysis.promql.functions import AGGREGATIONS, PARAMETRIC_AGGREGATIONS, value_type
 from kmon_analysis.promql.lexer import Token, duration_ms, number, tokenize, unquote
 from kmon_analysis.promql.syntax import (
@@ -38,6 +39,7 @@ from kmon_analysis.promql.syntax import (
     VectorSelector,
     children,
 )
+from kmon_analysis.timing import format_duration
 
 __all__ = ["BINARY_PRECEDENCE", "COMPARISONS", "NOT_METRIC_NAMES", "SET_OPERATORS", "parse"]
 
@@ -378,6 +380,11 @@ class _Reader:
                 expr = self.owner(expr, "the offset modifier", place, offset_seen)
                 expr = self.modified(expr, start, offset_ms=self.signed_duration())
                 offset_seen = True
+            elif not isinstance(expr, Subquery) and self.now().word in ("anchored", "smoothed"):
+                word = self.take()
+                self.replacements.append((word.start, word.end, ""))
+                expr = self.owner(expr, f"the {word.word} modifier", place, False)
+                expr = self.modified(expr, start, edges=word.word)
             elif self.accept("@"):
                 expr = self.owner(expr, "the @ modifier", place, at_seen)
                 expr = self.modified(expr, start, at=self.instant())
@@ -400,22 +407,26 @@ class _Reader:
         *,
         offset_ms: int | None = None,
         at: At | None = None,
+        edges: str = "",
     ) -> Expr:
-        """Return the operand with an offset or ``@``."""
+        """Return the operand with an offset, ``@`` or another way to treat the edges of its range."""
         span = self.span_from(start)
         inner = expr.selector if isinstance(expr, MatrixSelector) else expr
         offset_ms = inner.offset_ms if offset_ms is None else offset_ms
         at = inner.at if at is None else at
         if isinstance(expr, MatrixSelector):
-            selector = dataclasses.replace(expr.selector, offset_ms=offset_ms, at=at)
+            edges = edges or expr.selector.edges
+            selector = dataclasses.replace(expr.selector, offset_ms=offset_ms, at=at, edges=edges)
             return dataclasses.replace(expr, selector=selector, span=span)
+        if isinstance(expr, VectorSelector):
+            expr = dataclasses.replace(expr, edges=edges or expr.edges)
         return dataclasses.replace(expr, offset_ms=offset_ms, at=at, span=span)
 
     def brackets(self, expr: Expr, start: int, place: int, modified: bool) -> Expr:
         """Read ``5m]`` or ``5m:1m]``."""
         token = self.now()
         range_ms = self.duration("in the brackets")
-        range_span = Span(token.start, token.end)
+        range_span = self.span_from(token.start)
         if range_ms <= 0:
             raise self.fail("a range must be longer than 0", token.start)
         if self.accept(":"):
@@ -435,16 +446,42 @@ class _Reader:
         return MatrixSelector(expr, range_ms, self.span_from(start), range_span)
 
     def duration(self, context: str) -> int:
-        if self.now().kind not in ("duration", "number"):
+        """Read what stands in brackets, up to ``]`` or ``:``: a duration, or arithmetic between durations."""
+        token = self.now()
+        after = self.tokens[self.index + 1].text if token.kind != "end" else ""
+        if token.kind in ("duration", "number") and after in ("]", ":"):
+            return self.plain_duration(context)
+        if token.kind == "symbol" and token.text not in "+-(":
             raise self.unexpected(f"{context}, expected a duration")
-        return duration_ms(self.take(), self.text)
+        return self.folded(token, read_seconds(self, context))
+
+    def plain_duration(self, context: str) -> int:
+        token = self.now()
+        if token.kind not in ("duration", "number"):
+            raise self.unexpected(f"{context}, expected a duration")
+        value = duration_ms(self.take(), self.text)
+        if "_" in token.text:
+            self.replacements.append((token.start, token.end, format_duration(value)))
+        return value
+
+    def folded(self, token: Token, seconds: float) -> int:
+        """Return milliseconds of arithmetic that began at `token`, which promql-parser must not see."""
+        value = math.trunc(seconds * 1000)
+        end = self.tokens[self.index - 1].end
+        self.replacements.append((token.start, end, format_duration(value or 1000)))
+        return value
 
     def signed_duration(self) -> int:
+        """Read what follows ``offset``; arithmetic stands in parentheses there."""
+        start = self.now()
         negative = self.accept("-")
         if not negative:
             self.accept("+")
-        value = self.duration("after 'offset'")
-        return -value if negative else value
+        if self.now().text != "(" and self.now().word not in CALLS:
+            value = self.plain_duration("after 'offset'")
+            return -value if negative else value
+        seconds = read_operand(self, "after 'offset'")
+        return self.folded(start, -seconds if negative else seconds)
 
     def instant(self) -> At:
         """Read what follows ``@``."""
@@ -460,6 +497,8 @@ class _Reader:
             raise self.unexpected("after '@', expected a Unix time, start() or end()")
         token = self.take()
         seconds = number(token, self.text)
+        if "_" in token.text:
+            self.replacements.append((token.start, token.end, repr(seconds)))
         if not math.isfinite(seconds) or seconds >= 2**63 / 1000:
             raise self.fail(f"the time of '@' is out of bounds: {token.text}", token.start)
         # Go's math.Round: halves away from zero.

@@ -63,11 +63,11 @@ def format_expr(expr: Expr) -> str:
         case StringLiteral():
             return quote(expr.value)
         case VectorSelector():
-            return _selector(expr) + _modifiers(expr.offset_ms, expr.at)
+            return _selector(expr) + _modifiers(expr.offset_ms, expr.at, expr.edges)
         case MatrixSelector():
             selector = expr.selector
             brackets = f"[{format_duration(expr.range_ms)}]"
-            return _selector(selector) + brackets + _modifiers(selector.offset_ms, selector.at)
+            return _selector(selector) + brackets + _modifiers(selector.offset_ms, selector.at, selector.edges)
         case Subquery():
             step = "" if expr.step_ms is None else format_duration(expr.step_ms)
             inner = _wrapped(expr.expr, isinstance(expr.expr, Binary | Unary))
@@ -117,13 +117,13 @@ def _selector(selector: VectorSelector) -> str:
     return f"{first.value}{{{inner}}}" if inner else first.value
 
 
-def _modifiers(offset_ms: int, at: At | None) -> str:
-    place = ""
+def _modifiers(offset_ms: int, at: At | None, edges: str = "") -> str:
+    place = f" {edges}" if edges else ""
     if at is not None and at.kind != "time":
-        place = f" @ {at.kind}()"
+        place += f" @ {at.kind}()"
     elif at is not None:
         seconds, rest = divmod(abs(at.time_ms), 1000)
-        place = f" @ {'-' if at.time_ms < 0 else ''}{seconds}.{rest:03d}"
+        place += f" @ {'-' if at.time_ms < 0 else ''}{seconds}.{rest:03d}"
     return place + (f" offset {format_duration(offset_ms)}" if offset_ms else "")
 
 

@@ -83,11 +83,15 @@ class At:
 
 @dataclass(frozen=True, slots=True)
 class VectorSelector:
-    """An instant vector selector; the metric name is a ``__name__`` matcher, first when written bare."""
+    """An instant vector selector; the metric name is a ``__name__`` matcher, first when written bare.
+
+    `edges` is ``anchored`` or ``smoothed`` where that is written, else empty.
+    """
 
     matchers: tuple[Matcher, ...]
     offset_ms: int = 0
     at: At | None = None
+    edges: str = ""
     span: Span = _span()
 
     @property

@@ -16,12 +16,16 @@ from tests.promql.promtool import ask
 from tests.tools import require
 
 
-@pytest.fixture(scope="module", params=["promtool", "promtool3"])
-def promtool(request):
-    path = require(request.param)
+def judge(name):
+    path = require(name)
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=True)
     version = re.search(r"version (\d+\.\d+)", said.stdout + said.stderr)
     return path, Semantics.of(version[1])
+
+
+@pytest.fixture(scope="module", params=["promtool", "promtool3"])
+def promtool(request):
+    return judge(request.param)
 
 
 def same(ours: float, theirs: float) -> bool:
@@ -111,3 +115,19 @@ def test_chosen_expressions(promtool, tmp_path):
     ]
     times = [0, 15_000, 300_000, 305_001, 600_000, 777_777, 1_349_999, 1_650_000]
     compare(promtool, tmp_path, series, expressions, times)
+
+
+def test_syntax_that_is_new_in_3(tmp_path):
+    expressions = [
+        "rate(offset_total[2 * 30s + 30])",
+        "rate(offset_total[-(-2m) % 90s])",
+        "sum_over_time(lag[max_of(1m, min_of(3m, 2m)):step() + 1m / 4])",
+        "lag offset (1m + 15s)",
+        "lag offset -min_of(1m, 45s)",
+        "lag @ 6_00 > -1_000",
+        "time() - 5m",
+        'label_replace(lag, "with space", "$1", "topic", "(.*)")',
+    ]
+    compare(
+        judge("promtool3"), tmp_path, generate.history(random.Random(8)), expressions, [300_000, 600_000, 1_650_000]
+    )

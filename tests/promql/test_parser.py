@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import promql_parser
 import pytest
@@ -175,7 +176,7 @@ def test_spans():
         ('a{__name__="b"}', 0, "twice"),
         ("a ! b", 2, "unexpected character"),
         ("sum(a,)", 6, "unexpected ')'"),
-        ("rate(a[5m]) anchored", 12, "unexpected 'anchored'"),
+        ("rate(a[5m]) anchored", 12, "anchored modifier must be preceded"),
         ("(" * 5000, 100, "nested"),
         ("1" + "+1" * 5000, 0, "in a row"),
     ],
@@ -380,3 +381,61 @@ def test_printer_adds_the_parentheses_that_a_tree_needs():
     assert format_expr(Binary("^", NumberLiteral(-2.0), NumberLiteral(2.0))) == "(-2) ^ 2"
     assert format_expr(Unary(NumberLiteral(2.0))) == "-(2)"
     assert format_expr(Subquery(Unary(A), 60_000, None)) == "(-a)[1m:]"
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("rate(a[2 * 30s])", "rate(a[1m])"),
+        ("rate(a[5m - 60])", "rate(a[4m])"),
+        ("rate(a[-(-2m)])", "rate(a[2m])"),
+        ("rate(a[2 ^ 6])", "rate(a[1m4s])"),
+        ("rate(a[7m % 2m + 1])", "rate(a[1m1s])"),
+        ("rate(a[1m / 7])", "rate(a[8s571ms])"),
+        ("rate(a[step() + max_of(1m, min_of(3m, 2m))])", "rate(a[2m])"),
+        ("max_over_time(a[2m * 2:1m / 2])", "max_over_time(a[4m:30s])"),
+        ("a offset (1m + 30s)", "a offset 90s"),
+        ("a offset -(1m)", "a offset -1m"),
+        ("a offset -min_of(1m, 30s)", "a offset -30s"),
+        ("a offset step()", "a"),
+        ("a offset 1m + 1", "(a offset 1m) + 1"),
+        ("a @ 1_0", "a @ 10"),
+        ("rate(a[1_20])", "rate(a[2m])"),
+        ("a offset 1_0", "a offset 10s"),
+    ],
+)
+def test_arithmetic_between_durations(written, plain):
+    expected = parse(plain)
+    if isinstance(expected, Binary):
+        expected = replace(expected, left=expected.left.expr)
+    assert parse(written) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rate(a[5m / 0])", "divided by zero"),
+        ("rate(a[5m % 0])", "divided by zero"),
+        ("rate(a[1m - 2m])", "longer than 0"),
+        ("rate(a[step()])", "longer than 0"),
+        ("rate(a[9999999999 ^ 99])", "out of range"),
+        ("rate(a[5m +])", "expected a duration"),
+        ("rate(a[(5m])", "expected '\\)'"),
+        ("rate(a[" + "(" * 500 + "5m" + ")" * 500 + "])", "levels deep"),
+        ("a offset 1m * 2 offset 1m", "offset"),
+    ],
+)
+def test_arithmetic_that_is_none(text, words):
+    with pytest.raises(ExpressionError, match=words):
+        parse(text)
+
+
+def test_spans_of_arithmetic_cover_it():
+    text = "rate(a[2 * 30s]) > 5"
+    span = parse(text).left.args[0].range_span
+    assert text[span.start : span.end] == "2 * 30s"
+
+
+@pytest.mark.parametrize("text", ["rate(a[1m] anchored)", "a smoothed offset 1m", "rate(a[1m] smoothed @ 5.000)"])
+def test_other_edges_are_read_and_written(text):
+    assert format_expr(parse(text)) == text
