@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kmon_analysis.cli_options import JsonOption, TimeoutOption, patience_of
-from kmon_analysis.cli_terminal import put, put_json, say, working
+from kmon_analysis.cli_terminal import naming, put, put_json, say, working
 from kmon_analysis.errors import OutputError, SettingError
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["register"]
 
+# Topics of a server whose rows are open at first; the others can be chosen.
+MOST_ROWS = 6
 DEFAULT_DIALECTS = "founding,recorded"
 
 DialectOption = Annotated[
@@ -205,6 +207,63 @@ def starter_files(
     return files, [f"{each.name}: {each.reason}" for each in found.left_out], source is not None
 
 
+def dashboard_command(
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The dashboard: kafka.json.")],
+    dialect: DialectOption = None,
+    prometheus: ServerOption = None,
+    advice: Annotated[
+        Path | None,
+        typer.Option("--advice", metavar="FILE", help="advice.json of kmon tune: its thresholds are drawn."),
+    ] = None,
+    incidents: Annotated[
+        Path | None, typer.Option("--incidents", metavar="FILE", help="Past incidents, shown as regions.")
+    ] = None,
+    topics: TopicsOption = None,
+    cluster_label: ClusterOption = None,
+    replace: ReplaceOption = False,
+    timeout: TimeoutOption = None,
+) -> None:
+    """Write a Grafana dashboard in your own metric names, with tuned thresholds and past incidents."""
+    from kmon_analysis.export.files import write_text
+    from kmon_analysis.incidents import Incidents, read_incidents
+    from kmon_analysis.kafka.dashboard import GUIDE_TOPICS, STARTING_LIMITS, dashboard, dashboard_text
+
+    check_source(dialect, prometheus, cluster_label, timeout)
+    if out.is_dir():
+        raise SettingError("this is a folder", place=str(out), cure="Name a file: -o kafka.json")
+    wanted = topics_of(topics)
+    limits = None if advice is None else read_limits(advice)
+    for name in limits or ():
+        if name not in STARTING_LIMITS:
+            say(f"note: no panel shows what {name} looks at, so its threshold is not drawn")
+    past = Incidents() if incidents is None else read_incidents(incidents)
+    with working("starting") as work:
+        profile, survey = profile_of(dialect, prometheus, cluster_label, timeout, work)
+        if not wanted:
+            seen = survey.topics.names if survey is not None else ()
+            wanted = tuple(name for name in seen if not name.startswith("__"))[:MOST_ROWS] or GUIDE_TOPICS
+        text = dashboard_text(dashboard(profile, topics=wanted, limits=limits, incidents=tuple(past)))
+        check_free({out: text}, replace)
+        write_text(out, text)
+    put(str(out))
+
+
+def read_limits(path: Path) -> dict[str, float]:
+    """Read the thresholds of an advice.json."""
+    import json
+
+    from kmon_analysis.kafka.dashboard import limits_of
+
+    try:
+        advice = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(f"cannot be read: {error.strerror}", place=str(path), cure="Check the path") from None
+    except ValueError as error:
+        raise SettingError(f"is no JSON: {error}", place=str(path), cure="Give the advice.json of kmon tune") from None
+    with naming(str(path)):
+        return limits_of(advice)
+
+
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command(
@@ -216,3 +275,12 @@ Examples:
       --hours "Mon-Fri 08:00-18:00" --zone Europe/Berlin
   kmon starter -o alerts --prometheus http://localhost:9090""",
     )(starter_command)
+    app.command(
+        "dashboard",
+        short_help="Write a Grafana dashboard in your own metric names.",
+        epilog="""\b
+Examples:
+  kmon dashboard -o kafka.json --dialect jmx-example,kafka-exporter
+  kmon dashboard -o kafka.json --prometheus http://localhost:9090 \\
+      --advice tuned/advice.json --incidents incidents.yml""",
+    )(dashboard_command)

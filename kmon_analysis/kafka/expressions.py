@@ -148,8 +148,26 @@ def rate(
     return f"sum{by} (max{_by([*grouping(metric, 'topic'), partition])} ({inner}))"
 
 
-def lag_seconds(profile: Profile, window: str, matchers: Sequence[str] = (), *, above: str = "0") -> str:
+def lag_seconds(
+    profile: Profile, window: str, matchers: Sequence[str] = (), *, written: Sequence[str] | None = None
+) -> str:
     """Time behind in seconds: lag over the rate at which the topic is written.
+
+    Parameters
+    ----------
+    profile : Profile
+        With lag by topic and messages.
+    window : str
+        Range of the rate.
+    matchers : sequence of str
+        Of the lag.
+    written : sequence of str, optional
+        Of the messages, instead of those of `topic_matchers`.
+
+    Raises
+    ------
+    KeyError
+        If either is not measured, or names no topic.
 
     Notes
     -----
@@ -160,17 +178,17 @@ def lag_seconds(profile: Profile, window: str, matchers: Sequence[str] = (), *, 
     if behind is None:
         raise KeyError("lag")
     topic = messages.label("topic")
-    written = f"{rate(messages, window, matchers=[*topic_matchers(messages)])} > {above}"
+    arriving = f"{rate(messages, window, matchers=written)} > 0"
     roles = [role for role in ("cluster", "topic") if behind.label(role) and messages.label(role)]
     renamed = [role for role in roles if behind.label(role) != messages.label(role)]
     if topic is None or "topic" not in roles:
         raise KeyError("topic")
     for role in renamed:
-        written = relabelled(written, messages.labels[role], behind.labels[role])
+        arriving = relabelled(arriving, messages.labels[role], behind.labels[role])
     on = [behind.labels[role] for role in roles]
     if renamed:
-        written = f"max{_by(on)} ({written})"
-    return f"{lag(profile, matchers)} / on ({', '.join(on)}) group_left () ({written})"
+        arriving = f"max{_by(on)} ({arriving})"
+    return f"{lag(profile, matchers)} / on ({', '.join(on)}) group_left () ({arriving})"
 
 
 def relabelled(expr: str, source: str, target: str) -> str:

@@ -141,6 +141,8 @@ def render(profile: Profile, scene: Scene, *, group: str = GROUP, topic: str = T
     out: list[tuple[Labels, Course]] = []
     if "lag" in profile.metrics:
         out.append((series_of(profile.metrics["lag"], places), scene.lag))
+        if (committed := profile.get("committed_offset")) is not None:
+            out.append((series_of(committed, places), scene.messages))
     elif profile.has_lag:
         out.append((series_of(profile.metrics["end_offset"], places), scene.lag))
         out.append((series_of(profile.metrics["committed_offset"], places), _level(0.0, _length(scene.lag))))
