@@ -52,7 +52,7 @@ bench: .venv/ready-dev ## measure the promised ratios against peers in one run
 conformance: .venv/ready-dev ## compare random rules and expressions with promtool and Prometheus 2.42 and 3.16; CASES=1000 SEED=7
 	@$(PY) -m tests.conformance --cases $(CASES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
-docs: .venv/ready-base ## write the tables of docs/semantics.md anew from the code
+docs: .venv/ready-base ## write the tables of docs/semantics.md and docs/kafka.md anew from the code
 	@$(PY) docs/generate.py
 
 judges: ## build promtool and prometheus 3.x from source (needs Go), fetch Kafka (needs Maven, a JDK); once, for tests

@@ -1,4 +1,4 @@
-"""Write the tables of docs/semantics.md anew from the tables of the code."""
+"""Write the tables of docs/semantics.md and docs/kafka.md anew from the tables of the code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from kmon_analysis.kafka.dialects import QUANTITIES, choose, dialects
+from kmon_analysis.kafka.starter import starters
+from kmon_analysis.kafka.traps import named_traps
 from kmon_analysis.promql import aggregate, binary
 from kmon_analysis.promql.functions import FUNCTIONS, REFUSED_AGGREGATIONS
 from kmon_analysis.promql.mathematics import LAST_PLACES
 from kmon_analysis.promql.semantics import SWITCHBOARD
 
-PAGE = Path(__file__).with_name("semantics.md")
+HERE = Path(__file__).parent
 
 
 def _version(release: tuple[int, int]) -> str:
@@ -77,11 +80,55 @@ def last_places() -> str:
     return _table(("units in the last place", "functions"), [(str(u), _names(names)) for u, names in groups.items()])
 
 
-TABLES: dict[str, Callable[[], str]] = {
-    "evaluated": evaluated,
-    "refused": refused,
-    "switches": switches,
-    "last places": last_places,
+def known_dialects() -> str:
+    """What each dialect is."""
+    rows = [(f"`{each.name}`", each.title, " ".join(each.limits)) for each in dialects().values()]
+    return _table(("name", "what makes it", "limits"), rows)
+
+
+def dialect_names() -> str:
+    """What each dialect calls each quantity."""
+    rows = []
+    for each in dialects().values():
+        for quantity in QUANTITIES:
+            if (metric := each.metrics.get(quantity)) is not None:
+                fixed = "".join(f" `{label}={value}`" for label, value in metric.matchers.items())
+                labels = ", ".join(f"{role} `{label}`" for role, label in metric.labels.items())
+                what = quantity.replace("_", " ")
+                rows.append((f"`{each.name}`", what, _names(list(metric.names)) + fixed, metric.kind, labels))
+    return _table(("dialect", "quantity", "metric", "kind", "labels"), rows)
+
+
+def starter_rules() -> str:
+    """What the starter rules are, in the guide's names."""
+    known = dialects()
+    found = starters(choose((known["founding"], known["recorded"])))
+    bare = starters(choose((known["founding"],), {"kafka_server_ReplicaManager_LeaderCount"}))
+    rows = [(f"`{each.name}`", f"{each.severity}, {each.duration}", each.why, each.cannot) for each in found.rules]
+    rows += [(f"`{each.name}`", f"{each.severity}, {each.duration}", each.why, each.cannot) for each in bare.rules]
+    return _table(("alert", "severity, for", "why", "what it cannot know"), rows)
+
+
+def name_traps() -> str:
+    """Which metrics are a trap by themselves."""
+    rows = [(f"`{each.kind}`", f"{each.says}. {each.cure}.", _names(sorted(each.names))) for each in named_traps()]
+    return _table(("trap", "what it is", "metrics"), rows)
+
+
+Tables = dict[str, Callable[[], str]]
+PAGES: dict[str, Tables] = {
+    "semantics.md": {
+        "evaluated": evaluated,
+        "refused": refused,
+        "switches": switches,
+        "last places": last_places,
+    },
+    "kafka.md": {
+        "dialects": known_dialects,
+        "dialect names": dialect_names,
+        "starter rules": starter_rules,
+        "traps": name_traps,
+    },
 }
 
 
@@ -89,10 +136,10 @@ def _filled(table: str, found: re.Match[str]) -> str:
     return f"{found[1]}{table}\n{found[2]}"
 
 
-def written(page: str) -> str:
-    """Return the page with its tables made anew."""
-    for name, make in TABLES.items():
-        mark = re.escape(f"<!-- table: {name} -->\n")
+def written(page: str, name: str = "semantics.md") -> str:
+    """Return the text of a page with its tables made anew."""
+    for table, make in PAGES[name].items():
+        mark = re.escape(f"<!-- table: {table} -->\n")
         page, count = re.subn(
             f"({mark}).*?(<!-- end -->)",
             partial(_filled, make()),
@@ -100,17 +147,19 @@ def written(page: str) -> str:
             flags=re.DOTALL,
         )
         if count != 1:
-            raise SystemExit(f"{PAGE.name}: the marks of the table {name!r} are missing or twice there")
+            raise SystemExit(f"{name}: the marks of the table {table!r} are missing or twice there")
     return page
 
 
 def main() -> None:
-    """Write the page where it is not current."""
-    before = PAGE.read_text(encoding="utf-8")
-    after = written(before)
-    if after != before:
-        PAGE.write_text(after, encoding="utf-8")
-    sys.stdout.write(f"{PAGE.name}: {'written' if after != before else 'current'}\n")
+    """Write the pages that are not current."""
+    for name in PAGES:
+        page = HERE / name
+        before = page.read_text(encoding="utf-8")
+        after = written(before, name)
+        if after != before:
+            page.write_text(after, encoding="utf-8")
+        sys.stdout.write(f"{name}: {'written' if after != before else 'current'}\n")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import importlib.util
 import re
 
+import pytest
+
 from kmon_analysis.promql.functions import AGGREGATIONS, FUNCTIONS
 from tests.tools import REPOSITORY
 
@@ -14,9 +16,10 @@ def generator():
     return module
 
 
-def test_tables_are_current():
-    page = (REPOSITORY / "docs" / "semantics.md").read_text(encoding="utf-8")
-    assert generator().written(page) == page, "make docs"
+@pytest.mark.parametrize("name", ["semantics.md", "kafka.md"])
+def test_tables_are_current(name):
+    page = (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
+    assert generator().written(page, name) == page, "make docs"
 
 
 def test_every_function_and_aggregation_is_on_the_page():
