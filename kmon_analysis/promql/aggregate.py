@@ -46,10 +46,12 @@ def aggregate(context: Context, expr: Aggregate) -> Vector:
             k = np.where(np.abs(wanted) < 2.0**62, wanted, np.where(wanted > 0, 2.0**62, -1.0)).astype(np.int64)
         kept = np.zeros(present.shape, dtype=np.bool_)
         order, edges = _members(group, len(labels))
-        sign = _SELECTIONS[expr.op]
+        sign, replace = _SELECTIONS[expr.op], context.semantics.heap_replaces
         by_columns(
             present.shape,
-            lambda first, last: reductions.select_extreme(values, present, order, edges, k, sign, first, last, kept),
+            lambda first, last: reductions.select_extreme(
+                values, present, order, edges, k, sign, replace, first, last, kept
+            ),
         )
         return Vector(operand.labels, operand.values, kept)
     out = np.empty((len(labels), values.shape[1]))

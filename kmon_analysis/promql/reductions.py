@@ -134,6 +134,22 @@ def _less(a: float, b: float) -> bool:
 
 
 @compiled
+def _sift_down(heap: Int64s, n: int, values: Floats, t: int, sign: float) -> None:
+    """Let the root of the first `n` of `heap` sink to its place."""
+    parent = 0
+    while True:
+        child = 2 * parent + 1
+        if child >= n:
+            break
+        if child + 1 < n and _less(sign * values[heap[child + 1], t], sign * values[heap[child], t]):
+            child += 1
+        if not _less(sign * values[heap[child], t], sign * values[heap[parent], t]):
+            break
+        heap[child], heap[parent] = heap[parent], heap[child]
+        parent = child
+
+
+@compiled
 def select_extreme(
     values: Floats,
     present: Bools,
@@ -141,13 +157,15 @@ def select_extreme(
     edges: Int64s,
     k: Int64s,
     sign: float,
+    replace: bool,
     first: int,
     last: int,
     kept: Bools,
 ) -> None:
     """``topk`` (`sign` 1) and ``bottomk`` (`sign` -1): mark in `kept` which elements stay; ``k[t]`` of each group.
 
-    Group g has the rows ``order[edges[g]:edges[g + 1]]``.
+    Group g has the rows ``order[edges[g]:edges[g + 1]]``. With `replace` a new element takes the place of the
+    smallest, else the smallest is taken out first.
 
     Notes
     -----
@@ -167,31 +185,25 @@ def select_extreme(
                 if not present[s, t]:
                     continue
                 x = sign * values[s, t]
-                if n < limit:
-                    heap[n] = s
-                    n += 1
-                    child = n - 1
-                    while child > 0:
-                        parent = (child - 1) // 2
-                        if not _less(sign * values[heap[child], t], sign * values[heap[parent], t]):
-                            break
-                        heap[child], heap[parent] = heap[parent], heap[child]
-                        child = parent
-                    continue
-                smallest = sign * values[heap[0], t]
-                if not (smallest < x or (np.isnan(smallest) and not np.isnan(x))):
-                    continue
-                heap[0] = s
-                parent = 0
-                while True:
-                    child = 2 * parent + 1
-                    if child >= n:
-                        break
-                    if child + 1 < n and _less(sign * values[heap[child + 1], t], sign * values[heap[child], t]):
-                        child += 1
+                if n == limit:
+                    smallest = sign * values[heap[0], t]
+                    if not (smallest < x or (np.isnan(smallest) and not (replace and np.isnan(x)))):
+                        continue
+                    if replace or limit == 1:
+                        heap[0] = s
+                        _sift_down(heap, n, values, t, sign)
+                        continue
+                    n -= 1
+                    heap[0] = heap[n]
+                    _sift_down(heap, n, values, t, sign)
+                heap[n] = s
+                n += 1
+                child = n - 1
+                while child > 0:
+                    parent = (child - 1) // 2
                     if not _less(sign * values[heap[child], t], sign * values[heap[parent], t]):
                         break
                     heap[child], heap[parent] = heap[parent], heap[child]
-                    parent = child
+                    child = parent
             for i in range(n):
                 kept[heap[i], t] = True

@@ -71,6 +71,7 @@ SWITCHBOARD: dict[str, Switch] = {
     "exact_ranks": _since(3, 16, "a quantile that falls on an element is that element, also beside an infinite one"),
     "degree_factor": _since(3, 16, "`deg` and `rad` multiply by one factor instead of multiplying and dividing"),
     "atan2_drops_name": _since(2, 47, "the result of `atan2` has no metric name, as with other arithmetic"),
+    "heap_replaces": _since(2, 44, "a better element takes the place of the worst in the heap of `topk` and `bottomk`"),
     "matchers_sorted": _since(
         2, 48, "`absent` reads the matchers as the storage sorted them, those that take away last"
     ),
@@ -113,6 +114,7 @@ class Semantics:
     exact_ranks: bool
     degree_factor: bool
     atan2_drops_name: bool
+    heap_replaces: bool
     matchers_sorted: bool
     utf8_names: bool
     utf8_replace: bool

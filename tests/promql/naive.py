@@ -389,7 +389,9 @@ class Naive:
                 raise Failed
             kept = {}
             for members in groups.values():
-                kept.update(heap_select(members, int(count) if math.isfinite(count) else 0, sign))
+                kept.update(
+                    heap_select(members, int(count) if math.isfinite(count) else 0, sign, self.semantics.heap_replaces)
+                )
             return kept
         return {key: self.fold(node, [value for _, value in members]) for key, members in groups.items()}
 
@@ -642,33 +644,49 @@ def extreme(values, better):
     return best
 
 
-def heap_select(members, count, sign):
+def heap_select(members, count, sign, replaces):
     """Keep the `count` largest, with the very moves of Go's container/heap."""
 
     def less(i, j):
         a, b = sign * heap[i][1], sign * heap[j][1]
         return math.isnan(a) or a < b
 
+    def swap(i, j):
+        heap[i], heap[j] = heap[j], heap[i]
+
+    def up(child):
+        while child and less(child, (child - 1) // 2):
+            swap(child, (child - 1) // 2)
+            child = (child - 1) // 2
+
+    def down(size):
+        parent = 0
+        while 2 * parent + 1 < size:
+            child = 2 * parent + 1
+            if child + 1 < size and less(child + 1, child):
+                child += 1
+            if not less(child, parent):
+                break
+            swap(child, parent)
+            parent = child
+
     heap = []
     for labels, value in members:
+        if heap and len(heap) == count:
+            worst = heap[0][1]
+            better = sign * worst < sign * value or (math.isnan(worst) and not (replaces and math.isnan(value)))
+            if not better:
+                continue
+            if replaces or count == 1:
+                heap[0] = labels, value
+                down(count)
+                continue
+            swap(0, count - 1)
+            down(count - 1)
+            heap.pop()
         if len(heap) < count:
             heap.append((labels, value))
-            child = len(heap) - 1
-            while child and less(child, (child - 1) // 2):
-                parent = (child - 1) // 2
-                heap[child], heap[parent] = heap[parent], heap[child]
-                child = parent
-        elif heap and (sign * heap[0][1] < sign * value or (math.isnan(heap[0][1]) and not math.isnan(value))):
-            heap[0] = labels, value
-            parent = 0
-            while 2 * parent + 1 < len(heap):
-                child = 2 * parent + 1
-                if child + 1 < len(heap) and less(child + 1, child):
-                    child += 1
-                if not less(child, parent):
-                    break
-                heap[child], heap[parent] = heap[parent], heap[child]
-                parent = child
+            up(len(heap) - 1)
     return heap
 
 

@@ -8,9 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 
+from kmon_analysis.labels import Labels
 from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import Semantics
+from kmon_analysis.series import Samples, SeriesSet
 from tests.promql import generate
 from tests.promql.promtool import ask
 from tests.tools import require
@@ -131,3 +133,21 @@ def test_syntax_that_is_new_in_3(tmp_path):
     compare(
         judge("promtool3"), tmp_path, generate.history(random.Random(8)), expressions, [300_000, 600_000, 1_650_000]
     )
+
+
+def test_which_of_equal_elements_stay(promtool, tmp_path):
+    """The elements of ``a or b or …`` have an order that no storage changes."""
+    rng = random.Random(5)
+    names = "abcdefghijkl"
+    series = SeriesSet.from_samples(
+        Samples(
+            Labels({"__name__": name, "n": name}),
+            np.arange(40) * generate.STEP_MS,
+            np.array([rng.choice([1.0, 2.0, 2.0, 3.0, math.nan]) for _ in range(40)]),
+        )
+        for name in names
+    )
+    orders = [" or ".join(rng.sample(names, len(names))) for _ in range(3)]
+    limits = (1, 2, 3, 5, 8, 11, 12)
+    expressions = [f"{op}({k}, {order})" for op in ("topk", "bottomk") for k in limits for order in orders]
+    compare(promtool, tmp_path, series, expressions, [15_000 * step for step in range(0, 40, 4)])

@@ -28,6 +28,7 @@ def test_switchboard(version, expected):
 
 
 SINCE = {
+    "heap_replaces": "2.44",
     "atan2_drops_name": "2.47",
     "matchers_sorted": "2.48",
     "tolerant_buckets": "2.49",
