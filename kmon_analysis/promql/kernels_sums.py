@@ -5,6 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from kmon_analysis.promql.compiled import bounds, compiled
+from kmon_analysis.promql.kernels_lanes import (
+    LANES,
+    alongside,
+    deviations_alongside,
+    lines_alongside,
+    means_alongside,
+    sums_alongside,
+)
 from kmon_analysis.promql.values import Bools, Floats, Int64s
 
 __all__ = ["average_done", "average_step", "deviations", "kadd", "regressions", "sums"]
@@ -69,6 +77,19 @@ def average_done(n: float, s: float, c: float, incremental: bool, mode: int) -> 
 
 
 @compiled
+def _alone(window: Floats, average: bool, mode: int, guard: bool) -> float:
+    """Sum or average of one window, whatever is in it."""
+    total, rest, incremental = 0.0, 0.0, False
+    if average:
+        for k in range(len(window)):
+            total, rest, incremental = average_step(window[k], k + 1.0, total, rest, incremental, mode, guard)
+        return average_done(float(len(window)), total, rest, incremental, mode)
+    for k in range(len(window)):
+        total, rest = kadd(window[k], total, rest, guard)
+    return total if np.isinf(total) else total + rest
+
+
+@compiled
 def sums(
     starts: Int64s,
     ends: Int64s,
@@ -96,6 +117,7 @@ def sums(
     for s in range(len(starts)):
         longest = max(longest, ends[s] - starts[s])
     running = np.empty(longest + 1, np.int64)
+    lanes = np.empty((3, LANES))
     for s in range(len(starts)):
         start, end = starts[s], ends[s]
         bounds(times, start, end, refs, range_ms, left_open, low, high)
@@ -113,6 +135,7 @@ def sums(
             running[0] = 0
             for i in range(start, end):
                 running[i - start + 1] = running[i - start] + np.int64(values[i])
+        lane = width = 0
         for t in range(len(refs)):
             i, j = low[t], high[t]
             present[s, t] = j > i
@@ -123,17 +146,20 @@ def sums(
                 total = float(running[j - start] - running[i - start])
                 out[s, t] = total / (j - i) if average else total
                 continue
-            total, rest, incremental = 0.0, 0.0, False
-            if average:
-                for k in range(i, j):
-                    total, rest, incremental = average_step(
-                        values[k], k - i + 1.0, total, rest, incremental, mode, guard
-                    )
-                out[s, t] = average_done(float(j - i), total, rest, incremental, mode)
+            lane += 1
+            if lane >= width:
+                lane, width = 0, alongside(low, high, t)
+                if average and mode < 3:
+                    means_alongside(values, i, j - i, mode == 2, lanes[0, :width], lanes[1, :width], lanes[2, :width])
+                else:
+                    sums_alongside(values, i, j - i, lanes[0, :width], lanes[1, :width])
+            total, rest = lanes[0, lane], lanes[1, lane]
+            if not np.isfinite(total):
+                out[s, t] = _alone(values[i:j], average, mode, guard)
+            elif average:
+                out[s, t] = average_done(float(j - i), total, rest, False, mode)
             else:
-                for k in range(i, j):
-                    total, rest = kadd(values[k], total, rest, guard)
-                out[s, t] = total if np.isinf(total) else total + rest
+                out[s, t] = total + rest
 
 
 @compiled
@@ -153,19 +179,27 @@ def deviations(
     """`stdvar_over_time`, or with `root` `stddev_over_time` (Prometheus ``varianceOverTime``)."""
     low = np.empty(len(refs), np.int64)
     high = np.empty(len(refs), np.int64)
+    lanes = np.empty((6, LANES))
     for s in range(len(starts)):
         bounds(times, starts[s], ends[s], refs, range_ms, left_open, low, high)
+        lane = width = 0
         for t in range(len(refs)):
             i, j = low[t], high[t]
             present[s, t] = j > i
             out[s, t] = np.nan
             if j <= i:
                 continue
-            mean = mean_rest = total = rest = 0.0
-            for k in range(i, j):
-                delta = values[k] - (mean + mean_rest)
-                mean, mean_rest = kadd(delta / (k - i + 1.0), mean, mean_rest, guard)
-                total, rest = kadd(delta * (values[k] - (mean + mean_rest)), total, rest, guard)
+            lane += 1
+            if lane >= width:
+                lane, width = 0, alongside(low, high, t)
+                deviations_alongside(values, i, j - i, width, lanes)
+            total, rest = lanes[2, lane], lanes[3, lane]
+            if not np.isfinite(total):
+                mean = mean_rest = total = rest = 0.0
+                for k in range(i, j):
+                    delta = values[k] - (mean + mean_rest)
+                    mean, mean_rest = kadd(delta / (k - i + 1.0), mean, mean_rest, guard)
+                    total, rest = kadd(delta * (values[k] - (mean + mean_rest)), total, rest, guard)
             variance = (total + rest) / (j - i)
             out[s, t] = np.sqrt(variance) if root else variance
 
@@ -190,31 +224,49 @@ def regressions(
 
     Notes
     -----
-    Prometheus ``promql/functions.go``, ``linearRegression``.
+    Prometheus ``promql/functions.go``, ``linearRegression``. Milliseconds are exact as floats: less than 2**53.
     """
     low = np.empty(len(refs), np.int64)
     high = np.empty(len(refs), np.int64)
+    longest = 0
     for s in range(len(starts)):
-        bounds(times, starts[s], ends[s], refs, range_ms, left_open, low, high)
+        longest = max(longest, ends[s] - starts[s])
+    moments = np.empty(longest)
+    same_since = np.empty(longest, np.int64)
+    zeros = origins.astype(np.float64)
+    lanes = np.empty((10, LANES))
+    for s in range(len(starts)):
+        start, end = starts[s], ends[s]
+        bounds(times, start, end, refs, range_ms, left_open, low, high)
+        for k in range(start, end):
+            moments[k - start] = times[k]
+            repeated = k > start and values[k] == values[k - 1]
+            same_since[k - start] = same_since[k - start - 1] if repeated else k
+        lane = width = 0
         for t in range(len(refs)):
             i, j = low[t], high[t]
             present[s, t] = j > i + 1
             out[s, t] = np.nan
             if j <= i + 1:
                 continue
-            origin = origins[t] if predict else times[i]
-            n = sx = cx = sy = cy = sxy = cxy = sxx = cxx = 0.0
-            constant = True
-            for k in range(i, j):
-                y = values[k]
-                x = (times[k] - origin) / 1000.0
-                constant = constant and (k == i or y == values[i])
-                n += 1.0
-                sx, cx = kadd(x, sx, cx, guard)
-                sy, cy = kadd(y, sy, cy, guard)
-                sxy, cxy = kadd(x * y, sxy, cxy, guard)
-                sxx, cxx = kadd(x * x, sxx, cxx, guard)
-            if constant:
+            n = float(j - i)
+            lane += 1
+            if lane >= width:
+                lane, width = 0, alongside(low, high, t)
+                first = i - start
+                zero = zeros[t : t + width] if predict else moments[first : first + width]
+                lines_alongside(moments, values[start:end], first, j - i, width, zero, lanes)
+            sx, cx, sy, cy = lanes[0, lane], lanes[1, lane], lanes[2, lane], lanes[3, lane]
+            sxy, cxy, sxx, cxx = lanes[4, lane], lanes[5, lane], lanes[6, lane], lanes[7, lane]
+            if not (np.isfinite(sy) and np.isfinite(sxy)):
+                sx = cx = sy = cy = sxy = cxy = sxx = cxx = 0.0
+                for k in range(i, j):
+                    x = (moments[k - start] - (zeros[t] if predict else moments[i - start])) / 1000.0
+                    sx, cx = kadd(x, sx, cx, guard)
+                    sy, cy = kadd(values[k], sy, cy, guard)
+                    sxy, cxy = kadd(x * values[k], sxy, cxy, guard)
+                    sxx, cxx = kadd(x * x, sxx, cxx, guard)
+            if same_since[j - 1 - start] <= i:
                 slope, intercept = 0.0, values[i]
                 if np.isinf(intercept):
                     slope = intercept = np.nan
