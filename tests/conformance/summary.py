@@ -23,7 +23,7 @@ from kmon_analysis.promql.syntax import (
 from kmon_analysis.series import is_stale
 from tests.conformance.case import Case
 from tests.conformance.judge import Difference, Judged
-from tests.conformance.ours import Claims
+from tests.conformance.ours import OUTPUTS, Claims
 from tests.conformance.rewrite import parts
 
 __all__ = ["Summary", "constructs"]
@@ -69,11 +69,13 @@ class Summary:
             found |= constructs(text)
         found |= _of_series(case) | _of_rules(case)
         if judged.claims is not None:
-            found |= self._of_claims(version, judged.claims, judged.unanswered)
+            found |= self._of_claims(version, case, judged.claims)
+            self.counts[version, "answers beyond promtool's limit of samples"] += judged.unanswered
         self.seen.update((version, name) for name in found)
 
-    def _of_claims(self, version: str, claimed: Claims, unanswered: int) -> set[str]:
+    def _of_claims(self, version: str, case: Case, claimed: Claims) -> set[str]:
         counts = self.counts
+        rules = {rule.get("alert") or rule["record"]: rule["expr"] for group in case.groups for rule in group["rules"]}
         for question in claimed.questions:
             counts[version, "answers"] += 1
             if question.answer is None:
@@ -81,9 +83,13 @@ class Summary:
                 continue
             counts[version, "empty answers"] += not question.answer
             counts[version, "values"] += len(question.answer)
-            for name in constructs(question.expr):
-                self.values[version, name] += len(question.answer)
-        counts[version, "answers beyond promtool's limit of samples"] += unanswered
+            # What rules wrote stands for their expressions.
+            asked = Counter({question.expr: len(question.answer)})
+            if question.expr == OUTPUTS:
+                asked = Counter(rules[labels.value("alertname") or labels["__name__"]] for labels in question.answer)
+            for text, values in asked.items():
+                for name in constructs(text):
+                    self.values[version, name] += values
         counts[version, "cases with a rule that fails on both sides"] += bool(claimed.failing)
         return _of_alerts(claimed)
 
