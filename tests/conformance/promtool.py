@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from kmon_analysis.labels import Labels
@@ -135,9 +136,13 @@ def parsed(text: str) -> dict[Labels, float]:
         sample = _SAMPLE.match(text, position)
         if sample is None:
             raise ValueError(f"promtool wrote {text[position:]!r}")
-        labels = {name: json.loads(f'"{value}"') for name, value in _PAIR.findall(sample["labels"])}
-        if sample["name"]:
-            labels["__name__"] = sample["name"]
-        found[Labels(labels)] = float(sample["value"])
+        found[labels_of(sample["name"], sample["labels"])] = float(sample["value"])
         position = sample.end()
     return found
+
+
+@lru_cache(maxsize=65536)
+def labels_of(name: str, text: str) -> Labels:
+    """Read a label set."""
+    labels = {label: json.loads(f'"{value}"') for label, value in _PAIR.findall(text)}
+    return Labels({**labels, "__name__": name} if name else labels)

@@ -1,12 +1,14 @@
-"""Change expressions: simpler ones for shrinking, and ones whose selectors ask for one label more."""
+"""Read expressions once, and change them: simpler ones, and ones whose selectors ask for one label more."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 
 from kmon_analysis.labels import Matcher
 from kmon_analysis.promql.functions import value_type
+from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.syntax import (
     Aggregate,
     Binary,
@@ -20,10 +22,14 @@ from kmon_analysis.promql.syntax import (
     children,
 )
 
-__all__ = ["parts", "rebuilt", "simpler", "with_label"]
+__all__ = ["parts", "read", "rebuilt", "simpler", "with_label"]
 
 # Replacing what these put together could make the answer depend on the order in storage.
 DELICATE = {"sum", "avg", "stddev", "stdvar", "topk", "bottomk", "quantile", "min", "max", "count_values"}
+
+
+# Generated texts are read by several readers, for several releases.
+read = lru_cache(maxsize=16384)(parse)
 
 
 def parts(expr: Expr) -> Iterator[Expr]:

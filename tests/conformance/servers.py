@@ -18,7 +18,6 @@ import numpy as np
 
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.evaluate import evaluate
-from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.promql.syntax import Subquery, VectorSelector
@@ -27,7 +26,7 @@ from tests.conformance.case import Case
 from tests.conformance.judge import Difference, Judged, unlike
 from tests.conformance.ours import Claims, Question
 from tests.conformance.promtool import Answer
-from tests.conformance.rewrite import parts, with_label
+from tests.conformance.rewrite import parts, read, with_label
 from tests.prometheus_server import running_prometheus
 
 __all__ = ["PROMETHEUSES", "ServerJudge", "judging_server"]
@@ -100,7 +99,7 @@ class ServerJudge:
         differences: list[Difference] = []
         for text in case.expressions:
             try:
-                asked = self._questions(case, format_expr(with_label(parse(text), LABEL, mark)), series)
+                asked = self._questions(case, format_expr(with_label(read(text), LABEL, mark)), series)
             except Exception as error:
                 said = f"we break down: {type(error).__name__}: {error}"
                 differences.append(Difference(case, f"{self.version} server", "breakdown", text, -1, said))
@@ -119,7 +118,7 @@ class ServerJudge:
         grid_ms = np.arange(case.base_ms, case.end_ms + 1, case.interval_ms, dtype=np.int64)
         instants = list(case.times)
         found: list[tuple[Question, Answer]] = []
-        fixed = any(isinstance(one, VectorSelector | Subquery) and _of_query(one) for one in parts(parse(text)))
+        fixed = any(isinstance(one, VectorSelector | Subquery) and _of_query(one) for one in parts(read(text)))
         theirs: Any = (
             ""
             if fixed
@@ -159,7 +158,7 @@ def _of_query(part: VectorSelector | Subquery) -> bool:
 
 
 def _answers(text: str, series: SeriesSet, times: Any, semantics: Semantics) -> list[Question]:
-    grid = evaluate(parse(text), series, times, semantics)
+    grid = evaluate(read(text), series, times, semantics)
     failed = grid.failed.tolist()
     return [
         Question(text, time, None if failed[column] else grid.at(column)) for column, time in enumerate(times.tolist())

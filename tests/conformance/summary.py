@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.syntax import (
     Aggregate,
     Binary,
@@ -24,7 +23,7 @@ from kmon_analysis.series import is_stale
 from tests.conformance.case import Case
 from tests.conformance.judge import Difference, Judged
 from tests.conformance.ours import OUTPUTS, Claims
-from tests.conformance.rewrite import parts
+from tests.conformance.rewrite import parts, read
 
 __all__ = ["Summary", "constructs"]
 
@@ -156,7 +155,7 @@ def _of_series(case: Case) -> set[str]:
 @lru_cache(maxsize=65536)
 def constructs(text: str) -> frozenset[str]:
     """Return what an expression is made of."""
-    return frozenset(name for part in parts(parse(text)) for name in _names(part))
+    return frozenset(name for part in parts(read(text)) for name in _names(part))
 
 
 def _names(part: Expr) -> Iterator[str]:

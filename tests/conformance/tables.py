@@ -12,11 +12,10 @@ def table(summary: Summary) -> str:
     versions = sorted(summary.judged)
     names = sorted({name for _, name in summary.seen}, key=lambda name: (not name.endswith("()"), name))
     width = max([len(name) for name in names], default=0)
-    head = " " * width + "".join(f"{version:>10} cases {'values':>9}" for version in versions)
-    lines = [head]
+    lines = [f"{'cases and values':<{width}}" + "".join(f"{version:>18}" for version in versions)]
     for name in names:
         cells = "".join(
-            f"{summary.seen[version, name]:>16} {summary.values[version, name] or '':>9}" for version in versions
+            f"{summary.seen[version, name]:>9}{summary.values[version, name] or '':>9}" for version in versions
         )
         lines.append(f"{name:<{width}}{cells}")
     for what in sorted({what for _, what in summary.counts}):

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from kmon_analysis.errors import ExpressionError
 from kmon_analysis.promql import aggregate, binary, functions
 from kmon_analysis.promql.evaluate import check_supported
-from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import Semantics
 from tests.conformance.generate.series import FAMILIES, Kind
 from tests.conformance.generate.shapes import AGGREGATES, ARITHMETIC, COMPARISONS, FUNCTIONS, OPERATORS, Shape
+from tests.conformance.rewrite import read
 
 __all__ = ["Expressions", "evaluated_functions", "supported"]
 
@@ -30,7 +30,7 @@ def supported(text: str, versions: Sequence[str]) -> bool:
     """Tell whether an expression is evaluated here for these releases."""
     try:
         for version in versions:
-            check_supported(parse(text), semantics=Semantics.of(version))
+            check_supported(read(text), semantics=Semantics.of(version))
     except ExpressionError:
         return False
     return True
@@ -114,7 +114,7 @@ class Expressions:
     def matchers(self, layout: str | None = None) -> str:
         """Return label matchers, mostly such that something is left."""
         rng = self.rng
-        if rng.random() < 0.55:
+        if rng.random() < 0.7:
             return ""
         some = ['{topic="a"}', '{topic!="a"}', '{topic=~"a|b"}', '{topic!~"c.*"}', '{topic=~".+"}', '{topic=~"[ab]"}']
         if layout in (None, "pair"):
@@ -135,7 +135,9 @@ class Expressions:
         """Write an ``@`` modifier; a rule must not look at what is not there yet."""
         if self.for_rules:
             return self.rng.choice([" @ start()", " @ end()", f" @ {self.base_s}"])
-        moment = f" @ {self.base_s + self.rng.choice([0, 123.456, self.span_s // 2, self.span_s, -10])}"
+        moment = (
+            f" @ {self.base_s + self.rng.choice([0, 123.456, self.span_s // 2, self.span_s // 2, self.span_s, -10])}"
+        )
         return self.rng.choice([moment, moment, " @ start()", " @ end()"])
 
     def modifiers(self) -> str:
@@ -189,7 +191,7 @@ class Expressions:
             lambda: self.selector(kind) + self.modifiers(): 0.6,
             lambda: self.call(depth, kind): 3.5,
             lambda: self.aggregation(depth, kind): 2.0,
-            lambda: f"({self.filtered(depth, kind)})": 0.8,
+            lambda: f"({self.filtered(depth, kind)})": 0.5,
         }
         if kind == "any":
             choices |= {
@@ -243,7 +245,7 @@ class Expressions:
 
     def filtered(self, depth: int, kind: Kind) -> str:
         """Write a comparison with a scalar that keeps some elements."""
-        op = self.rng.choice([">", ">", "<", ">=", "<=", "!=", "=="])
+        op = self.rng.choice([">", ">", ">", "<", ">=", "<=", "!=", "!=", "=="])
         return f"{self.vector(depth - 1, kind)} {op} {self.threshold()}"
 
     def operator(self) -> str:

@@ -43,7 +43,7 @@ def rule_groups(rng: random.Random, writer: Expressions, interval_ms: int) -> li
             count += 1
         group: dict[str, Any] = {"name": f"g{number}", "interval": format_duration(interval_ms), "rules": rules}
         if rng.random() < 0.15:
-            group["limit"] = rng.choice([1, 3, 40, 40, 40])
+            group["limit"] = rng.choice([40, 40, 40, 40, 40, 40, 40, 6, 3])
         if writer.versions == (V3,) and rng.random() < 0.7:
             group["labels"] = rng.choice(
                 [{"tier": "1"}, {"tier": "1", "topic": "z"}, {"tier": ""}, {"severity": "low"}]
@@ -67,16 +67,16 @@ def _record(rng: random.Random, writer: Expressions, number: int) -> dict[str, A
     before = dict(writer.records)
     expr = writer.vector(rng.choice([1, 2, 2]), kind)
     rule: dict[str, Any] = {"record": f"level:r{number}", "expr": expr}
+    if rng.random() < 0.3:
+        rule["labels"] = rng.choice([{"k": "v"}, {"k": "v", "none": ""}, {"tier": "2"}])
     if rng.random() < 0.04:
         # It reads itself.
         kind = "whole"
-        rule["expr"] = f"(level:r{number} or vector(0)) + {rng.randrange(1, 4)}"
+        rule = {"record": f"level:r{number}", "expr": f"(level:r{number} or vector(0)) + {rng.randrange(1, 4)}"}
     elif rng.random() < 0.05:
         # A fixed time may be looked at once it has come.
         moment = writer.base_s + writer.span_s // 2
         rule["expr"] = f"{writer.selector(kind)} @ {moment} and on () (vector(time()) >= {moment})"
-    if rng.random() < 0.3:
-        rule["labels"] = rng.choice([{"k": "v"}, {"k": "v", "none": ""}, {"tier": "2"}])
     writer.records.update(before)
     writer.records[rule["record"]] = kind
     return rule
@@ -105,8 +105,9 @@ def _condition(rng: random.Random, writer: Expressions) -> str:
             lambda: writer.vector(2),
             lambda: f"count({whole} > 20) > 1",
             lambda: f"vector(time() % {rng.choice([240, 420])} > bool 100) > 0",
-            lambda: rng.choice(['ALERTS{alertstate="firing"}', "ALERTS_FOR_STATE", "ALERTS"]) + f" offset {span}",
-            lambda: 'count by (alertname) (ALERTS{alertstate="pending"})',
+            lambda: f"count(ALERTS) > {rng.choice('012')}",
+            lambda: f'max by (topic) (ALERTS{{alertstate="{rng.choice(["firing", "pending"])}"}} offset {span})',
+            lambda: f"time() - max by (topic, group) (ALERTS_FOR_STATE) > {rng.choice(['60', '150'])}",
         ]
     )()
 
@@ -120,7 +121,7 @@ def _alert(rng: random.Random, writer: Expressions, number: int, interval_ms: in
     labels = {"severity": rng.choice(["page", "ticket"])} if rng.random() < 0.5 else {}
     if rng.random() < 0.45:
         labels["text"] = rng.choice(TEMPLATES)
-    if rng.random() < 0.1:
+    if rng.random() < 0.03:
         labels["topic"] = rng.choice(["", "z", "{{ $labels.group }}"])
     if labels:
         rule["labels"] = labels

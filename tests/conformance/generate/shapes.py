@@ -18,7 +18,7 @@ __all__ = ["AGGREGATES", "FUNCTIONS", "OPERATORS", "V2", "V3", "Aggregation", "S
 
 V2, V3 = "2.42", "3.16"
 BOTH = (V2, V3)
-COUNTS = ("1", "1", "2", "2", "3", "2.9", "0", "-1", "NaN", "1e30")
+COUNTS = ("1", "1", "2", "2", "3", "2.9", "0", "-1", "1e30", "NaN")
 QUANTILES = ("0.5", "0.9", "0", "1", "0.25", "-1", "1.5", "NaN")
 ELEMENTARY = (
     *("exp", "ln", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan"),
@@ -58,6 +58,11 @@ def _over_range(
 
 def _counter(name: str) -> Shape:
     return Shape(lambda g, depth, kind: f"{name}({g.matrix(depth, 'any', counters=g.rng.random() < 0.7)})")
+
+
+def _count(g: Expressions) -> str:
+    # Newer releases fail on the last two, which would end promtool's test of rules.
+    return g.rng.choice(COUNTS[:-2] if g.for_rules else COUNTS)
 
 
 def _of_vector(name: str, *, keeps: tuple[Kind, ...] = ()) -> Shape:
@@ -256,8 +261,8 @@ AGGREGATES: dict[str, Aggregation] = {
     "quantile": Aggregation(
         of=("whole", "special", "distinct"), parameter=lambda g: g.rng.choice([*QUANTILES, g.scalar(1)])
     ),
-    "topk": Aggregation(of=("distinct",), keeps=("distinct",), parameter=lambda g: g.rng.choice(COUNTS)),
-    "bottomk": Aggregation(of=("distinct",), keeps=("distinct",), parameter=lambda g: g.rng.choice(COUNTS)),
+    "topk": Aggregation(of=("distinct",), keeps=("distinct",), parameter=_count),
+    "bottomk": Aggregation(of=("distinct",), keeps=("distinct",), parameter=_count),
     "count_values": Aggregation(
         of=("whole", "special", "distinct"),
         keeps=("whole",),
