@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format lab data bench docs conformance judges stack ci setup clean
+.PHONY: help demo test lint format lab data bench docs conformance judges stack record ci setup clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [KMON_PYTHON=python3.12]'
@@ -61,6 +61,9 @@ judges: ## build promtool and prometheus 3.x from source (needs Go), fetch Kafka
 
 stack: .venv/ready-dev ## run a real Kafka cluster with all that watches it; ARGS="down", ARGS="fault broker-killed" …
 	@$(PY) -m tests.stack $(or $(ARGS),up)
+
+record: .venv/ready-dev ## record a real cluster with faults on a schedule for 91 minutes; ARGS="--minutes 4 --output out/try"
+	@$(PY) -m tests.stack.record $(ARGS)
 
 ci: ## what a submission must pass, on a bare machine
 	@bash .ci/run

@@ -1,12 +1,15 @@
 """Produce events to one topic at the ordered rate; a process of its own.
 
-``python -m tests.stack.producer BOOTSTRAP TOPIC FOLDER NAME``. Orders: ``rate`` (messages a second), ``backfill``
+``python -m tests.stack.producer BOOTSTRAP TOPIC FOLDER NAME``. Orders: ``rate`` (messages a second), ``swing``
+(``{"period_s", "depth", "seed"}``: the rate swings by that share, and messages come at random), ``backfill``
 (``{"id", "count"}``: so many at once, each id once), ``poison`` (``{"id", "partition"}``: one message that no consumer
 can handle).
 """
 
 from __future__ import annotations
 
+import math
+import random
 import sys
 import time
 from pathlib import Path
@@ -47,16 +50,18 @@ def main(bootstrap: str, topic: str, folder: str, name: str) -> None:
             except BufferError:
                 producer.poll(0.1)
 
-    due, before = 0.0, time.monotonic()
+    due, needed, before = 0.0, 1.0, time.monotonic()
+    dice = random.Random(orders.refresh().get("swing", {}).get("seed"))
     seen = {what: orders.refresh().get(what, {}).get("id") for what in ("backfill", "poison")}
     while True:
         wanted = orders.refresh()
         now = time.monotonic()
         # A producer that was held up does not make up for all of it at once.
-        due += min(now - before, LONGEST_STEP_S) * wanted.get("rate", 0.0)
+        due += min(now - before, LONGEST_STEP_S) * wanted.get("rate", 0.0) * swing(wanted.get("swing"))
         before = now
-        while due >= 1:
-            due -= 1
+        while due >= needed:
+            due -= needed
+            needed = dice.expovariate(1.0) if "swing" in wanted else 1.0
             send(b'{"event": "%d"}' % time.time_ns())
         for what in seen:
             order = wanted.get(what, {})
@@ -70,6 +75,13 @@ def main(bootstrap: str, topic: str, folder: str, name: str) -> None:
                     send(b'{"event": "backfill"}')
         producer.poll(0)
         time.sleep(0.05)
+
+
+def swing(order: dict | None) -> float:
+    """Return the factor on the rate now."""
+    if order is None:
+        return 1.0
+    return 1 + order["depth"] * math.sin(2 * math.pi * time.time() / order["period_s"])
 
 
 if __name__ == "__main__":
