@@ -208,8 +208,14 @@ class _Reader:
     def operation(self, op: BinaryOp, left: Expr, start: int, precedence: int) -> Expr:
         """Read the modifiers and the right side of a binary operator."""
         modifiers_start = self.now().start
+        if op in ("<", ">") and self.now().text == "/" and self.now().start == self.tokens[self.index - 1].end:
+            raise self.fail(f"the operator '{op}/' trims native histograms, which are not evaluated here")
         return_bool = self.accept_word("bool") is not None
         matching = self.matching(op)
+        word = self.now().word
+        if word in ("fill", "fill_left", "fill_right") and self.tokens[self.index + 1].text == "(":
+            flag = "--enable-feature=promql-binop-fill-modifiers"
+            raise self.fail(f"the modifier {word!r} is not evaluated here: it is experimental (behind {flag})")
         right = self.binary(precedence if op == "^" else precedence + 1)
         if "vector" == value_type(left) == value_type(right):
             default: Cardinality = "many-to-many" if op in SET_OPERATORS else "one-to-one"

@@ -439,3 +439,19 @@ def test_spans_of_arithmetic_cover_it():
 @pytest.mark.parametrize("text", ["rate(a[1m] anchored)", "a smoothed offset 1m", "rate(a[1m] smoothed @ 5.000)"])
 def test_other_edges_are_read_and_written(text):
     assert format_expr(parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "start"),
+    [
+        ("a + fill(0) b", "modifier 'fill' .* experimental", 4),
+        ("a + on (x) fill_left(0) b", "modifier 'fill_left' .* experimental", 11),
+        ("a </ 5", "trims native histograms", 3),
+        ("a >/ b", "trims native histograms", 3),
+    ],
+)
+def test_syntax_of_other_releases_is_named(text, words, start):
+    with pytest.raises(ExpressionError, match=words) as caught:
+        parse(text)
+    assert caught.value.start == start
+    parse("a + fill")
