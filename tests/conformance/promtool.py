@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from kmon_analysis.labels import Labels
 from kmon_analysis.timing import format_duration
@@ -31,6 +32,7 @@ _EXPR = re.compile(
 )
 _RULE = re.compile(r"^    rule: (?P<rule>.*?), time: (?P<time>[\w.]+), err: (?P<error>.*)$", re.MULTILINE)
 _SAMPLE = re.compile(r'(?P<name>[\w:]*)(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\}) (?P<value>\S+?)(?:, |$)')
+_METRIC = re.compile(r"[A-Za-z_:][\w:]*|")
 _PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 Answer = Mapping[Labels, float] | str
@@ -57,7 +59,13 @@ class Verdict:
 
 def telling(question: Question) -> bool:
     """Tell whether promtool's own comparison cannot decide."""
-    return any(value == 0 or math.isnan(value) for value in (question.answer or {}).values())
+    answer = question.answer or {}
+    return any(value == 0 or math.isnan(value) for value in answer.values()) or not all(map(_writable, answer))
+
+
+def _writable(labels: Labels) -> bool:
+    """Tell whether promtool can read a label set as we write it: newer releases have metrics of any name."""
+    return _METRIC.fullmatch(labels.value("__name__")) is not None
 
 
 def write(case: Case, claimed: Claims, folder: Path) -> Path:
@@ -78,12 +86,9 @@ def write(case: Case, claimed: Claims, folder: Path) -> Path:
         "interval": format_duration(case.step_ms),
         "input_series": [{"series": str(part.labels), "values": in_notation(part, case)} for part in case.series],
     }
-    # The group's end is that of its last test.
-    parts = [{**base, "promql_expr_test": tests}] if tests else []
+    parts = [{**base, "promql_expr_test": [*tests, _until(claimed.end_ms)]}] if tests else []
     if claimed.failing:
-        at = format_duration(claimed.end_ms + case.interval_ms)
-        end = [{"expr": "vector(1)", "eval_time": at, "exp_samples": [{"labels": "{}", "value": 1}]}]
-        parts.append({**base, "promql_expr_test": end})
+        parts.append({**base, "promql_expr_test": [_until(claimed.end_ms + case.interval_ms)]})
     document = {
         "evaluation_interval": format_duration(case.interval_ms),
         "group_eval_order": [group["name"] for group in case.groups],
@@ -97,6 +102,11 @@ def write(case: Case, claimed: Claims, folder: Path) -> Path:
     path = folder / "test.yml"
     path.write_text(text.replace('"value": -Infinity', '"value": -.inf'))
     return path
+
+
+def _until(time_ms: int) -> dict[str, Any]:
+    """Let samples be loaded and rules be evaluated up to a time; both end with the last test."""
+    return {"expr": "vector(1)", "eval_time": format_duration(time_ms), "exp_samples": [{"labels": "{}", "value": 1}]}
 
 
 def ask(program: Path, paths: Sequence[Path]) -> list[Verdict]:

@@ -9,7 +9,7 @@ from kmon_analysis.errors import ExpressionError
 from kmon_analysis.promql import aggregate, binary, functions
 from kmon_analysis.promql.evaluate import check_supported
 from kmon_analysis.promql.semantics import Semantics
-from tests.conformance.generate.series import FAMILIES, Kind
+from tests.conformance.generate.series import FAMILIES, PAIRS, Kind
 from tests.conformance.generate.shapes import AGGREGATES, ARITHMETIC, COMPARISONS, FUNCTIONS, OPERATORS, Shape
 from tests.conformance.rewrite import read
 
@@ -17,6 +17,8 @@ __all__ = ["Expressions", "evaluated_functions", "supported"]
 
 LABELS = "topic, group, pod, team, le, part, new, both, value, n, alertname, alertstate, severity, tier, text, k"
 EVERY_LABEL = f"by (__name__, {LABELS})"
+# Aggregations that the order of elements cannot matter to.
+UNORDERED = {"count", "group", "count_values"}
 POWERS = ("2", "-1", "3", "0", "Inf", "7", "NaN", "0.5", "1.7", "-0.3")
 NUMBERS = ("0", "1", "2", "-3", "0.5", "10", "50", "NaN", "Inf", "-Inf", "1e3", "0x1F", "1e-3")
 
@@ -119,6 +121,8 @@ class Expressions:
         some = ['{topic="a"}', '{topic!="a"}', '{topic=~"a|b"}', '{topic!~"c.*"}', '{topic=~".+"}', '{topic=~"[ab]"}']
         if layout in (None, "pair"):
             some += ['{group=~"x|z"}', '{group="x"}', '{group!="y",topic!=""}', '{group=~".*"}', '{pod=""}']
+        if layout == "topic":
+            some += ['{team=~"team.*"}', '{team!~"line.break"}', '{team=~"(?i)TEAM-.\\\\..|line.+"}', '{team!="\\\\"}']
         if layout in (None, "pod"):
             some += ['{pod=~"p[0-3]"}', '{pod!="p1"}']
         return rng.choice([*some, '{none="",topic="b"}'])
@@ -226,6 +230,8 @@ class Expressions:
             ["", "by (topic)", "by (topic)", "by (topic, group)", "without (group)", "without (topic, pod)",
              "by (__name__)", "without ()", "by ()", "by (none)"]
         )  # fmt: skip
+        if name not in UNORDERED and kind == "any" and rng.random() < 0.3:
+            return f"{name} {clause} ({parameter}{self.ordered()})"
         if one.pairs and rng.random() < 0.6:
             inner = self.selector("whole", layout="pair") + self.modifiers()
             return f"{name} by (topic) ({inner})"
@@ -238,6 +244,22 @@ class Expressions:
         else:
             inner = self.vector(depth - 1, inner_kind)
         return f"{name} {clause} ({parameter}{inner})" if rng.random() < 0.8 else f"{name}({parameter}{inner}) {clause}"
+
+    def ordered(self) -> str:
+        """Write a vector whose elements stand in an order of our own, not in that of the storage.
+
+        Sums are rounded, and ties decided, in that order.
+        """
+        names = [name for name, family in FAMILIES.items() if family.layout == "pair"]
+        some = [self.rng.choice(names)] * 5 if self.rng.random() < 0.5 else self.rng.choices(names, k=5)
+        places = list(zip(PAIRS, some, strict=True))
+        self.rng.shuffle(places)
+        for name in some:
+            self.use(name)
+        return " or ".join(
+            f'{name}{{topic="{topic}",group="{group}"}}'
+            for (topic, group), name in places[: self.rng.choice([3, 4, 5, 5])]
+        )
 
     def threshold(self) -> str:
         """Write a number near the values of gauges."""

@@ -15,9 +15,12 @@ import numpy as np
 from kmon_analysis.labels import Labels
 from kmon_analysis.series import Samples, SeriesSet, stale_marker
 
-__all__ = ["FAMILIES", "TOPICS", "Family", "Kind", "series_of"]
+__all__ = ["FAMILIES", "PAIRS", "TOPICS", "Family", "Kind", "series_of"]
 
 STALE = float(stale_marker()[0])
+PAIRS = (("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x"))
+# Texts that must be quoted, and that a dot may or may not match.
+TEAMS = ("team-b.1", "line\nbreak", 'say "yes"', "back\\slash", "Größe ≤ 1", " ")
 TOPICS = ("a", "b", "c")
 
 # "whole": small whole numbers, no -0; sums are exact in any order. "special": the same with NaN and infinities.
@@ -68,12 +71,15 @@ def series_of(rng: random.Random, names: set[str], *, base_ms: int, step_ms: int
 def _label_sets(rng: random.Random, name: str) -> list[dict[str, str]]:
     layout = FAMILIES[name].layout
     if layout == "pair":
-        pairs = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x")]
-        return [{"topic": topic, "group": group} for topic, group in pairs if rng.random() < 0.9]
+        return [{"topic": topic, "group": group} for topic, group in PAIRS if rng.random() < 0.9]
     if layout == "pod":
         return [{"topic": rng.choice(TOPICS[:2]), "pod": f"p{number}"} for number in range(rng.randrange(3, 7))]
     if layout == "topic":
-        return [{"topic": topic, "team": f"team-{topic}.{rng.randrange(3)}"} for topic in TOPICS if rng.random() < 0.9]
+        return [
+            {"topic": topic, "team": rng.choice([f"team-{topic}.{rng.randrange(3)}", *TEAMS])}
+            for topic in TOPICS
+            if rng.random() < 0.9
+        ]
     return []
 
 

@@ -112,7 +112,7 @@ def _holt_winters(g: Expressions, depth: int, kind: Kind) -> str:
 def _label_replace(g: Expressions, depth: int, kind: Kind) -> str:
     target, source = (
         g.rng.choice(["part", "part", "new", "topic", "group", "__name__"]),
-        g.rng.choice(["topic", "group", "team", "none", "pod"]),
+        g.rng.choice(["topic", "group", "team", "team", "none", "pod"]),
     )
     replacement, pattern = g.rng.choice(
         [
@@ -121,12 +121,17 @@ def _label_replace(g: Expressions, depth: int, kind: Kind) -> str:
             ("${1}y", "(.)"),
             ("$team.$2", "team-(?P<team>.)\\\\.(.)"),
             ("fixed", ""),
+            ("<$1>", "(.+)"),
+            ("$1", "(line.)break|(?:team-)(.*)"),
             ("", ".*"),
             ("$$1$", "(a|x|p.)"),
             ("$9", "(.+)"),
         ]
     )
-    return f'label_replace({g.vector(depth - 1, kind)}, "{target}", "{replacement}", "{source}", "{pattern}")'
+    inner = "owner" if source == "team" else g.vector(depth - 1, kind)
+    if source == "team":
+        g.use("owner")
+    return f'label_replace({inner}, "{target}", "{replacement}", "{source}", "{pattern}")'
 
 
 def _label_join(g: Expressions, depth: int, kind: Kind) -> str:
