@@ -30,6 +30,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from kmon_analysis.kafka.dialects import dialects
+from kmon_analysis.kafka.jmx_init import jmx_configuration
+from kmon_analysis.kafka.recording import recording_rules
 from tests.stack import settings
 from tests.stack.brokers import Broker, format_storage, write_configuration
 from tests.stack.orders import write_json
@@ -55,15 +58,15 @@ class Stack:
         An empty folder for all files.
     interval_s : float
         Seconds between scrapes and between evaluations of rules.
-    jmx : str
-        The configuration of the JMX exporter.
+    jmx : str, optional
+        The configuration of the JMX exporter; by default ours.
     """
 
-    def __init__(self, folder: Path, *, interval_s: float = 2.0, jmx: str = settings.JMX):
+    def __init__(self, folder: Path, *, interval_s: float = 2.0, jmx: str | None = None):
         self.folder = folder
         self.interval_s = interval_s
         self.programs = {name: require(name) for name in NEEDED}
-        self.jmx = jmx
+        self.jmx = jmx_configuration() if jmx is None else jmx
         self.processes = Processes(folder, self._save)
         ports = iter(free_ports(12))
         self.brokers = [
@@ -82,10 +85,11 @@ class Stack:
     def start(self) -> None:
         """Start everything, and wait until it works."""
         self.rules_folder.mkdir()
-        interval = f"{round(self.interval_s * 1000)}ms"
-        (self.rules_folder / "recording.yml").write_text(settings.RECORDING.format(interval=interval), encoding="utf-8")
+        recording = recording_rules(dialects()["kafka-exporter"])
+        (self.rules_folder / "recording.yml").write_text(recording, encoding="utf-8")
         write_configuration(self.brokers, self.jmx)
-        cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        # The storage tool would take an identifier that begins with a hyphen for an option.
+        cluster_id = "k" + urlsafe_b64encode(uuid.uuid4().bytes).decode()[1:22]
         format_storage(self.brokers, self.programs["kafka"], cluster_id)
         for broker in self.brokers:
             self.start_broker(broker)

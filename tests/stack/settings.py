@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["JMX", "RECORDING", "SERVICES", "TOPICS", "Service", "alertmanager", "prometheus"]
+__all__ = ["SERVICES", "TOPICS", "Service", "alertmanager", "prometheus"]
 
 
 @dataclass(frozen=True)
@@ -39,38 +39,6 @@ TOPICS = {
     "developer.profile.updated": [[2, 3, 1], [3, 1, 2], [1, 2, 3]],
     "user.audited": [[1], [2], [3]],
 }
-
-JMX = r"""
-includeObjectNames:
-  - "kafka.server:type=BrokerTopicMetrics,*"
-  - "kafka.server:type=ReplicaManager,*"
-  - "kafka.controller:type=KafkaController,*"
-rules:
-  - pattern: 'kafka\.server<type=(BrokerTopicMetrics), name=([^,]+), topic=([^,]+)><>Count:'
-    name: kafka_server_$1_$2
-    type: UNTYPED
-    labels:
-      topic: "$3"
-  - pattern: 'kafka\.server<type=(ReplicaManager), name=([^,]+)><>Value:'
-    name: kafka_server_$1_$2
-    type: GAUGE
-  - pattern: 'kafka\.controller<type=(KafkaController), name=([^,]+)><>Value:'
-    name: kafka_controller_$1_$2
-    type: GAUGE
-"""
-
-# Lag under the founding name, from the names of kafka_exporter.
-RECORDING = """\
-groups:
-  - name: kafka-lag
-    interval: {interval}
-    rules:
-      - record: kafka_consumer_lag_sum
-        expr: |-
-          sum by (consumergroup, topic) (
-            max by (consumergroup, topic, partition) (clamp_min(kafka_consumergroup_lag, 0))
-          )
-"""
 
 
 def prometheus(*, interval_s: float, rules: str, brokers: list[int], lag_exporter: int, alertmanager_port: int) -> str:

@@ -7,15 +7,19 @@ processes.
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from kmon_analysis.kafka.dialects import recognise
+from kmon_analysis.kafka.jmx_lint import lint_jmx_text
 from tests.stack import settings
 from tests.stack.cluster import running_stack
 from tests.stack.faults import EVENTS, FAULTS, injected
@@ -28,6 +32,7 @@ PARTITION_LAG = 'kafka_consumergroup_lag{consumergroup="profile-service", partit
 OFFLINE = "max(kafka_controller_KafkaController_OfflinePartitionsCount)"
 LEADERS = "kafka_server_ReplicaManager_LeaderCount"
 TERMINAL = [sys.executable, "-m", "tests.stack"]
+ON_FIRST_FAILURE = {"BytesRejectedPerSec", "FailedFetchRequestsPerSec", "FailedProduceRequestsPerSec"}
 PARTITIONS = 12  # nine of ours and three that keep the consumers' offsets
 UP = 'up{job="kafka"}'
 WHOLE = f"{OFFLINE} == 0 and on() sum({LEADERS}) == {PARTITIONS} and on() min({LEADERS}) >= 3 and on() sum({UP}) == 3"
@@ -82,6 +87,11 @@ def test_the_cluster(subtests):
                 assert all(labels <= set(metric) for metric, _ in found), found
                 if "topic" in labels:
                     assert set(settings.TOPICS) <= {metric["topic"] for metric, _ in found}
+        with subtests.test("names that are recognised"):
+            names = stack.api("label/__name__/values")
+            assert {"founding", "kafka-exporter", "recorded"} == {dialect.name for dialect in recognise(names)}
+        with subtests.test("what the linter says of our exporter's configuration"):
+            check_lint(stack)
         for wave in WAVES[:-1]:
             check_wave(stack, wave, subtests)
         # The last faults consist of waiting: the second stack comes up meanwhile.
@@ -101,6 +111,20 @@ def test_the_cluster(subtests):
 
 def test_every_fault_is_checked():
     assert {case.name for wave in WAVES for case in wave} == set(FAULTS)
+
+
+def check_lint(stack):
+    """Compare names, kinds and labels with those that real brokers export, those of beans made later left out."""
+    said = {(row.name, row.kind, row.labels) for row in lint_jmx_text(stack.jmx, exporter_version="1.0").series}
+    found = set()
+    for broker in stack.brokers:
+        with urllib.request.urlopen(f"http://127.0.0.1:{broker.metrics_port}/metrics", timeout=60) as answer:
+            text = answer.read().decode()
+        kinds = dict(re.findall(r"^# TYPE (kafka_\S+) (\S+)", text, re.MULTILINE))
+        for name, labels in re.findall(r"^(kafka_[^{ ]+)(?:\{(.*)\})? ", text, re.MULTILINE):
+            found.add((name, kinds[name], tuple(re.findall(r'(\w+)="', labels))))
+    assert found <= said
+    assert {name.rpartition("_")[2] for name, _, _ in said - found} <= ON_FIRST_FAILURE
 
 
 def check_wave(stack, wave, subtests):
