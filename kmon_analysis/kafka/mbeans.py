@@ -156,7 +156,7 @@ def _attributes(kinds: Mapping[str, str], numbers: itertools.count[int]) -> tupl
     for path, kind in kinds.items():
         *keys, name = path.split("/")
         number = next(numbers)
-        others: dict[str, Value] = {"double": number + 0.5, "bool": True, "text": f"text-{number}"}
+        others: dict[str, Value] = {"double": number + 0.5, "bool": True, "text": f"text:{number}"}
         value = others.get(kind, number)
         made.append(Attribute(tuple(keys), name, value))
     return tuple(made)

@@ -95,6 +95,13 @@ rules:
   name: v_$2
   labels: {a: $3, b: $4, p: $5}
 """,
+    "a colon in a value": "rules: [{pattern: 'type=app-info', name: x, value: 1}]",
+    "ten groups": """
+rules:
+- pattern: '(k)(a)(f)(k)(a)(.)(s)(e)(r)(v)(er)<type=(\\w+), name=(\\w+)><>Value'
+  name: 'x_$13_$12'
+  labels: {a: $10$1, b: $99, c: $011}
+""",
     "missing group": "rules: [{pattern: 'name=LeaderCount><>Value', name: x_$1}]",
     "open dollar": "rules: [{pattern: 'name=LeaderCount><>Value', name: x, labels: {a: 'b$'}}]",
     "bad label name": "rules: [{pattern: 'name=LeaderCount><>Value', name: x, labels: {'a:b': c}}]",

@@ -1,8 +1,12 @@
 """What lint says about configurations: the founding one with all its faults, its repairs, and one fault at a time."""
 
+from pathlib import Path
+
 import pytest
+from ruamel.yaml import YAML
 
 from kmon_analysis.errors import DataFileError, SettingError
+from kmon_analysis.kafka import dialects
 from kmon_analysis.kafka.jmx_init import jmx_configuration
 from kmon_analysis.kafka.jmx_lint import lint_jmx, lint_jmx_text
 from kmon_analysis.kafka.mbeans import kafka_table
@@ -79,6 +83,15 @@ def test_our_own_configuration_has_no_fault_and_no_note(idiomatic):
         assert (rows[name].kind, rows[name].labels, rows[name].count) == ("untyped", ("topic",), topics)
     assert (rows[LEADERS].kind, rows[LEADERS].labels, rows[LEADERS].count) == ("gauge", (), 1)
     assert rows["kafka_controller_KafkaController_OfflinePartitionsCount"].kind == "gauge"
+
+
+@pytest.mark.parametrize(("idiomatic", "dialect"), [(False, "founding"), (True, "jmx-example")])
+def test_our_own_configuration_speaks_a_known_dialect(idiomatic, dialect):
+    ours = names(lint_jmx_text(jmx_configuration(idiomatic=idiomatic)))
+    entry = YAML(typ="safe").load(Path(dialects.__file__).with_name("dialects.yml"))[dialect]
+    wanted = {name for part in entry.values() if isinstance(part, dict) for name in part.get("names", ())}
+    assert wanted
+    assert wanted <= ours
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.3.0", "1.6"])
