@@ -31,14 +31,27 @@ from kmon_analysis.kafka.javaregex import (
 )
 from kmon_analysis.kafka.javaregex import Sequence as Parts
 
-__all__ = ["Captures", "JavaPattern", "match_slowly"]
+__all__ = ["Budget", "Captures", "JavaPattern", "match_slowly"]
 
 # Text of each group, 0 the whole; None for a group that took no part.
 Captures = tuple[str | None, ...]
 
-STEPS_A_TEXT = 200_000
-STEPS_A_PATTERN = 3_000_000
+STEPS_A_TEXT = 50_000
+STEPS = 4_000_000
 LARGEST_RE2_REPEAT = 1000
+
+
+@dataclass
+class Budget:
+    """Steps that backtracking may still take; shared by the patterns of one configuration.
+
+    Attributes
+    ----------
+    left : int
+        Steps.
+    """
+
+    left: int = STEPS
 
 
 @dataclass
@@ -49,6 +62,8 @@ class JavaPattern:
     ----------
     pattern : str
         Java's syntax.
+    budget : Budget, optional
+        For what is matched by backtracking.
 
     Attributes
     ----------
@@ -69,6 +84,7 @@ class JavaPattern:
     """
 
     pattern: str
+    budget: Budget = field(default_factory=Budget)
     tree: RegexTree = field(init=False)
     _fast: re2._Regexp[str] | None = field(init=False, default=None)
     _slow: _Backtracker | None = field(init=False, default=None)
@@ -83,7 +99,7 @@ class JavaPattern:
             except re2.error:
                 self._fast = None
         if self._fast is None:
-            self._slow = _Backtracker(self.tree)
+            self._slow = _Backtracker(self.tree, self.budget)
 
     def match(self, text: str) -> Captures | None:
         """Match a whole text.
@@ -101,7 +117,7 @@ class JavaPattern:
 
 def match_slowly(pattern: str, text: str) -> Captures | None:
     """Match by backtracking whatever the pattern is; the twin of the fast way."""
-    return _Backtracker(parse_java(pattern)).match(text)
+    return _Backtracker(parse_java(pattern), Budget()).match(text)
 
 
 # ---- RE2 ----------------------------------------------------------------------------------------
@@ -203,19 +219,20 @@ _Matcher = Callable[[_State, int], bool]
 class _Backtracker:
     """Java's own order of trying, as functions that call the next one."""
 
-    def __init__(self, tree: RegexTree) -> None:
+    def __init__(self, tree: RegexTree, budget: Budget) -> None:
         self.groups = tree.groups
-        self.left = STEPS_A_PATTERN
+        self.budget = budget
         self.run = self.build(tree.root, _at_the_end)
 
     def match(self, text: str) -> Captures | None:
-        steps = min(STEPS_A_TEXT, self.left)
+        steps = min(STEPS_A_TEXT, self.budget.left)
         state = _State(text, [0] * (self.groups + 1), [None] * (self.groups + 1), {}, steps)
         try:
             matched = self.run(state, 0)
         except RecursionError:
             raise RegexError("is nested too deeply to be replayed", 0, java=False) from None
-        self.left -= steps - state.steps
+        finally:
+            self.budget.left -= steps - state.steps
         if not matched:
             return None
         return (text, *(None if span is None else text[slice(*span)] for span in state.spans[1:]))

@@ -288,7 +288,13 @@ def _is_known(case: Case, rule: JmxRule) -> bool:
 
 def _other_attributes(case: Case, rule: JmxRule, beans: Sequence[MBean]) -> list[tuple[MBean, str]]:
     """List beans that the rule would match if they had an attribute of another bean, with that attribute."""
-    names = {each.attribute.name: each.attribute for each in case.everything}
+    # Names of meters, histograms and gauges, and those that the pattern itself says.
+    said = set(re.findall(r"[\w-]+", rule.text))
+    names = {
+        each.attribute.name: each.attribute
+        for each in case.everything
+        if _LEVELS.fullmatch(each.attribute.name) or each.attribute.name in said | {"Count"}
+    }
     found = []
     for bean in beans:
         own = {attribute.name for attribute in bean.attributes}
@@ -365,7 +371,9 @@ def _swallowed(case: Case) -> None:
         for label, template in rule.labels:
             used[f"label {label!r}"] = _groups(rule, template)
         taken: dict[tuple[str, int], dict[str, str]] = {}
-        for _, captures in case.matches[rule.number]:
+        # Of a rule that is never reached, what it would do is told.
+        mine = [each for each in case.matches[rule.number] if case.taker(each[0]) is rule]
+        for _, captures in mine or case.matches[rule.number]:
             for part, groups in used.items():
                 for group in groups:
                     text = (captures[group] if group < len(captures) else None) or ""

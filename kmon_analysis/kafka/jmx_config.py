@@ -9,15 +9,17 @@ from pathlib import Path
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kmon_analysis.errors import DataFileError, Finding, nearest
-from kmon_analysis.kafka.javamatch import JavaPattern
+from kmon_analysis.kafka.javamatch import Budget, JavaPattern
 from kmon_analysis.kafka.javaregex import RegexError
-from kmon_analysis.kafka.mbeans import MBean
+from kmon_analysis.kafka.object_names import NamePattern, parse_name_pattern
+from kmon_analysis.kafka.yaml11 import Scalar, java_number, scalar_of
 from kmon_analysis.rules.document import Field, Source, kind_of
 
-__all__ = ["JmxConfig", "JmxRule", "NamePattern", "Scalar", "parse_jmx_config", "read_jmx_config", "scalar_of"]
+__all__ = ["JmxConfig", "JmxRule", "parse_jmx_config", "read_jmx_config"]
 
-LARGEST_FILE = 1_000_000
-MOST_RULES = 500
+LARGEST_FILE = 256_000
+MOST_RULES = 300
+DEEPEST = 200
 WRAP = ("^.*(?:", ").*$")
 _TOP_KEYS = (
     "startDelaySeconds", "hostPort", "jmxUrl", "username", "password", "ssl", "lowercaseOutputName",
@@ -28,67 +30,6 @@ _TOP_KEYS = (
 _RULE_KEYS = (
     "pattern", "name", "value", "valueFactor", "labels", "help", "cache", "type", "attrNameSnakeCase",
 )  # fmt: skip
-_BOOLEANS = re.compile(r"yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF")
-_FALSE = ("no", "false", "off")
-_INTEGER = re.compile(r"[-+]?(?:0b_*[01][01_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|0[0-7_]+|0|[1-9][0-9_]*(?::[0-5]?[0-9])*)")
-_FLOAT = re.compile(
-    r"[-+]?[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
-    r"|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
-)
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:.*")
-_JAVA_NUMBER = re.compile(r"[-+]?(?:NaN|Infinity|(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?[fFdD]?)", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class Scalar:
-    """A scalar as YAML 1.1 resolves it, which is what the exporter's reader does.
-
-    Attributes
-    ----------
-    kind : str
-        ``text``, ``bool``, ``int``, ``float``, ``null`` or ``time``.
-    text : str
-        What ``String.valueOf`` makes of it.
-    """
-
-    kind: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class NamePattern:
-    """A pattern of object names.
-
-    Attributes
-    ----------
-    text : str
-        As written.
-    domain : str
-        With wildcards.
-    properties : tuple of (str, str)
-        Values with wildcards.
-    more : bool
-        Whether further properties are allowed.
-    """
-
-    text: str
-    domain: str
-    properties: tuple[tuple[str, str], ...]
-    more: bool
-
-    def matches(self, bean: MBean) -> bool:
-        """Tell whether a query for the pattern finds the bean."""
-        has = dict(bean.properties)
-        return (
-            _wild(self.domain, bean.domain)
-            and (self.more or len(self.properties) == len(has))
-            and all(key in has and _wild(value, has[key]) for key, value in self.properties)
-        )
-
-    @property
-    def is_pattern(self) -> bool:
-        """Whether it has wildcards."""
-        return self.more or any(char in self.text for char in "*?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,76 +170,14 @@ def parse_jmx_config(text: str, path: str = "<string>") -> JmxConfig:
     return config
 
 
-def scalar_of(node: ScalarNode) -> Scalar:
-    """Resolve a scalar as YAML 1.1.
-
-    Examples
-    --------
-    >>> scalar_of(ScalarNode("", "yes", style=None))
-    Scalar(kind='bool', text='true')
-    """
-    text = str(node.value)
-    if node.style is not None:
-        return Scalar("text", text)
-    if text in ("", "~", "null", "Null", "NULL"):
-        return Scalar("null", "null")
-    if _BOOLEANS.fullmatch(text):
-        return Scalar("bool", "false" if text.lower() in _FALSE else "true")
-    if _INTEGER.fullmatch(text):
-        return Scalar("int", str(_integer(text.replace("_", ""))))
-    if _FLOAT.fullmatch(text):
-        return Scalar("float", _float(text.replace("_", "")))
-    return Scalar("time" if _TIME.fullmatch(text) else "text", text)
-
-
-def _integer(text: str) -> int:
-    sign, digits = (-1, text[1:]) if text[0] == "-" else (1, text.lstrip("+"))
-    if ":" in digits:
-        number = 0
-        for part in digits.split(":"):
-            number = number * 60 + int(part)
-        return sign * number
-    for prefix, base in (("0b", 2), ("0x", 16)):
-        if digits.startswith(prefix):
-            return sign * int(digits[2:], base)
-    return sign * int(digits[:300], 8 if digits.startswith("0") else 10)
-
-
-def _float(text: str) -> str:
-    plain = text.lower()
-    if plain.endswith(".inf"):
-        return "-Infinity" if plain[0] == "-" else "Infinity"
-    if plain == ".nan":
-        return "NaN"
-    return text if ":" in text else repr(float(text))
-
-
-def java_number(text: str) -> float | None:
-    """Read a number as ``Double.valueOf``; None for what it refuses (hexadecimal floats are not read)."""
-    plain = text.strip("".join(map(chr, range(33))))
-    if not _JAVA_NUMBER.fullmatch(plain):
-        return None
-    if plain.endswith(("NaN", "Infinity")):
-        return float(plain)
-    return float(plain.rstrip("fFdD"))
-
-
-def _wild(pattern: str, text: str) -> bool:
-    """Match ``*`` and ``?`` in one pass with one place to return to."""
-    at = place = 0
-    star, mark = -1, 0
-    while at < len(text):
-        if place < len(pattern) and pattern[place] == "*":
-            star, mark = place, at
-            place += 1
-        elif place < len(pattern) and pattern[place] in ("?", text[at]):
-            place, at = place + 1, at + 1
-        elif star >= 0:
-            mark += 1
-            place, at = star + 1, mark
-        else:
-            return False
-    return not pattern[place:].strip("*")
+def _too_deep(text: str) -> int | None:
+    """Return where brackets are nested so deeply that reading the YAML would take long."""
+    depth = 0
+    for found in re.finditer(r"[\[{(\]})]", text):
+        depth = depth + 1 if found[0] in "[{(" else max(depth - 1, 0)
+        if depth > DEEPEST:
+            return found.start()
+    return None
 
 
 class _Reader:
@@ -307,9 +186,14 @@ class _Reader:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.odd: list[Finding] = []
+        self.budget = Budget()
 
     def config(self) -> JmxConfig | None:
         source = self.source
+        deep = _too_deep(source.text)
+        if deep is not None:
+            source.report(deep, f"brackets nested deeper than {DEEPEST}", "Flatten the file")
+            return None
         documents = source.documents() if source.text.strip() else []
         if source.findings:
             return None
@@ -468,7 +352,7 @@ class _Reader:
 
     def pattern(self, text: str, entry: Field, what: str) -> JavaPattern | None:
         try:
-            pattern = JavaPattern(WRAP[0] + text + WRAP[1])
+            pattern = JavaPattern(WRAP[0] + text + WRAP[1], self.budget)
         except RegexError as error:
             self.source.report(
                 self.inside(entry, error.at - len(WRAP[0])),
@@ -533,30 +417,12 @@ class _Reader:
         return tuple(found)
 
     def name_pattern(self, text: str, node: Node) -> NamePattern | None:
-        if not text:
-            return NamePattern(text, "*", (), more=True)
-        domain, colon, rest = text.partition(":")
-        problem = None if colon else "has no ':' behind the domain"
-        pairs: list[tuple[str, str]] = []
-        more = False
-        for part in rest.split(",") if colon else ():
-            key, equals, value = part.partition("=")
-            if part == "*":
-                problem = "has '*' twice" if more else problem
-                more = True
-            elif not equals or not key:
-                problem = f"has {part!r} instead of a 'key=value'"
-            elif any(char in "*?:\n" for char in key) or any(char in '=:"\n' for char in value):
-                problem = f"has {part!r}, where a character is not allowed (or quoted, which is not replayed)"
-            elif key in dict(pairs):
-                problem = f"has the key {key!r} twice"
-            else:
-                pairs.append((key, value))
-        if problem:
-            cure = "Write it like kafka.server:type=BrokerTopicMetrics,*"
-            self.source.report(node, f"object name {text!r} {problem}; the exporter refuses it", cure)
-            return None
-        return NamePattern(text, domain, tuple(pairs), more)
+        pattern = parse_name_pattern(text)
+        if isinstance(pattern, NamePattern):
+            return pattern
+        cure = "Write it like kafka.server:type=BrokerTopicMetrics,*"
+        self.source.report(node, f"object name {text!r} {pattern}; the exporter refuses it", cure)
+        return None
 
     def attributes(self, fields: dict[str, Field]) -> tuple[tuple[NamePattern, frozenset[str], int], ...]:
         key = "excludeObjectNameAttributes"

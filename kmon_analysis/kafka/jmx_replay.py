@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from kmon_analysis.errors import DataFileError, SettingError
 from kmon_analysis.kafka.javamatch import Captures
 from kmon_analysis.kafka.javaregex import RegexError, RegexTree
-from kmon_analysis.kafka.jmx_config import JmxConfig, JmxRule, java_number
+from kmon_analysis.kafka.jmx_config import JmxConfig, JmxRule
 from kmon_analysis.kafka.mbeans import Attribute, MBean, kafka_table
+from kmon_analysis.kafka.yaml11 import java_number
 
 __all__ = ["Breakage", "ExporterVersion", "Family", "Reading", "Replay", "Sample", "matched", "readings", "replay"]
 

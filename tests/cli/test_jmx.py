@@ -6,6 +6,7 @@ import os
 import pytest
 
 from kmon_analysis.kafka.jmx_init import jmx_configuration
+from kmon_analysis.kafka.mbeans import kafka_table
 from tests.cli.conftest import spawned, tree
 from tests.kafka.configs import FOUNDING
 
@@ -61,7 +62,9 @@ def test_lint_tells_faults_by_line_and_exits_with_1(kmon, tmp_path):
     assert {"name": "kafka_server_ReplicaManager_LeaderCount", "type": "untyped", "line": 3}.items() <= next(
         row.items() for row in data["series"] if row["name"].endswith("LeaderCount")
     )
-    assert sum(row["count"] for row in data["series"]) + sum(loss["count"] for loss in data["lost"]) == 720
+    assert sum(row["count"] for row in data["series"]) + sum(loss["count"] for loss in data["lost"]) == sum(
+        len(bean.attributes) for bean in kafka_table().beans
+    )
 
 
 def test_lint_refuses_with_one_error(kmon, tmp_path):

@@ -51,8 +51,8 @@ rules:
 - {pattern: 'name=LeaderCount><>Value: (\\d)', name: first_digit, value: $1}
 - {pattern: 'name=PartitionCount><>Value', name: thousandth, valueFactor: 0.001, help: "of $0"}
 - {pattern: 'name=UnderReplicatedPartitions><>Value', name: fixed, value: 3, valueFactor: 2}
-- {pattern: 'type=app-info, id=(\\d+)><>version', name: version, value: 1, labels: {id: $1, 'v e r': 'a\\\\b\\$1 "c"'}}
-- {pattern: 'type=app-info, id=(\\d+)><>commit-id', name: commit, value: abc}
+- {pattern: 'type=app-info, id=(\\d+)><>Version', name: version, value: 1, labels: {id: $1, 'v e r': 'a\\\\b\\$1 "c"'}}
+- {pattern: 'type=app-info, id=(\\d+)><>CommitId', name: commit, value: abc}
 - {pattern: 'type=app-info', name: text}
 - {pattern: 'java.lang<type=Memory><(\\w+)HeapMemoryUsage>(\\w+)', name: nonheap_$2}
 - {pattern: 'java.lang<type=Memory><(\\w*)HeapMemoryUsage>(\\w+)', name: heap_$2, labels: {x: $1, y: z}}

@@ -147,7 +147,7 @@ FAULTS = [
     ("no-effect", "lowerCaseOutputName: true\n", 1, "unknown key", "Did you mean 'lowercaseOutputName'"),
     ("no-effect", "inferCounterTypeFromName: true\n", 1, "before release 1.4", "release"),
     ("no-rules", "rules: []\n", 1, "nothing is exported", "Remove 'rules:'"),
-    ("no-value", RULE.format(pattern="app-info, id=1><>version", name="x"), 2, "is text", "value: 1"),
+    ("no-value", RULE.format(pattern="app-info, id=1><>Version", name="x"), 2, "is text", "value: 1"),
     ("no-value", RULE.format(pattern="name=LeaderCount", name="x") + "  value: $0\n", 4, "is no number", "Correct"),
     ("scrape-fails", RULE.format(pattern="name=(LeaderCount)", name="x_$2"), 3,
      "names group 2, and the pattern has 1; the scrape ends there", "Name a group"),
@@ -158,7 +158,7 @@ FAULTS = [
     ("shadowed", "rules:\n- pattern: kafka.server<\n- pattern: name=LeaderCount\n  name: x\n", 3,
      "never reached", "Move it before line 2"),
     ("shadowed", "rules:\n- pattern: name=Mess\n  name: x\n- pattern: name=(.{8})[^,]*, topic=([^>]*)\n  name: y\n"
-     "  labels: {topic: $2}\n", 4, "loses 35 of the 350 attributes", "Move it before line 2"),
+     "  labels: {topic: $2}\n", 4, "loses 35 of the 380 attributes", "Move it before line 2"),
     ("shadowed", "rules:\n- {}\n- {}\n", 3, "never reached", "Move it up"),
 ]  # fmt: skip
 
@@ -196,7 +196,7 @@ REFUSED = {
     "includeObjectNames: [a, 'b:c', '*:*,*', 'a:b=c,b=d', 3]": ["'a' has no ':'", "'b:c'", "'*' twice", "twice", "int"],
     "rules: [{pattern: 'a)|(?:b', name: x}]": ["brackets that close"],
     "rules: [{pattern: '(?x)a', name: x}]": ["(?x) is not replayed"],
-    "rules: [{pattern: '^(.*)\\1(.*)\\2(.*)(.*)(.*)!', name: x}]": ["rule 1 backtracks", "Write a simpler pattern"],
+    "rules: [{pattern: '(.*)(.*)(.*)(.*)(?=!)!', name: x}]": ["rule 1 backtracks", "Write a simpler pattern"],
     "a: 1\n---\nb: 2": ["second document"],
     "rules: [": ["not valid YAML"],
     "a: &a [*b]": ["not valid YAML"],
@@ -205,7 +205,7 @@ REFUSED = {
     "rules: [{pattern: !!str 5}]": ["a YAML tag is not replayed"],
     "metricCustomizers: []": ["not replayed"],
     "hostPort: a\njmxUrl: b": ["together"],
-    "[" * 5000: ["nested too deeply"],
+    "[" * 50000: ["nested deeper than 200"],
 }  # fmt: skip
 
 
@@ -229,7 +229,7 @@ def test_files_that_cannot_be_read(tmp_path):
         with pytest.raises(DataFileError, match=words):
             lint_jmx(path)
     large = tmp_path / "large.yml"
-    large.write_text("# " + "x" * 1_000_001)
+    large.write_text("# " + "x" * 256_000)
     with pytest.raises(DataFileError, match="larger than"):
         lint_jmx(large)
     large.write_bytes(b"rules: []\n# \xff")
