@@ -22,6 +22,8 @@ _SET = re.compile(rf"\s+(LABELS|WITH|ANNOTATIONS)\s*({_BRACES})", re.IGNORECASE)
 _TEXT = re.compile(r"\s+(SUMMARY|DESCRIPTION|RUNBOOK)\s+(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')", re.IGNORECASE)
 _PAIR = re.compile(r"([A-Za-z_]\w*)\s*=\s*(\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*')")
 
+_MISSING = "# the condition is missing; kmon starter writes Kafka's alerts with theirs"
+
 
 @dataclass(frozen=True, slots=True)
 class LegacyAlert:
@@ -104,7 +106,7 @@ def modern_form(alert: LegacyAlert, *, group: str = "alerts") -> str:
             for: 5m
     """
     lines = ["groups:", f"  - name: {group}", "    rules:", f"      - alert: {alert.name}"]
-    lines.append(f"        expr: {_scalar(alert.expr) if alert.expr else '# the condition is missing'}")
+    lines.append(f"        expr: {_scalar(alert.expr) if alert.expr else _MISSING}")
     if alert.duration:
         lines.append(f"        for: {alert.duration}")
     for title, pairs in (("labels", alert.labels), ("annotations", alert.annotations)):

@@ -20,7 +20,7 @@ from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.timing import MINUTE_MS
 from tests.kafka.crafted import START, history_of
-from tests.tools import require
+from tests.tools import REPOSITORY, require
 
 HOURS = parse_hours("Mon-Fri 08:00-18:00", "Europe/Berlin")
 # What people run side by side; the labels of the last two differ.
@@ -176,3 +176,25 @@ def test_the_file_says_why_and_what_to_do():
         assert rule.labels["severity"] in ("page", "ticket")
     assert text.count("# Cannot know: ") == len(rules.alerts)
     assert "Traffic hours: Mon-Fri 08:00-18:00 Europe/Berlin" in text
+
+
+def test_the_bundled_history_is_enough_for_all_of_them():
+    profile = profile_of(SETS["guide"])
+    rules = parse_rules(rules_text(starters(profile, hours=HOURS), profile, hours=HOURS))
+    history = km.open_history(REPOSITORY / "data" / "user-service")
+    incident = km.read_incidents(REPOSITORY / "data" / "user-service" / "incidents.yml").incidents[0]
+    times = np.arange(incident.interval.start_ms, incident.interval.end_ms, 10 * MINUTE_MS)
+    found = {}
+    for rule in rules.alerts:
+        grid = evaluate(find_knobs(rule).signal, history.series, times, Semantics.of("2.42"))
+        assert not grid.failed.any()
+        found[rule.name] = grid
+    # Partitions without a leader and topics that are gone are seldom; the others are measured throughout.
+    seldom = {"KafkaNoLeader", "TopicSilent"}
+    assert {name for name, grid in found.items() if grid.present.any()} >= SEVEN - seldom
+    topics = {labels["topic"] for labels in found["LowMessageRate"].labels}
+    assert {"user.registered", "developer.profile.updated"} <= topics
+    [row] = [
+        row for row, labels in enumerate(found["HighConsumerLag"].labels) if labels["consumergroup"] == "email-sender"
+    ]
+    assert np.nanmax(found["HighConsumerLag"].values[row]) > 1000

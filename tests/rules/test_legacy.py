@@ -56,6 +56,7 @@ def test_the_statements_of_a_guide_are_all_named_with_their_cure():
     assert [found.line for found in (first, second, third)] == [2, 3, 4]
     assert "Prometheus 1.x" in first.problem
     assert "has no IF expression" in second.problem
+    assert "kmon starter writes" in second.cure
     assert "has no IF" not in third.problem
     yaml = textwrap.dedent(third.cure.split("\n\n")[1])
     assert (parse_rules(yaml).alert("LowMessageRate").text, parse_rules(yaml).alerts[0].for_ms) == (
