@@ -44,7 +44,7 @@ lab: .venv/ready-lab ## open the notebooks in JupyterLab
 
 data: .venv/ready-base ## make the bundled histories anew from their seeds and compare; ARGS="--write" replaces them
 	@$(PY) data/regenerate.py $(ARGS)
-	@$(PY) data/outbox/regenerate.py $(ARGS)
+	@$(PY) data/small_histories.py $(ARGS)
 
 bench: .venv/ready-dev ## measure the promised ratios against peers in one run
 	@$(PY) -m benchmarks $(ARGS)

@@ -111,7 +111,7 @@ def readme(simulations: dict[str, Simulation]) -> str:
     parts += [
         "## outbox",
         wrapped(
-            "Eight weeks of outbox ages as the health endpoint shows them, simulated by `data/outbox/regenerate.py`, "
+            "Eight weeks of outbox ages as the health endpoint shows them, simulated by `data/small_histories.py`, "
             "with eight labelled incidents and the rule `OutboxStalled` as guessed on its first day; "
             "see docs/health.md."
         ),
