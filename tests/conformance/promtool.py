@@ -33,7 +33,8 @@ _EXPR = re.compile(
 _RULE = re.compile(r"^    rule: (?P<rule>.*?), time: (?P<time>[\w.]+), err: (?P<error>.*)$", re.MULTILINE)
 _SAMPLE = re.compile(r'(?P<name>[\w:]*)(?P<labels>\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\}) (?P<value>\S+?)(?:, |$)')
 _METRIC = re.compile(r"[A-Za-z_:][\w:]*|")
-_PAIR = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+_LABEL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PAIR = re.compile(r'("(?:[^"\\]|\\.)*"|[A-Za-z_][A-Za-z0-9_]*)="((?:[^"\\]|\\.)*)"')
 
 Answer = Mapping[Labels, float] | str
 
@@ -64,8 +65,8 @@ def telling(question: Question) -> bool:
 
 
 def _writable(labels: Labels) -> bool:
-    """Tell whether promtool can read a label set as we write it: newer releases have metrics of any name."""
-    return _METRIC.fullmatch(labels.value("__name__")) is not None
+    """Tell whether promtool can read a label set as we write it: newer releases have names of any kind."""
+    return _METRIC.fullmatch(labels.value("__name__")) is not None and all(map(_LABEL.fullmatch, labels))
 
 
 def write(case: Case, claimed: Claims, folder: Path) -> Path:
@@ -154,5 +155,8 @@ def parsed(text: str) -> dict[Labels, float]:
 @lru_cache(maxsize=65536)
 def labels_of(name: str, text: str) -> Labels:
     """Read a label set."""
-    labels = {label: json.loads(f'"{value}"') for label, value in _PAIR.findall(text)}
+    labels = {
+        json.loads(label) if label[0] == '"' else label: json.loads(f'"{value}"')
+        for label, value in _PAIR.findall(text)
+    }
     return Labels({**labels, "__name__": name} if name else labels)

@@ -9,6 +9,7 @@ from kmon_analysis.errors import ExpressionError
 from kmon_analysis.promql import aggregate, binary, functions
 from kmon_analysis.promql.evaluate import check_supported
 from kmon_analysis.promql.semantics import Semantics
+from tests.conformance.generate.corners import corner
 from tests.conformance.generate.series import FAMILIES, PAIRS, Kind
 from tests.conformance.generate.shapes import AGGREGATES, ARITHMETIC, COMPARISONS, FUNCTIONS, OPERATORS, Shape
 from tests.conformance.rewrite import read
@@ -358,4 +359,6 @@ class Expressions:
 
     def any(self) -> str:
         """Write an expression of any depth."""
+        if self.rng.random() < 0.2:
+            return corner(self)
         return self.vector(self.rng.choice([1, 1, 2, 2, 2, 3]))

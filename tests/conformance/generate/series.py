@@ -20,7 +20,7 @@ __all__ = ["FAMILIES", "PAIRS", "TOPICS", "Family", "Kind", "series_of"]
 STALE = float(stale_marker()[0])
 PAIRS = (("a", "x"), ("a", "y"), ("b", "x"), ("b", "y"), ("c", "x"))
 # Texts that must be quoted, and that a dot may or may not match.
-TEAMS = ("team-b.1", "line\nbreak", 'say "yes"', "back\\slash", "Größe ≤ 1", " ")
+TEAMS = ("team-b.1", "line\nbreak", "line\nbreak", 'say "yes"', "back\\slash", "Größe ≤ 1", " ")
 TOPICS = ("a", "b", "c")
 
 # "whole": small whole numbers, no -0; sums are exact in any order. "special": the same with NaN and infinities.
@@ -146,6 +146,9 @@ def _buckets(rng: random.Random, name: str, base_ms: int, step_ms: int, count: i
     for topic in TOPICS[:2]:
         bounds = rng.choice([BOUNDS, BOUNDS, BOUNDS, BOUNDS[:-1], ("-1", "0", *BOUNDS), BOUNDS[-2:]])
         growth = np.array([[rng.choice([0, 0, 1, 4]) for _ in range(count)] for _ in bounds], dtype=np.float64)
+        if odd:
+            # Buckets that are equal but for the last places.
+            growth[1::2] = 0.0
         totals = np.cumsum(np.cumsum(growth, axis=1), axis=0)
         if rng.random() < 0.2:
             totals[-1] = totals[0]
@@ -155,7 +158,7 @@ def _buckets(rng: random.Random, name: str, base_ms: int, step_ms: int, count: i
                 np.concatenate([totals, totals[:3] * 0.1 + 1])[: len(bounds) + 3],
             )
             bounds = bounds[: len(totals)]
-            noise = [[rng.choice([1.0, 1.0, 1 + 1e-14, 1 - 1e-13, 1.5]) for _ in range(count)] for _ in totals]
+            noise = [[rng.choice([1.0, 1.0, 1 + 1e-14, 1 - 1e-13, 1 - 1e-13]) for _ in range(count)] for _ in totals]
             totals = totals * np.array(noise)
         for bound, row in zip(bounds, totals.tolist(), strict=True):
             labels = Labels({"__name__": name, "topic": topic, "le": bound})

@@ -14,7 +14,7 @@ from tests.conformance.generate.series import Kind
 if TYPE_CHECKING:
     from tests.conformance.generate.expressions import Expressions
 
-__all__ = ["AGGREGATES", "FUNCTIONS", "OPERATORS", "V2", "V3", "Aggregation", "Shape"]
+__all__ = ["AGGREGATES", "COMPARISONS", "COUNTS", "FUNCTIONS", "OPERATORS", "V2", "V3", "Aggregation", "Shape"]
 
 V2, V3 = "2.42", "3.16"
 BOTH = (V2, V3)
