@@ -4,6 +4,7 @@
 KMON_PYTHON ?= python3
 ARGS ?=
 CASES ?= 1000
+SECONDS ?= 600
 SEED ?=
 PY := .venv/bin/python
 
@@ -14,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format lab data bench docs conformance judges stack record ci setup clean
+.PHONY: help demo test lint format lab data bench docs conformance fuzz judges stack record ci setup clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [KMON_PYTHON=python3.12]'
@@ -51,6 +52,9 @@ bench: .venv/ready-dev ## measure the promised ratios against peers in one run
 
 conformance: .venv/ready-dev ## compare random rules and expressions with promtool and Prometheus 2.42 and 3.16; CASES=1000 SEED=7
 	@$(PY) -m tests.conformance --cases $(CASES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: .venv/ready-dev ## feed hostile expressions, files and templates for SECONDS=600; SEED=7 repeats a run
+	@$(PY) -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 docs: .venv/ready-base ## write the tables of docs/semantics.md and docs/kafka.md anew from the code
 	@$(PY) docs/generate.py

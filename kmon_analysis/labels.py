@@ -102,6 +102,23 @@ class Labels(Mapping[str, str]):
         return Labels({**self._dict, **changes})
 
 
+# Go's regexp/syntax refuses the same depth, "expression nests too deeply"; RE2 would need minutes for a match.
+_MOST_NESTED = 1_000
+_ESCAPED = re.compile(r"\\.", re.DOTALL)
+_LONE = re.compile("[\ud800-\udfff]")
+
+
+def _deepest(pattern: str) -> int:
+    """Return how deep the parentheses of a pattern are nested at most, where there may be too many."""
+    if pattern.count("(") <= _MOST_NESTED:
+        return 0
+    depth = deepest = 0
+    for char in _ESCAPED.sub("", pattern):
+        depth += (char == "(") - (char == ")")
+        deepest = max(deepest, depth)
+    return deepest
+
+
 @lru_cache(maxsize=4096)
 def compiled(pattern: str, dot_all: bool) -> re2._Regexp[str]:
     """Return a compiled RE2 pattern; `dot_all` lets ``.`` match a line break.
@@ -111,6 +128,12 @@ def compiled(pattern: str, dot_all: bool) -> re2._Regexp[str]:
     SettingError
         If RE2 refuses it.
     """
+    if _deepest(pattern) > _MOST_NESTED:
+        raise SettingError(
+            f"a regular expression is nested more than {_MOST_NESTED} levels deep", cure="Use fewer parentheses"
+        )
+    if _LONE.search(pattern):
+        raise SettingError(f"a regular expression is not valid Unicode: {pattern!r}", cure="Remove lone surrogates")
     options = re2.Options()
     options.log_errors = False
     options.dot_nl = dot_all

@@ -47,6 +47,10 @@ _DURATION = re.compile(
 )
 _INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?([Zz]|[+-]\d{2}:\d{2})")
 
+# Prometheus holds durations in 64-bit nanoseconds.
+_LONGEST_MS = (2**63 - 1) // 1_000_000
+_MOST_DIGITS = 19
+
 
 def parse_duration(text: str) -> int:
     """Read a Prometheus duration such as ``5m`` or ``1h30m``.
@@ -83,7 +87,13 @@ def parse_duration(text: str) -> int:
         raise SettingError(
             f"not a duration: {text!r}", cure='Write it as Prometheus does, for example "90s", "5m" or "1h30m"'
         )
-    return sum(int(count) * _UNITS_MS[unit] for unit, count in match.groupdict().items() if count)
+    counts = {unit: count.lstrip("0") for unit, count in match.groupdict().items() if count}
+    long = any(len(count) > _MOST_DIGITS for count in counts.values())
+    total = 0 if long else sum(int(count or "0") * _UNITS_MS[unit] for unit, count in counts.items())
+    if long or total > _LONGEST_MS:
+        shown = text if len(text) <= 2 * _MOST_DIGITS else f"{text[:_MOST_DIGITS]}…"
+        raise SettingError(f"the duration {shown!r} is out of range", cure="Give one below 292 years")
+    return total
 
 
 def format_duration(duration_ms: int) -> str:

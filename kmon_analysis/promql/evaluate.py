@@ -41,6 +41,9 @@ __all__ = ["check_supported", "evaluate"]
 
 _ELSEWHERE = "Let a Prometheus evaluate it: give --evaluate-on URL (or --prometheus URL; in Python server=URL)"
 
+# Steps of one subquery; a month of them is 2.6 million at one a second.
+_MOST_STEPS = 2**24
+
 
 def evaluate(expr: Expr, series: SeriesSet, times: Int64s, semantics: Semantics) -> Grid:
     """Evaluate an expression as a rule would, at each of many times.
@@ -309,6 +312,7 @@ class _Evaluation:
         steps = np.empty(0, dtype=np.int64)
         if len(refs):
             first = -((expr.range_ms - int(refs[0])) // step_ms) * step_ms
+            _bounded(expr, (int(refs[-1]) - first) // step_ms + 1)
             steps = np.arange(first, int(refs[-1]) + 1, step_ms, dtype=np.int64)
         inner = _Evaluation(self.samples, steps, steps, self.semantics, np.zeros(len(steps), dtype=np.bool_))
         vector = inner.vector(expr.expr)
@@ -338,6 +342,7 @@ class _Evaluation:
         of its own in the result, because only distances count in a window.
         """
         count = -(-expr.range_ms // step_ms) + 1
+        _bounded(expr, count * len(refs))
         rows: dict[Labels, list[tuple[Int64s, Floats]]] = {}
         stretch = np.arange(len(refs), dtype=np.int64) * (2 * expr.range_ms + step_ms) - refs
         for rank in range(count):
@@ -381,6 +386,16 @@ class _Evaluation:
         if expr.op in ("and", "or", "unless"):
             return binary.between_sets(expr, left, right)
         return binary.between_vectors(self, expr, left, right)
+
+
+def _bounded(expr: Subquery, steps: int) -> None:
+    """Refuse a subquery whose steps would not fit into memory."""
+    if steps > _MOST_STEPS:
+        raise ExpressionError(
+            f"a subquery takes {steps:,} steps over these evaluations, more than are evaluated at once here",
+            expression=format_expr(expr),
+            cure="Give the subquery a longer step or a shorter range, or take a shorter history",
+        )
 
 
 def _means_rule_time(expr: Expr) -> bool:

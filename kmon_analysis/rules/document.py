@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
+from ruamel.yaml.scanner import Scanner
 
 from kmon_analysis.errors import Finding
 from kmon_analysis.promql.syntax import Span
@@ -19,6 +20,39 @@ __all__ = ["Field", "Source", "is_null", "kind_of"]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _MERGE = "tag:yaml.org,2002:merge"
+_MOST_TEXT = 5_000_000
+_MOST_LEVELS = 100
+# Characters that are read again because of tabs; ruamel.yaml reads some 100,000 a second.
+_MOST_READ_AGAIN = 100_000
+
+
+class _Scanner(Scanner):
+    """Refuses deep nesting, for which the usual scanner needs time that grows with the square of the depth."""
+
+    def fetch_flow_collection_start(self, *arguments: Any, **options: Any) -> None:
+        """Open a bracket."""
+        self._check(len(self.flow_context))
+        super().fetch_flow_collection_start(*arguments, **options)
+
+    def add_indent(self, column: int) -> bool:
+        """Begin a deeper block."""
+        self._check(len(self.indents))
+        return bool(super().add_indent(column))
+
+    def scan_to_next_token(self) -> None:
+        """Pass blanks; a tab behind a colon is one, too (YAML 1.2, 6.2)."""
+        super().scan_to_next_token()
+        reader = self.reader
+        while reader.peek() == "\t" and reader.buffer[max(reader.pointer - 80, 0) : reader.pointer].rstrip(
+            " \t"
+        ).endswith(":"):
+            reader.forward()
+            super().scan_to_next_token()
+
+    def _check(self, levels: int) -> None:
+        if levels >= _MOST_LEVELS:
+            mark = self.reader.get_mark()
+            raise MarkedYAMLError(None, None, f"nested more than {_MOST_LEVELS} levels deep", mark)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +126,9 @@ class Source:
     def documents(self) -> list[Node]:
         """Compose the documents of the text; a syntax error becomes a finding and ends the list."""
         nodes: list[Node] = []
+        if len(self.text) > _MOST_TEXT:
+            self.report(0, f"longer than {_MOST_TEXT:,} characters", "Split the file")
+            return nodes
         try:
             nodes = self._composed()
         except MarkedYAMLError as error:
@@ -118,8 +155,10 @@ class Source:
     def _composed(self) -> list[Node]:
         """Compose, and compose again with a blank for each tab that ruamel.yaml stumbles over."""
         self.composed = self.text
+        read_again = 0
         while True:
             loader: Any = YAML(typ="safe", pure=True)
+            loader.Scanner = _Scanner
             # Reusing an anchor's name is allowed in YAML.
             loader.composer.warn_double_anchors = False
             try:
@@ -129,7 +168,13 @@ class Source:
                 line_start = self.composed.rfind("\n", 0, index) + 1
                 if self.composed[index : index + 1] != "\t" or not self.composed[line_start:index].strip():
                     raise
-                self.composed = f"{self.composed[:index]} {self.composed[index + 1 :]}"
+                read_again += index
+                if read_again > _MOST_READ_AGAIN:
+                    mark, problem = error.problem_mark, "more tabs between words than are read here"
+                    raise MarkedYAMLError(None, None, problem, mark) from None
+                # All tabs of a run are blanks together.
+                rest = self.composed[index:].lstrip("\t")
+                self.composed = f"{self.composed[:index]:<{len(self.text) - len(rest)}}{rest}"
 
     def fields(self, node: MappingNode, known: Sequence[str] | None, what: str) -> dict[str, Field]:
         """Return a mapping's entries by key; unknown and repeated keys are reported.
@@ -162,8 +207,9 @@ class Source:
                 found.setdefault(name, entry)
         return found
 
-    def _merged(self, node: MappingNode) -> Iterator[tuple[str, Field]]:
-        """Yield the entries that ``<<`` brings in, nearest first."""
+    def _merged(self, node: MappingNode, seen: set[int] | None = None) -> Iterator[tuple[str, Field]]:
+        """Yield the entries that ``<<`` brings in, nearest first; each mapping once, however often it is named."""
+        seen = {id(node)} if seen is None else seen
         for key, value in node.value:
             if key.tag != _MERGE:
                 continue
@@ -171,11 +217,13 @@ class Source:
                 if not isinstance(source, MappingNode):
                     self.report(value, "<< needs a mapping to merge", "Point it at an anchored mapping")
                     continue
+                if id(source) in seen:
+                    continue
+                seen.add(id(source))
                 for inner_key, inner_value in source.value:
                     if isinstance(inner_key, ScalarNode) and inner_key.tag != _MERGE:
                         yield str(inner_key.value), Field(inner_key, inner_value, merged=True)
-                if source is not node:
-                    yield from self._merged(source)
+                yield from self._merged(source, seen)
 
 
 def is_null(node: Node) -> bool:
@@ -202,6 +250,10 @@ def _unknown_cure(name: str, known: Sequence[str]) -> str:
 
 def _syntax_cure(text: str, index: int, problem: str) -> str:
     """Guess what to change about a YAML syntax error."""
+    if "more tabs" in problem:
+        return "Replace the tabs by blanks"
+    if "levels deep" in problem:
+        return "Flatten the file"
     if "\t" in text[max(index - 1, 0) : index + 1]:
         return "Indent with spaces; YAML allows no tabs there"
     if "mapping values are not allowed" in problem:
