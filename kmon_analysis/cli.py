@@ -24,7 +24,10 @@ from kmon_analysis.cli_options import (
     LastOption,
     MaxDelayOption,
     MergeGapOption,
+    PhaseOption,
+    PhasesOption,
     PrometheusOption,
+    RulePathOption,
     RulesOption,
     Samples,
     StartOption,
@@ -136,6 +139,8 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
         say(f"warning: the history says: {warning}")
     for note in result.notes:
         say(f"warning: the server says: {note}")
+    for note in result.recorded:
+        say(f"warning: {note}")
     for selector, names in unseen(rules, result.history).items():
         say(f"warning: the history holds nothing of {selector}, needed by {', '.join(names)}")
     known = {name for labels in result.history.series.labels for name in labels}
@@ -304,22 +309,35 @@ def backtest_command(
     merge_gap: MergeGapOption = "5m",
     semantics: VersionOption = None,
     evaluation_interval: IntervalOption = None,
+    phase: PhaseOption = None,
+    rule_path: RulePathOption = None,
+    phases: PhasesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say when the rules as written would have paged, scored against incidents."""
+    from kmon_analysis.backtest.spread import sweep_phases
     from kmon_analysis.rules.reader import read_rules
 
     samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
-    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval)
+    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
     read = read_rules(rules)
     truth = read_truth(incidents)
     with working("starting") as work:
         result = replay(read, truth, samples, settings, work)
+        spread = None
+        if phases is not None:
+            work.begin(f"replaying at {phases} phases")
+            spread = sweep_phases(result, phases, progress=work.update)
     say_warnings(read, truth, result)
+    if spread is None and any(phase.how == "unknown" for phase in result.phases.values()):
+        say("note: groups are taken to be evaluated at their full intervals; --phases 4 tells whether that matters")
     if as_json:
-        put_json([{"rule": name, **row} for name, row in result.to_frame().to_dict("index").items()])
+        rows = [{"rule": name, **row} for name, row in result.to_frame().to_dict("index").items()]
+        put_json([{**row, "phases": spread.to_json(row["rule"])} for row in rows] if spread else rows)
     else:
         put(repr(result))
+        if spread is not None:
+            put(repr(spread))
 
 
 @app.command(
@@ -369,6 +387,8 @@ def tune_command(
     merge_gap: MergeGapOption = "5m",
     semantics: VersionOption = None,
     evaluation_interval: IntervalOption = None,
+    phase: PhaseOption = None,
+    rule_path: RulePathOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Find better values for the rules, or say why not; write rules, tests, advice and report."""
@@ -376,7 +396,7 @@ def tune_command(
     from kmon_analysis.rules.reader import read_rules
 
     samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
-    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval)
+    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
     check_budget(max_delay, false_pages, placement)
     check_before_work(out, rules)
     read = read_rules(rules)

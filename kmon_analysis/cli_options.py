@@ -29,7 +29,10 @@ __all__ = [
     "LastOption",
     "MaxDelayOption",
     "MergeGapOption",
+    "PhaseOption",
+    "PhasesOption",
     "PrometheusOption",
+    "RulePathOption",
     "RulesOption",
     "Samples",
     "StartOption",
@@ -129,6 +132,27 @@ IntervalOption = Annotated[
         metavar="TIME",
         help="For rule groups that state none; by default what the server said when the history was fetched, else 1m.",
     ),
+]
+PhaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--phase",
+        metavar="TIME",
+        help="When inside their interval groups are evaluated, for example 7s; by default as the server said when the "
+        "history was fetched, else 0.",
+    ),
+]
+RulePathOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rule-path",
+        metavar="PATH",
+        help="The rule file's path as the server sees it; it decides when inside its interval a group is evaluated.",
+    ),
+]
+PhasesOption = Annotated[
+    int | None,
+    typer.Option("--phases", metavar="NUMBER", min=2, max=60, help="Replay at so many phases and tell the spread."),
 ]
 MaxDelayOption = typer.Option(
     "--max-delay", metavar="TIME", help='Longest acceptable time from the start of an incident to its page: "10m".'
@@ -245,7 +269,14 @@ def number(text: str | float) -> float:
         raise typer.BadParameter(f"not a number: {text!r}") from None
 
 
-def make_settings(group_by: str | None, merge_gap: str, version: str | None, interval: str | None) -> Settings:
+def make_settings(
+    group_by: str | None,
+    merge_gap: str,
+    version: str | None,
+    interval: str | None,
+    phase: str | None = None,
+    rule_path: str | None = None,
+) -> Settings:
     """Turn options into settings."""
     from kmon_analysis.backtest.settings import Settings
     from kmon_analysis.promql.semantics import Semantics
@@ -261,7 +292,18 @@ def make_settings(group_by: str | None, merge_gap: str, version: str | None, int
         interval_ms = None if interval is None else parse_duration(interval)
         if interval_ms == 0:
             raise SettingError(f"rules cannot be evaluated every {interval}", cure="Give a positive time")
-    return Settings(group_by=labels, merge_gap_ms=merge_gap_ms, interval_ms=interval_ms, version=version)
+    if phase is not None and rule_path is not None:
+        raise SettingError("--phase and --rule-path both say when groups are evaluated", cure="Give one of them")
+    with naming("--phase"):
+        phase_ms = None if phase is None else parse_duration(phase)
+    return Settings(
+        group_by=labels,
+        merge_gap_ms=merge_gap_ms,
+        interval_ms=interval_ms,
+        version=version,
+        phase_ms=phase_ms,
+        rule_path=rule_path,
+    )
 
 
 def check_budget(max_delay: str, false_pages: float = 1.0, placement: float = 0.5) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import Curve, Episode, Firing, curve, episodes, fire
+from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.score import Reach, Score, make_windows, reaches, score
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import Signal, make_signal
@@ -18,14 +19,12 @@ from kmon_analysis.backtest.tabular import html_table, text_table
 from kmon_analysis.errors import ExpressionError, Finding, IncidentError, InputError, RuleFileError, SettingError
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
-from kmon_analysis.promql.evaluate import check_supported, evaluate
 from kmon_analysis.promql.needs import selections
-from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
 from kmon_analysis.promql.syntax import Expr
-from kmon_analysis.rules.groups import Outside, record
+from kmon_analysis.rules.groups import GroupsRun, Outside, rule_key, run_groups
 from kmon_analysis.rules.knobs import Knobs, find_knobs, rule_with
-from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleFile
+from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
 from kmon_analysis.rules.states import alert_labels
 from kmon_analysis.series import Grid, SeriesSet
 from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_duration
@@ -162,11 +161,11 @@ class RuleBacktest:
     semantics : Semantics
         Which Prometheus release is replayed.
     series : SeriesSet
-        Raw samples, with the outputs of the file's recording rules.
+        Raw samples, with the outputs of the file's rules that other rules read.
     seen : bool array, shape (T,)
         Evaluations of the grid at which the history has data at all.
-    query_offset_ms : int
-        How far before the evaluation the expression looks.
+    groups : GroupsRun or None
+        Evaluates an expression in the rule's place.
     outside : callable or None
         Evaluates the expression; None: it is evaluated here.
     unknown_windows : set of int
@@ -181,7 +180,7 @@ class RuleBacktest:
     semantics: Semantics
     series: SeriesSet = field(repr=False)
     seen: Bools = field(repr=False)
-    query_offset_ms: int = 0
+    groups: GroupsRun | None = field(default=None, repr=False)
     outside: Outside | None = field(default=None, repr=False)
     _signals: dict[int | None, Signal] = field(default_factory=dict, repr=False)
     _latest: dict[tuple[int, int, int], Firing] = field(default_factory=dict, repr=False)
@@ -207,12 +206,9 @@ class RuleBacktest:
 
     def _evaluated(self, expr: Expr) -> Grid:
         """Evaluate an expression in the place of the rule's own."""
-        if self.outside is not None:
-            asked = self.rule if expr == self.rule.expr else replace(self.rule, expr=expr, text=format_expr(expr))
-            return self.outside(asked, self.grid, self.query_offset_ms)
-        times = self.grid.times
-        grid = evaluate(expr, self.series, times - self.query_offset_ms, self.semantics)
-        return Grid(grid.labels, times, grid.values, grid.present, grid.failed)
+        if self.groups is None:
+            raise ValueError("a replay that was made from a signal knows no other")
+        return self.groups.evaluate(self.rule.key, expr)
 
     def knows(self, window_ms: int) -> bool:
         """Tell whether another window can be evaluated; here every one can."""
@@ -333,7 +329,11 @@ class Backtest(Mapping[str, RuleBacktest]):
     evaluated_by : Mapping
         Who evaluated the rules that we do not evaluate ourselves, by alert name or recorded metric.
     notes : tuple of str
-        What whoever evaluated them warned of.
+        What whoever evaluated rules in our place warned of.
+    phases : Mapping
+        By group: when inside its interval it is evaluated, and how that is known.
+    recorded : tuple of str
+        What became of series that the history holds and the rules record themselves.
     """
 
     rules: RuleFile
@@ -345,6 +345,8 @@ class Backtest(Mapping[str, RuleBacktest]):
     refused: Mapping[str, InputError]
     evaluated_by: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    phases: Mapping[str, Phase] = field(default_factory=dict)
+    recorded: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> RuleBacktest:
         if name in self.results:
@@ -398,8 +400,10 @@ class Backtest(Mapping[str, RuleBacktest]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """One sentence for each rule that was not evaluated by us."""
-        return tuple(f"{name}: evaluated by {who}" for name, who in self.evaluated_by.items())
+        """One sentence for each rule not evaluated by us, and for each group whose instants are known."""
+        evaluated = (f"{name}: evaluated by {who}" for name, who in self.evaluated_by.items())
+        known = (phase.sentence(group) for group, phase in self.phases.items() if phase.how != "unknown")
+        return (*evaluated, *known)
 
     def __repr__(self) -> str:
         return "\n".join([text_table(*self._table()), *self.remarks])
@@ -470,60 +474,58 @@ def backtest(
     interval_ms = chosen.interval_ms or said.get("evaluation_interval_ms") or MINUTE_MS
     lookback_ms = said.get("lookback_ms") or release.lookback_ms
     semantics = replace(release, subquery_step_ms=interval_ms, lookback_ms=lookback_ms)
-    series = history.series
+    served = served_groups(said)
+    steps = [group.interval_ms or interval_ms for group in rules.groups]
+    phases = [
+        phase_of(group, step, chosen, served, history.provenance.server_version or semantics.version)
+        for group, step in zip(rules.groups, steps, strict=True)
+    ]
+    clocks = [
+        EvaluationGrid(history.interval.start_ms, history.interval.end_ms, step, phase.ms)
+        for step, phase in zip(steps, phases, strict=True)
+    ]
+    run = run_groups(rules.groups, history.series, clocks, semantics, writers_only=True, outside=outside)
     results: dict[str, RuleBacktest] = {}
     refused: dict[str, InputError] = {}
     elsewhere: list[str] = []
     names = dict(zip((rule.key for rule in rules.alerts), alert_names(rules), strict=True))
-    for group in rules.groups:
-        step = group.interval_ms or interval_ms
-        grid = EvaluationGrid(history.interval.start_ms, history.interval.end_ms, step, chosen.phase_ms)
-        seen = observed_evaluations(history.series, grid.times, semantics.lookback_ms)
+    for group, clock in zip(rules.groups, clocks, strict=True):
+        seen = observed_evaluations(history.series, clock.times, semantics.lookback_ms)
         for rule in group.rules:
             name = rule.record if isinstance(rule, RecordingRule) else names[rule.key]
-            try:
-                helper = _helper(rule, outside, semantics)
-                if isinstance(rule, RecordingRule):
-                    if helper is None:
-                        found = evaluate(rule.expr, series, grid.times - group.query_offset_ms, semantics)
-                    else:
-                        found = helper(rule, grid, group.query_offset_ms)
-                        elsewhere.append(name)
-                    series = SeriesSet.from_samples([*series, *record(rule, found)])
-                    continue
+            helper = outside if run.by_server(rule_key(rule)) else None
+            if rule_key(rule) in run.refused:
+                refused[name] = run.refused[rule_key(rule)]
+            elif isinstance(rule, AlertingRule):
+                truths = incidents_of(rule, truth)
                 replay = RuleBacktest(
-                    rule,
-                    find_knobs(rule),
-                    grid,
-                    incidents_of(rule, truth),
-                    chosen,
-                    semantics,
-                    series,
-                    seen,
-                    group.query_offset_ms,
-                    helper,
+                    rule, find_knobs(rule), clock, truths, chosen, semantics, run.series, seen, run, helper
                 )
-                replay.signal()
+                try:
+                    replay.signal()
+                except ExpressionError as error:
+                    refused[name] = error
+                    continue
                 results[name] = replay
-                elsewhere += [name] if helper is not None else []
-            except ExpressionError as error:
-                refused[name] = error
+            if helper is not None and name not in refused:
+                elsewhere.append(name)
     if refused and not results:
         raise _nothing_to_replay(rules, refused)
     scores = {name: replay.score() for name, replay in results.items()}
     by, warnings = getattr(outside, "by", "somebody else"), tuple(getattr(outside, "warnings", ()))
-    return Backtest(rules, history, truth, chosen, results, scores, refused, dict.fromkeys(elsewhere, by), warnings)
-
-
-def _helper(rule: Rule, outside: Outside | None, semantics: Semantics) -> Outside | None:
-    """Return who must evaluate a rule, None for us; refuse what nobody evaluates."""
-    try:
-        check_supported(rule.expr, rule.text, semantics=semantics)
-    except ExpressionError:
-        if outside is None:
-            raise
-        return outside
-    return None
+    return Backtest(
+        rules,
+        history,
+        truth,
+        chosen,
+        results,
+        scores,
+        refused,
+        dict.fromkeys(elsewhere, by),
+        warnings,
+        {group.name: phase for group, phase in zip(rules.groups, phases, strict=True)},
+        run.notes,
+    )
 
 
 def _nothing_to_replay(rules: RuleFile, refused: Mapping[str, InputError]) -> RuleFileError:

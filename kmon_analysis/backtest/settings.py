@@ -27,8 +27,13 @@ class Settings:
     interval_ms : int or None
         Evaluation interval of groups that state none; None: the global one of the server that recorded
         the history, else Prometheus' default, 1 min.
-    phase_ms : int
-        Offset of the evaluations inside the interval.
+    phase_ms : int or None
+        Offset of all groups' evaluations inside their interval; None: from `rule_path`, else as the server that
+        recorded the history evaluates a group of that name, else 0.
+    rule_path : str or None
+        The rule file's path as the server sees it, from which each group's offset follows.
+    phase_part : (int, int) or None
+        Place and count of a sweep: offset ``interval * place / count`` for each group, whatever else is said.
     version : str or None
         Prometheus release whose semantics apply; None: the one that recorded the history.
     """
@@ -38,12 +43,14 @@ class Settings:
     credit_before_ms: int = 15 * MINUTE_MS
     credit_after_ms: int = 5 * MINUTE_MS
     interval_ms: int | None = None
-    phase_ms: int = 0
+    phase_ms: int | None = None
+    rule_path: str | None = None
+    phase_part: tuple[int, int] | None = None
     version: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("merge_gap_ms", "credit_before_ms", "credit_after_ms", "phase_ms"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0) < 0:
                 raise SettingError(f"{name} is {getattr(self, name)}", cure="Give zero or a positive duration")
         if self.interval_ms is not None and self.interval_ms <= 0:
             raise SettingError(f"interval_ms is {self.interval_ms}", cure="Give a positive duration")

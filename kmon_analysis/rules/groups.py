@@ -113,6 +113,10 @@ class GroupsRun:
         node = self._runner.by_key[key]
         return self._runner.grid(node, node.rule.expr if expr is None else expr)
 
+    def by_server(self, key: RuleKey) -> bool:
+        """Tell whether a rule is evaluated elsewhere."""
+        return self._runner.by_key[key].place in self._runner.server
+
     def sees_only_input(self, key: RuleKey) -> bool:
         """Tell whether nothing that the groups wrote can be selected by a rule."""
         return not self._runner.writers(self._runner.by_key[key].reading)
@@ -271,6 +275,10 @@ class _Runner:
                 continue
             self.held.add(node.place)
             self.notes.append(f"{node.rule.name}: the series that the server recorded are used, since {why}")
+        self._refuse_dependents()
+
+    def _refuse_dependents(self) -> None:
+        """Refuse what reads the output of a refused rule."""
         changed = True
         while changed:
             changed = False
@@ -281,6 +289,20 @@ class _Runner:
                 if missing:
                     self.refused[node.place] = self._because(node, self.nodes[min(missing)])
                     changed = True
+
+    def _ask_server(self) -> None:
+        """Let the server evaluate what others read; what it does not take is refused like anything else."""
+        before = len(self.refused)
+        for place in sorted(self.server):
+            node = self.nodes[place]
+            if not node.shapes or place in self.refused:
+                continue
+            try:
+                self.grids[place] = self.grid(node, node.rule.expr)
+            except ExpressionError as error:
+                self.refused[place] = error
+        if len(self.refused) > before:
+            self._refuse_dependents()
 
     def _blind(self, series: SeriesSet, node: Node) -> bool:
         """Tell whether nothing that a rule selects exists."""
@@ -327,6 +349,7 @@ class _Runner:
 
     def run(self, *, writers_only: bool) -> GroupsRun:
         """Evaluate everything in an order in which each rule comes after what it reads."""
+        self._ask_server()
         needed = [node for node in self.nodes if node.place not in self.refused and node.place not in self.held]
         for places in self._order(needed):
             if len(places) > 1 or places[0] in self.stepped:
@@ -458,7 +481,7 @@ class _Runner:
 
     def _whole(self, node: Node) -> None:
         """Evaluate a rule at all its instants at once."""
-        grid = self.grid(node, node.rule.expr)
+        grid = self.grids[node.place] if node.place in self.grids else self.grid(node, node.rule.expr)
         self.grids[node.place] = grid
         if isinstance(node.rule, RecordingRule):
             outcome = recorded(node.rule, grid, limit=node.group.limit, query_offset_ms=node.offset_ms)

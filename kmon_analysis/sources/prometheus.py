@@ -19,6 +19,7 @@ from kmon_analysis.sources.connection import Connection, Patience, connect, plai
 from kmon_analysis.sources.pending import Pending
 from kmon_analysis.sources.planning import Piece, Selection, Stretch, merged, pieces_of, raw_query, selector, stretches
 from kmon_analysis.sources.reading import PROTOCOLS, Protocol, objection, read_piece
+from kmon_analysis.sources.served import ask_groups, to_json
 from kmon_analysis.sources.server import ServerInfo, about, ask_server
 from kmon_analysis.sources.workers import in_threads
 from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Patience", "Progress", "Selection", "ServerInfo", "check_target", "fetch_history", "server_info"]
 
+# Rule groups that a history remembers: when each is evaluated.
+_MOST_GROUPS = 1000
 _PROBES = 6
 _PROBE_MS = 10 * MINUTE_MS
 _NO_MARKERS = "not exposed by the HTTP API"
@@ -184,6 +187,7 @@ class _Fetch:
     ) -> dict[str, Any]:
         """Ask the server what it is, how dense the series are and how to read them; cut the range into pieces."""
         info = ask_server(self.connection)
+        groups = ask_groups(self.connection)[:_MOST_GROUPS]
         bearable = min(samples_per_piece, (info.max_samples or samples_per_piece * 4) // 4 or 1)
         warnings: list[str] = []
         pieces = []
@@ -202,7 +206,11 @@ class _Fetch:
             "start_ms": start_ms,
             "end_ms": end_ms,
             "version": info.version,
-            "about": {**about(info), **({"no_remote_read": plain(why_not)} if why_not else {})},
+            "about": {
+                **about(info),
+                **({"no_remote_read": plain(why_not)} if why_not else {}),
+                **({"rule_groups": [to_json(group) for group in groups]} if groups else {}),
+            },
             "warnings": list(dict.fromkeys(warnings)),
             "protocol": protocol or ("query" if why_not else "remote-read"),
             "external_labels": dict(info.external_labels or {}),

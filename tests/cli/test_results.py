@@ -30,7 +30,8 @@ def tuned(world, tmp_path_factory):
 def test_backtest_prints_one_row_a_rule(kmon, world):
     found = kmon("backtest", *world.usual)
     assert found.status == 0
-    assert found.err == ""
+    assert found.err.startswith("note: groups are taken to be evaluated at their full intervals")
+    assert len(found.err.splitlines()) == 1
     header, row = found.out.splitlines()
     assert re.split(r"\s{2,}", header)[:3] == ["rule", "incidents caught", "false pages"]
     assert re.split(r"\s{2,}", row)[:2] == ["HighConsumerLag", "6 of 6"]
@@ -50,6 +51,32 @@ def test_backtest_without_incidents_counts_pages(kmon, world):
     assert data["incidents"] == 0
     assert data["delay_worst_s"] is None
     assert data["false_pages"] == data["pages"] > 6
+
+
+def test_phases_are_given_and_swept(kmon, world):
+    swept = kmon("backtest", *world.usual, "--phases", "4", "--json")
+    assert swept.status == 0
+    [data] = json.loads(swept.out)
+    assert data["phases"]["count"] == 4
+    assert data["phases"]["caught"] == [6] * 4
+    assert data["phases"]["false_pages"][0] == data["false_pages"]
+    table = kmon("backtest", *world.usual, "--phases", "2").out
+    assert "at 2 phases" in table
+    given = kmon("backtest", *world.usual, "--phase", "17s")
+    assert given.err == ""
+    assert "group kafka is evaluated 17s after its full intervals (as given)" in given.out
+    by_path = kmon("backtest", *world.usual, "--rule-path", "/etc/prometheus/rules.yml")
+    assert "by the rule file's path" in by_path.out
+    both = kmon("backtest", *world.usual, "--phase", "1s", "--rule-path", "r.yml")
+    assert "--rule-path" in both.refused(2)
+    assert "--phase" in kmon("backtest", *world.usual, "--phase", "soon").refused(2)
+
+
+def test_a_tuned_rule_is_proven_at_another_phase_too(kmon, world, tmp_path):
+    require("promtool")
+    found = kmon("tune", *world.usual, "--max-delay", "30m", "--phase", "17s", "-o", tmp_path / "out")
+    assert found.status == 0, found.err
+    assert "their unit tests passed" in found.out + found.err
 
 
 def test_settings_reach_the_replay(kmon, world):

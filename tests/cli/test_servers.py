@@ -184,7 +184,7 @@ def test_a_terminal_sees_how_far_a_fetch_is(world, tmp_path):
     def script(method, path, form, headers):
         if READING.fullmatch(form.get("query", "")):
             with one_at_a_time:
-                time.sleep(0.3)
+                time.sleep(0.8)
         return well(method, path, form, headers)
 
     with serving(script) as (url, _):
