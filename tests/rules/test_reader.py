@@ -138,7 +138,7 @@ def test_names_that_only_prometheus_3_allows():
         ("groups:\n- name: a: b\n", 2, 10, "mapping values"),
         ("groups: *nothing", 1, 9, "undefined alias"),
         ("groups: \x01", 1, 9, "U+0001"),
-        ("[" * 5000, 1, 1, "nested"),
+        ("[" * 5000, 1, 101, "nested more than 100 levels"),
         ("a: b", 1, 1, "unknown key 'a'"),
         ("- a", 1, 1, "not a list"),
         ("groups:\n- name: g\n  name: h\n", 3, 3, "repeated"),
