@@ -45,7 +45,7 @@ def _chain(g: Expressions, write: str, names: tuple[str, ...]) -> str:
 
 
 def _rounded(g: Expressions) -> str:
-    name = g.rng.choice(["sum", "sum", "avg", "stddev", "stdvar"])
+    name = g.rng.choice(["sum", "sum", "avg", "avg", "stddev", "stdvar"])
     return f"{name} ({_chain(g, '{}', ('load', 'bytes_total', 'load'))})"
 
 
