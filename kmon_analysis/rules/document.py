@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,14 +22,25 @@ __all__ = ["Field", "Source", "is_null", "kind_of"]
 
 _NULLS = ("", "~", "null", "Null", "NULL")
 _MERGE = "tag:yaml.org,2002:merge"
+_BREAK = re.compile(r"\r\n|\r|\n")
+_BLANKS = re.compile(r"[ \t]+")
 _MOST_TEXT = 5_000_000
 _MOST_LEVELS = 100
-# Characters that are read again because of tabs; ruamel.yaml reads some 100,000 a second.
-_MOST_READ_AGAIN = 100_000
+_MOST_TABS = 10_000
+_MOST_FINDINGS = 1000
+_LONGEST_EXCERPT = 500
+# Values that aliases may stand for, besides five for each that is written.
+_MOST_ALIASED = 50_000
 
 
 class _Scanner(Scanner):
-    """Refuses deep nesting, for which the usual scanner needs time that grows with the square of the depth."""
+    """Refuses deep nesting, for which the usual scanner needs time that grows with the square of the depth.
+
+    Tabs between words, which YAML allows and ruamel.yaml refuses, become blanks.
+    """
+
+    composed = ""
+    tabs = 0
 
     def fetch_flow_collection_start(self, *arguments: Any, **options: Any) -> None:
         """Open a bracket."""
@@ -40,14 +53,29 @@ class _Scanner(Scanner):
         return bool(super().add_indent(column))
 
     def scan_to_next_token(self) -> None:
-        """Pass blanks; a tab behind a colon is one, too (YAML 1.2, 6.2)."""
+        """Pass blanks, tabs too, comments and line breaks (YAML 1.2, 6.2)."""
+        self._blank_tabs()
         super().scan_to_next_token()
+
+    def scan_plain_spaces(self, indent: Any, start_mark: Any) -> Any:
+        """Pass blanks, tabs too, inside a plain scalar."""
+        self._blank_tabs()
+        return super().scan_plain_spaces(indent, start_mark)
+
+    def _blank_tabs(self) -> None:
+        """Make tabs here blanks, unless they indent the line or brackets are open."""
         reader = self.reader
-        while reader.peek() == "\t" and reader.buffer[max(reader.pointer - 80, 0) : reader.pointer].rstrip(
-            " \t"
-        ).endswith(":"):
-            reader.forward()
-            super().scan_to_next_token()
+        at: int = reader.pointer
+        if self.flow_level or reader.buffer[at] not in " \t":
+            return
+        blanks = _BLANKS.match(reader.buffer, at)
+        if blanks is None or "\t" not in blanks[0] or self.tabs >= _MOST_TABS:
+            return
+        line_start = max(reader.buffer.rfind(each, 0, at) for each in "\r\n") + 1
+        if reader.buffer[line_start:at].strip():
+            self.tabs += 1
+            reader.buffer = reader.buffer[:at] + " " * len(blanks[0]) + reader.buffer[blanks.end() :]
+            self.composed = reader.buffer[:-1]
 
     def _check(self, levels: int) -> None:
         if levels >= _MOST_LEVELS:
@@ -92,25 +120,33 @@ class Source:
     path: str
     findings: list[Finding] = field(default_factory=list)
     composed: str = ""
+    _lines: list[int] = field(default_factory=list)
 
     def finding(self, where: int | Node, problem: str, cure: str | None = None) -> Finding:
         """Describe a fault at an offset or node."""
         index = where if isinstance(where, int) else self.start(where)
-        before = self.text[:index]
-        line_start = max(before.rfind("\n"), before.rfind("\r")) + 1
-        line_end = min((at for at in map(self.text[index:].find, "\r\n") if at >= 0), default=len(self.text) - index)
+        if not self._lines:
+            self._lines = [0, *(found.end() for found in _BREAK.finditer(self.text))]
+        line = bisect_right(self._lines, index)
+        line_start = self._lines[line - 1]
+        line_end = self._lines[line] if line < len(self._lines) else len(self.text)
+        # A file may be one line: a copy of it for each fault would fill the memory.
+        short = line_end - line_start <= _LONGEST_EXCERPT
         return Finding(
             problem=problem,
             file=self.path,
-            line=before.count("\n") + before.count("\r") - before.count("\r\n") + 1,
+            line=line,
             column=index - line_start + 1,
             cure=cure,
-            excerpt=self.text[line_start : index + line_end],
+            excerpt=self.text[line_start:line_end].rstrip("\r\n") if short else None,
         )
 
     def report(self, where: int | Node, problem: str, cure: str | None = None) -> None:
-        """Remember a fault."""
-        self.findings.append(self.finding(where, problem, cure))
+        """Remember a fault; behind the first thousand only that there are more."""
+        if len(self.findings) < _MOST_FINDINGS:
+            self.findings.append(self.finding(where, problem, cure))
+        elif len(self.findings) == _MOST_FINDINGS:
+            self.findings.append(Finding(f"more than {_MOST_FINDINGS} faults", self.path, cure="Correct these first"))
 
     def start(self, node: Node) -> int:
         """Return the offset of a node's content, behind anchor and tag."""
@@ -131,6 +167,7 @@ class Source:
             return nodes
         try:
             nodes = self._composed()
+            self._check_aliases(nodes)
         except MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             context = f" {error.context}" if error.context else ""
@@ -153,28 +190,40 @@ class Source:
         return nodes
 
     def _composed(self) -> list[Node]:
-        """Compose, and compose again with a blank for each tab that ruamel.yaml stumbles over."""
+        """Compose, with a blank for each tab that ruamel.yaml would stumble over."""
         self.composed = self.text
-        read_again = 0
-        while True:
-            loader: Any = YAML(typ="safe", pure=True)
-            loader.Scanner = _Scanner
-            # Reusing an anchor's name is allowed in YAML.
-            loader.composer.warn_double_anchors = False
-            try:
-                return [node for node in loader.compose_all(self.composed) if node is not None]
-            except MarkedYAMLError as error:
-                index = int(error.problem_mark.index) if error.problem_mark is not None else 0
-                line_start = self.composed.rfind("\n", 0, index) + 1
-                if self.composed[index : index + 1] != "\t" or not self.composed[line_start:index].strip():
-                    raise
-                read_again += index
-                if read_again > _MOST_READ_AGAIN:
-                    mark, problem = error.problem_mark, "more tabs between words than are read here"
-                    raise MarkedYAMLError(None, None, problem, mark) from None
-                # All tabs of a run are blanks together.
-                rest = self.composed[index:].lstrip("\t")
-                self.composed = f"{self.composed[:index]:<{len(self.text) - len(rest)}}{rest}"
+        loader: Any = YAML(typ="safe", pure=True)
+        loader.Scanner = _Scanner
+        # Reusing an anchor's name is allowed in YAML.
+        loader.composer.warn_double_anchors = False
+        nodes = [node for node in loader.compose_all(self.text) if node is not None]
+        self.composed = loader.scanner.composed or self.text
+        return nodes
+
+    def _check_aliases(self, documents: Sequence[Node]) -> None:
+        """Refuse anchors that hold themselves, and aliases that stand for far more than is written.
+
+        Notes
+        -----
+        yaml.v3 ``decode.go``, ``alias`` and ``allowedAliasRatio``, which Prometheus reads with.
+        """
+        sizes: dict[int, int] = {}
+        open_nodes: set[int] = set()
+        pending = [(node, False) for node in documents]
+        while pending:
+            node, done = pending.pop()
+            inner = _inner(node)
+            if done:
+                sizes[id(node)] = min(1 + sum(sizes[id(each)] for each in inner), 2**60)
+                open_nodes.discard(id(node))
+            elif id(node) in open_nodes:
+                raise YAMLError(f"the anchor on line {node.start_mark.line + 1} contains itself")
+            elif id(node) not in sizes:
+                open_nodes.add(id(node))
+                pending.append((node, True))
+                pending += [(each, False) for each in inner]
+        if sum(sizes[id(node)] for node in documents) > _MOST_ALIASED + 5 * len(sizes):
+            raise YAMLError("its aliases stand for far more than is written")
 
     def fields(self, node: MappingNode, known: Sequence[str] | None, what: str) -> dict[str, Field]:
         """Return a mapping's entries by key; unknown and repeated keys are reported.
@@ -207,23 +256,36 @@ class Source:
                 found.setdefault(name, entry)
         return found
 
-    def _merged(self, node: MappingNode, seen: set[int] | None = None) -> Iterator[tuple[str, Field]]:
-        """Yield the entries that ``<<`` brings in, nearest first; each mapping once, however often it is named."""
-        seen = {id(node)} if seen is None else seen
-        for key, value in node.value:
-            if key.tag != _MERGE:
+    def _merged(self, node: MappingNode) -> Iterator[tuple[str, Field]]:
+        """Yield the entries that ``<<`` brings in, nearest first."""
+        pending, seen = [node], set()
+        while pending:
+            mapping = pending.pop()
+            if id(mapping) in seen:
                 continue
-            for source in value.value if isinstance(value, SequenceNode) else [value]:
-                if not isinstance(source, MappingNode):
-                    self.report(value, "<< needs a mapping to merge", "Point it at an anchored mapping")
-                    continue
-                if id(source) in seen:
-                    continue
-                seen.add(id(source))
-                for inner_key, inner_value in source.value:
-                    if isinstance(inner_key, ScalarNode) and inner_key.tag != _MERGE:
-                        yield str(inner_key.value), Field(inner_key, inner_value, merged=True)
-                yield from self._merged(source, seen)
+            seen.add(id(mapping))
+            sources: list[MappingNode] = []
+            for key, value in mapping.value:
+                if key.tag == _MERGE:
+                    sources += self._sources(value)
+                elif mapping is not node and isinstance(key, ScalarNode):
+                    yield str(key.value), Field(key, value, merged=True)
+            pending += reversed(sources)
+
+    def _sources(self, value: Node) -> Iterator[MappingNode]:
+        """Yield the mappings that one ``<<`` names."""
+        for source in value.value if isinstance(value, SequenceNode) else [value]:
+            if isinstance(source, MappingNode):
+                yield source
+            else:
+                self.report(value, "<< needs a mapping to merge", "Point it at an anchored mapping")
+
+
+def _inner(node: Node) -> list[Node]:
+    """Return the nodes right below a node."""
+    if isinstance(node, MappingNode):
+        return [part for entry in node.value for part in entry]
+    return list(node.value) if isinstance(node, SequenceNode) else []
 
 
 def is_null(node: Node) -> bool:
@@ -250,8 +312,6 @@ def _unknown_cure(name: str, known: Sequence[str]) -> str:
 
 def _syntax_cure(text: str, index: int, problem: str) -> str:
     """Guess what to change about a YAML syntax error."""
-    if "more tabs" in problem:
-        return "Replace the tabs by blanks"
     if "levels deep" in problem:
         return "Flatten the file"
     if "\t" in text[max(index - 1, 0) : index + 1]:
