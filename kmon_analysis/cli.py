@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kmon_analysis import __version__, cli_kafka
+from kmon_analysis import __version__, cli_kafka, cli_verify
 from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_jmx import jmx_app
 from kmon_analysis.cli_options import (
@@ -469,48 +469,7 @@ def plain_cell(text: str) -> str:
     return shown(text).replace("\n", "\\n")
 
 
-@app.command(
-    "verify",
-    short_help="Check rules and their unit tests with promtool.",
-    epilog="""\b
-Examples:
-  kmon verify tuned
-  kmon verify rules.yml --tests rules_test.yml""",
-)
-def verify_command(
-    rules: Annotated[
-        Path, typer.Argument(metavar="PATH", help="Rule file, or a folder with rules.yml and rules_test.yml.")
-    ],
-    tests: Annotated[
-        Path | None, typer.Option("--tests", metavar="FILE", help="Unit tests for promtool; they name their rule file.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Check rules and their unit tests with promtool; exits with 1 when it objects."""
-    from kmon_analysis.export.verify import find_promtool, verify_files
-
-    if rules.is_dir():
-        beside = rules / "rules_test.yml"
-        rules, tests = rules / "rules.yml", tests or (beside if beside.exists() else None)
-    for path in (rules, tests):
-        if path is not None and not path.is_file():
-            what = "this is a folder" if path.is_dir() else "there is no such file"
-            raise SettingError(what, place=str(path), cure="Check the path")
-    if find_promtool() is None:
-        raise SettingError(
-            "nothing was verified: promtool was not found on PATH or at KMON_PROMTOOL",
-            cure="Install it (it comes with Prometheus), or set KMON_PROMTOOL to its path",
-        )
-    with working("asking promtool"):
-        found = verify_files(rules, tests)
-    if as_json:
-        put_json({"version": found.version, "check": found.check.outcome, "test": found.test.outcome, "ok": found.ok})
-    say(found.sentence)
-    if not found.ok:
-        say("\n".join(check.output for check in (found.check, found.test) if check.outcome == "failed"))
-        raise typer.Exit(1)
-
-
+cli_verify.register(app)
 cli_kafka.register(app)
 
 
