@@ -14,6 +14,7 @@ import numpy as np
 
 from kmon_analysis.errors import InterruptedFetch, OutputError, SettingError, SourceError
 from kmon_analysis.history import History, Provenance
+from kmon_analysis.labels import METRIC_NAME
 from kmon_analysis.series import SeriesSet
 from kmon_analysis.sources.connection import Connection, Patience, connect, plain
 from kmon_analysis.sources.pending import Pending
@@ -33,6 +34,7 @@ __all__ = ["Patience", "Progress", "Selection", "ServerInfo", "check_target", "f
 _MOST_GROUPS = 1000
 _PROBES = 6
 _PROBE_MS = 10 * MINUTE_MS
+_USUAL_SCRAPE_MS = 15_000
 _NO_MARKERS = "not exposed by the HTTP API"
 
 
@@ -221,12 +223,16 @@ class _Fetch:
         """Return the fullest of a few short windows spread over the stretch, and its samples a millisecond."""
         interval = stretch.interval
         window = min(_PROBE_MS, interval.duration_ms)
+        usual = max(1, window // _USUAL_SCRAPE_MS)
         fullest, most = Piece(stretch.matchers, interval.start_ms, interval.start_ms + window), 0.0
         for probe in range(_PROBES):
             low = interval.start_ms + probe * (interval.duration_ms - window) // (_PROBES - 1)
             piece = Piece(stretch.matchers, low, low + window)
             question = raw_query(piece)
-            question["query"] = f"sum(count_over_time({question['query']}))"
+            named = any(matcher.name == METRIC_NAME and matcher.op == "=" for matcher in stretch.matchers)
+            # Counting samples drops the metric's name, so that series of several metrics would clash.
+            counting = ("sum(count_over_time(", "))") if named else ("count(last_over_time(", f")) * {usual}")
+            question["query"] = question["query"].join(counting)
             answer = self.connection.ask("/api/v1/query", question)
             warnings += answer.warnings
             seen = max((float(part.values[0]) for part in answer.series), default=0.0)

@@ -55,6 +55,13 @@ def server():
         yield running
 
 
+def test_one_selector_over_several_metrics(server):
+    both = Selection((Matcher("__name__", "=~", "lag|other"),))
+    found = fetch_history(server.url, [both], start_ms=START, end_ms=END)
+    assert {part.labels["__name__"] for part in found.series} == {"lag", "other"}
+    assert found.series.sample_count >= sum(len(samples) for samples in awkward().values()) - 10
+
+
 def content(history):
     return {
         part.labels.value("topic"): bits(zip(part.times.tolist(), part.values.tolist(), strict=True))
