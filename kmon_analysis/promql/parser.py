@@ -60,6 +60,8 @@ NOT_METRIC_NAMES = frozenset(("bool", "on", "ignoring", "group_left", "group_rig
 _RENAMED = {"holt_winters": "double_exponential_smoothing"}
 _MAX_DEPTH = 100
 _MAX_CHAIN = 300
+# Levels of the tree: what walks it later needs three frames of Python for an operator, seven for a call.
+_MAX_LEVELS = 200
 _OFFSET_OWNER = "must be preceded by an instant vector selector, a range vector selector or a subquery"
 
 
@@ -185,7 +187,19 @@ class _Reader:
         expr = self.binary(0)
         if self.now().kind != "end":
             raise self.unexpected("after the expression")
+        self.check_levels(expr)
         return expr
+
+    def check_levels(self, expr: Expr) -> None:
+        """Refuse a tree that is too high, where chains of operators and of brackets count, too."""
+        pending = [(expr, 0)]
+        while pending:
+            part, above = pending.pop()
+            levels = above + (2 if isinstance(part, Call | Aggregate) else 1)
+            if levels > _MAX_LEVELS:
+                problem = f"the expression is nested more than {_MAX_LEVELS} levels deep (a call counts as two)"
+                raise self.fail(f"{problem}, or has as many operators in a row", part.span.start)
+            pending += [(each, levels) for each in children(part)]
 
     def binary(self, lowest: int) -> Expr:
         """Read operands joined by operators that bind at least as tightly as `lowest`."""

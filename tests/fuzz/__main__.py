@@ -1,55 +1,47 @@
 """Feed hostile inputs for a while: ``python -m tests.fuzz --seconds 600 --seed 7``."""
 
 import argparse
-import collections
-import faulthandler
-import random
 import secrets
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-from tests.fuzz.feed import LIMIT_S, feed
-from tests.fuzz.inputs import draw
+from tests.fuzz.feed import READERS, feed
+from tests.fuzz.runner import run
 
 
-def main(arguments=None):
+def main(arguments=None, **how):
     """Run; 1 where something crashed or hung."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600)
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--seed", type=int, help="seed of the inputs (default: a fresh one, printed first)")
+    parser.add_argument("--again", type=Path, help="feed one saved input, named KIND-SEED-NUMBER.txt, in this process")
     chosen = parser.parse_args(arguments)
+    if chosen.again:
+        return again(chosen.again)
     seed = secrets.randbelow(10**9) if chosen.seed is None else chosen.seed
     print(f"seed {seed}, {chosen.seconds:g} s", flush=True)
-    # A crash of the interpreter, or an input that never ends, shows where it was.
-    faulthandler.enable(file=sys.__stderr__)
     began = said = time.monotonic()
-    count, crashes, hangs, kinds, slowest = 0, 0, 0, collections.Counter(), (0.0, "")
-    with tempfile.TemporaryDirectory() as folder:
-        while time.monotonic() - began < chosen.seconds:
-            kind, text = draw(random.Random(f"{seed}/{count}"))
-            faulthandler.dump_traceback_later(30 * LIMIT_S, exit=True, file=sys.__stderr__)
-            wrong, took = feed(kind, text, Path(folder))
-            faulthandler.cancel_dump_traceback_later()
-            if wrong:
-                hung = "processor time" in wrong
-                crashes, hangs = crashes + (not hung), hangs + hung
-                print(f"\ninput {count} ({kind}): {wrong}\n  {text[:300]!r}", flush=True)
-            kinds[kind] += 1
-            slowest = max(slowest, (took, f"input {count} ({kind})"))
-            count += 1
-            if time.monotonic() - said > 5:
-                said = time.monotonic()
-                print(
-                    f"{count} inputs, {crashes} crashes, {hangs} hangs, {said - began:.0f} s",
-                    file=sys.stderr,
-                    flush=True,
-                )
-    print(", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items())))
-    print(f"slowest: {slowest[1]}, {slowest[0]:.1f} s of processor time")
-    print(f"{count} inputs, {crashes} crashes, {hangs} hangs")
-    return int(bool(crashes or hangs))
+
+    def progress(summary):
+        nonlocal said
+        if time.monotonic() - said > 5:
+            said = time.monotonic()
+            print(f"{summary.line()}, {said - began:.0f} s", file=sys.stderr, flush=True)
+
+    summary = run(seed, chosen.seconds, progress=progress, **how)
+    print(", ".join(f"{number} {kind}" for kind, number in sorted(summary.kinds.items())))
+    print(f"slowest: {summary.slowest[1]}, {summary.slowest[0]:.1f} s of processor time")
+    print(summary.line())
+    return int(bool(summary.crashes or summary.hangs))
+
+
+def again(path):
+    """Feed a saved input with its trace."""
+    text = path.read_bytes().decode("utf-8", "surrogatepass")
+    wrong, took = feed(path.name.split("-")[0], text, path.parent, READERS)
+    print(f"{wrong or 'nothing is wrong'}, {took:.1f} s of processor time")
+    return int(bool(wrong))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ from kmon_analysis.labels import compiled
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.timing import parse_duration
-from tests.fuzz import feed as feeding
 from tests.fuzz.__main__ import main
 from tests.fuzz.feed import LIMIT_S, feed
 from tests.fuzz.inputs import KINDS, draw
+from tests.fuzz.runner import run
 
 GROUP = "groups:\n- name: g\n  rules:\n"
 
@@ -41,6 +41,12 @@ FOUND = {
         GROUP.replace("rules:", "interval: " + "9" * 5_000 + "s\n  rules: []"),
     ),
     "a duration of six thousand digits": ("duration", "9" * 6_000 + "s"),
+    "subqueries of subqueries": ("expression", "lag" + "[5m:1m]" * 10_000),
+    "a refused chain of subqueries": ("expression", "lag" + "[5m:1m]" * 300 + "[5m]"),
+    "groups that share rules that share": (
+        "rules",
+        "groups: [{name: g, rules: &r [&a {alert: A, expr: up}" + ", *a" * 600 + "]}" + ", {rules: *r}" * 600 + "]",
+    ),
     "ten thousand brackets": ("rules", "groups: " + "[" * 10_000 + "]" * 10_000),
     "five thousand levels of lists": ("rules", "- " * 5_000 + "a"),
     "tabs inside values": ("rules", GROUP + "".join(f"  - alert: A{i}\n    expr: x\t> 1\n" for i in range(300))),
@@ -84,17 +90,38 @@ def test_limits_leave_room():
     assert {rule.text for rule in parse_rules(text).alerts} == {"x > 1"}
 
 
-def test_it_tells_what_goes_wrong(monkeypatch, tmp_path, capsys):
-    def recursive(text, folder):
-        raise RecursionError("too deep")
+@pytest.mark.parametrize(
+    "text",
+    ["lag" + " + lag" * 198, "sum(" * 98 + "lag" + ")" * 98, "abs(-(" * 48 + "lag" + "))" * 48],
+)
+def test_the_deepest_expressions_need_few_frames(text, tmp_path):
+    def with_frames(count):
+        return feed("expression", text, tmp_path)[0] if count == 0 else with_frames(count - 1)
 
-    monkeypatch.setattr(feeding, "READERS", dict.fromkeys(KINDS, (recursive,)))
-    assert "RecursionError" in feed("rules", "x", tmp_path)[0]
-    assert main(["--seconds", "0.2", "--seed", "4"]) == 1
-    assert "inputs, 0 crashes" not in capsys.readouterr().out
+    # As from a test, a notebook or a web server.
+    assert not with_frames(100)
 
 
-def test_the_closing_line(monkeypatch, capsys):
-    monkeypatch.setattr(feeding, "READERS", dict.fromkeys(KINDS, ()))
-    assert main(["--seconds", "0.1", "--seed", "4"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].endswith(" inputs, 0 crashes, 0 hangs")
+@pytest.mark.parametrize(
+    ("fault", "words", "hangs"),
+    [
+        ("ENDS", "status -11", 0),
+        ("TAKES_MEMORY", "MemoryError", 0),
+        ("RECURSES", "RecursionError", 0),
+        ("SPINS", "", 1),
+    ],
+)
+def test_it_sees_what_goes_wrong(fault, words, hangs, tmp_path, capsys):
+    summary = run(4, 600, limit_s=1.0, readers=f"tests.fuzz.planted:{fault}", out=tmp_path, most=1)
+    assert (summary.count, summary.crashes, summary.hangs) == (1, 1 - hangs, hangs)
+    assert words in capsys.readouterr().out
+    [saved] = tmp_path.iterdir()
+    kind, text = draw(random.Random("4/0"))
+    assert saved.name == f"{kind}-4-0.txt"
+    assert saved.read_bytes().decode("utf-8", "surrogatepass") == text
+
+
+def test_the_closing_line(capsys):
+    assert main(["--seconds", "600", "--seed", "4"], readers="tests.fuzz.planted:NONE", most=3) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[-1]) == ("seed 4, 600 s", "3 inputs, 0 crashes, 0 hangs")
