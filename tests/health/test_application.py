@@ -151,7 +151,7 @@ def test_shutting_down_is_said_before_the_port_closes(served):
     assert served.process.wait(60) == 0
 
 
-def test_the_published_description_holds(served):
+def test_the_published_description_holds(served, tmp_path):
     found = subprocess.run(
         [
             sys.executable,
@@ -167,6 +167,7 @@ def test_the_published_description_holds(served):
         capture_output=True,
         text=True,
         check=False,
+        cwd=tmp_path,
     )
     assert found.returncode == 0, found.stdout + found.stderr
     assert "No issues found" in found.stdout
