@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,10 +23,11 @@ from kmon_analysis.cli_options import (
 )
 from kmon_analysis.cli_terminal import put, put_json, say, working
 from kmon_analysis.errors import SettingError
+from kmon_analysis.labels import Labels
 from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
 
 if TYPE_CHECKING:
-    from kmon_analysis.backtest.evidence import Explained
+    from kmon_analysis.backtest.evidence import Cause, Explained
     from kmon_analysis.backtest.settings import Settings
     from kmon_analysis.workflow_verify import RealityCheck
 
@@ -161,8 +162,13 @@ def report(found: RealityCheck) -> str:
     lines = [head, "", *_table(found), "", *_summary(found)]
     listed = [(verdict.rule.name, each) for verdict in found.verdicts for each in verdict.explained]
     ordered = sorted(listed, key=lambda item: (item[1].verdict == "proven", item[1].verdict == "probable"))
+    # Many differences have one cause; each is told once.
+    numbers: dict[Cause, int] = {}
     for name, each in ordered[:MOST_LISTED]:
-        lines += _difference(name, each)
+        for cause in each.causes:
+            numbers.setdefault(cause, len(numbers) + 1)
+        lines.append(_difference(name, each, [numbers[cause] for cause in each.causes]))
+    lines += [f"[{number}] {cause.kind}: {_line(cause.evidence)}" for cause, number in numbers.items()]
     if len(ordered) > MOST_LISTED:
         lines.append(f"… and {len(ordered) - MOST_LISTED} more (--json lists all)")
     return "\n".join(lines)
@@ -202,12 +208,18 @@ def _summary(found: RealityCheck) -> list[str]:
     states = sum(verdict.plain.evaluations for verdict in compared if verdict.plain)
     plain = sum(verdict.plain.agreed for verdict in compared if verdict.plain)
     told = sum(verdict.told.agreed for verdict in compared if verdict.told)
+    beginnings = [
+        sum(pair[place] for pair in side)
+        for side in ([one.beginnings for one in compared], [one.beginnings_told for one in compared])
+        for place in (1, 0)
+    ]
     counts = dict.fromkeys(("proven", "probable", "unexplained"), 0)
     for each in found.differences:
         counts[each.verdict] += 1
     lines = [
         f"{plain} of {states} states (evaluations of each alert) agree; {told} of {states} once the causes below are "
         "replayed",
+        "{} of {} beginnings of alerts (ALERTS_FOR_STATE) agree; {} of {} with the causes".format(*beginnings),
         f"{len(found.differences)} differences: {counts['proven']} with a proven cause, {counts['probable']} with a "
         f"probable one, {counts['unexplained']} unexplained",
     ]
@@ -218,12 +230,12 @@ def _summary(found: RealityCheck) -> list[str]:
     ]
 
 
-def _difference(name: str, each: Explained) -> list[str]:
+def _difference(name: str, each: Explained, causes: Sequence[int]) -> str:
     one = each.difference
-    shown: dict[str, Any] = {key: text for key, text in one.labels.items() if key != "alertname"}
-    labels = ", ".join(f"{key}={text!r}" for key, text in shown.items())
-    head = (
-        f"{_line(name)}{{{_line(labels)}}} {format_instant(one.interval.start_ms)} for "
-        f"{format_duration(one.interval.duration_ms)}: recorded {one.recorded}, replayed {one.replayed}: {each.verdict}"
+    shown = Labels({key: text for key, text in one.labels.items() if key != "alertname"})
+    why = "".join(f" [{number}]" for number in causes)
+    return (
+        f"{_line(name)}{_line(str(shown))} {format_instant(one.interval.start_ms)} for "
+        f"{format_duration(one.interval.duration_ms)}: recorded {one.recorded}, replayed {one.replayed}: "
+        f"{each.verdict}{why}"
     )
-    return [head, *(f"    {cause.kind}: {_line(cause.evidence)}" for cause in each.causes)]

@@ -91,6 +91,8 @@ def _verdict_json(verdict: Verdict) -> dict[str, Any]:
         "refused": verdict.refused or None,
         "agreement": _agreement_json(verdict.plain),
         "agreement_with_causes": _agreement_json(verdict.told),
+        "beginnings": dict(zip(("compared", "equal"), verdict.beginnings, strict=True)),
+        "beginnings_with_causes": dict(zip(("compared", "equal"), verdict.beginnings_told, strict=True)),
         "differences": [
             {
                 "labels": dict(each.difference.labels),

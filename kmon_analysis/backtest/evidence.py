@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.backtest.timelines import Agreement, Difference, agreement, silent_slots
+from kmon_analysis.backtest.timelines import Agreement, Difference, agreement, same_beginnings, silent_slots
 from kmon_analysis.backtest.worlds import Case, Conditions, Hidden, Replayer, World
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.needs import selections
@@ -30,7 +30,7 @@ Kind = Literal[
     "failed evaluation",
     "version",
     "late sample",
-    "unexplained",
+    "series missing",
 ]
 
 # Slots after a start of the server at which its first evaluation is looked for.
@@ -81,6 +81,8 @@ class Explained:
     @property
     def verdict(self) -> Literal["proven", "probable", "unexplained"]:
         """How sure it is."""
+        if self.causes and all(cause.kind == "series missing" for cause in self.causes):
+            return "probable"
         if not self.causes or not self.removed:
             return "unexplained"
         return "proven" if all(cause.proven for cause in self.causes) else "probable"
@@ -102,6 +104,8 @@ class Verdict:
         Differences of the plain replay, then those that only the other has, in the order of time.
     refused : str
         Why the rule could not be compared.
+    beginnings, beginnings_told : (int, int)
+        Values of ``ALERTS_FOR_STATE`` that could be compared, and equal ones: of the plain replay, and of the other.
     """
 
     rule: AlertingRule
@@ -109,6 +113,8 @@ class Verdict:
     told: Agreement | None = None
     explained: tuple[Explained, ...] = ()
     refused: str = ""
+    beginnings: tuple[int, int] = (0, 0)
+    beginnings_told: tuple[int, int] = (0, 0)
 
 
 def investigate(case: Case) -> tuple[Verdict, ...]:
@@ -180,6 +186,9 @@ class _Investigation(Replayer):
                 if still_ms < open_ms:
                     causes += found
                 open_ms = still_ms
+            if open_ms and not causes and self._missing(place, one):
+                evidence = "the history holds nothing of what the rule reads then, and the server recorded an alert"
+                causes.append(Cause("series missing", evidence, False, one.interval))
             explained.append(Explained(one, tuple(causes), open_ms == 0))
         fresh = [one for one in last if _overlap(one, before) < one.interval.duration_ms]
         explained += [Explained(one, (), False) for one in fresh]
@@ -194,7 +203,24 @@ class _Investigation(Replayer):
             for world in (plain, self.world)
         ]
         ordered = sorted(explained, key=lambda each: (each.difference.interval, each.difference.labels))
-        return Verdict(rule, measured[0], measured[1], tuple(ordered))
+        begun = [
+            same_beginnings(self.seen[place], self.life(world, place), self.case.window)
+            for world in (plain, self.world)
+        ]
+        return Verdict(rule, measured[0], measured[1], tuple(ordered), "", begun[0], begun[1])
+
+    def _missing(self, place: int, one: Difference) -> bool:
+        """Tell whether a rule's series are not in the history where the server's record needs them."""
+        if one.recorded == "none":
+            return False
+        needs = selections(self.rule(self.world, place).expr)
+        for need in needs:
+            back_ms = need.lookback_ms + self.case.semantics.lookback_ms
+            for index in self.case.series.matching(need.matchers).tolist():
+                times = self.case.series[index].times
+                if np.any((times > one.interval.start_ms - back_ms) & (times <= one.interval.end_ms)):
+                    return False
+        return bool(needs)
 
     # ---- stages ----------------------------------------------------------------------------------
 
@@ -317,11 +343,15 @@ class _Investigation(Replayer):
             slots = self.slots(self.world, group)
             gone = self.world.conditions[group].absent
             for place in self.members(group):
-                failed = [
-                    int(slot)
-                    for slot in silent_slots(self.seen[place], slots)
-                    if int(slot) not in gone and int(slot) not in quiet
-                ]
+                failed = (
+                    []
+                    if not self.case.markers
+                    else [
+                        int(slot)
+                        for slot in silent_slots(self.seen[place], slots, self.world.conditions[group].starts)
+                        if int(slot) not in gone and int(slot) not in quiet
+                    ]
+                )
                 if not failed:
                     continue
                 self.world = dataclasses.replace(self.world, failed={**self.world.failed, place: frozenset(failed)})
@@ -434,10 +464,12 @@ class _Investigation(Replayer):
 
     def _silent(self, group: int) -> list[int]:
         """Return evaluations at which nothing of a group was written though some rule's alerts went on."""
+        if not self.case.markers:
+            return []
         slots = self.slots(self.world, group)
         silent: set[int] = set()
         for place in self.members(group):
-            silent |= set(silent_slots(self.seen[place], slots).tolist())
+            silent |= set(silent_slots(self.seen[place], slots, self.world.conditions[group].starts).tolist())
         return sorted(silent - set(self._events(group).tolist()))
 
     def _quiet(self, group: int) -> frozenset[int]:

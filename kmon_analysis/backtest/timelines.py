@@ -16,7 +16,7 @@ from kmon_analysis.rules.model import AlertingRule
 from kmon_analysis.rules.outputs import output_shapes
 from kmon_analysis.rules.states import alerts_labels
 from kmon_analysis.series import SeriesSet, is_stale
-from kmon_analysis.timing import Interval
+from kmon_analysis.timing import SECOND_MS, Interval
 
 __all__ = [
     "Agreement",
@@ -29,6 +29,7 @@ __all__ = [
     "lived",
     "owners",
     "recorded",
+    "same_beginnings",
     "silent_slots",
 ]
 
@@ -51,11 +52,14 @@ class Recorded:
         ascending.
     ends : Mapping
         By the labels of the alert: times of the stale markers of ``ALERTS_FOR_STATE``.
+    beginnings : Mapping
+        By the labels of the alert: the second at which it became active, at each evaluation.
     """
 
     timelines: Timelines
     events: Mapping[Labels, Int64s]
     ends: Mapping[Labels, Int64s]
+    beginnings: Mapping[Labels, Mapping[int, int]]
 
     @property
     def times(self) -> Int64s:
@@ -111,6 +115,7 @@ def recorded(series: SeriesSet, indices: Iterable[int], *, query_offset_ms: int 
     states: dict[Labels, dict[int, Seen]] = {}
     events: dict[Labels, list[Int64s]] = {}
     ends: dict[Labels, list[Int64s]] = {}
+    beginnings: dict[Labels, dict[int, int]] = {}
     for index in indices:
         one = series[index]
         alert = one.labels.without(METRIC_NAME, "alertstate")
@@ -118,6 +123,8 @@ def recorded(series: SeriesSet, indices: Iterable[int], *, query_offset_ms: int 
         events.setdefault(alert, []).append(times)
         if one.labels[METRIC_NAME] == "ALERTS_FOR_STATE":
             ends.setdefault(alert, []).append(times[stale])
+            told = zip(times[~stale].tolist(), one.values[~stale].tolist(), strict=True)
+            beginnings.setdefault(alert, {}).update({ts_ms: int(value) for ts_ms, value in told})
             continue
         state: Seen = "firing" if one.labels.value("alertstate") == "firing" else "pending"
         states.setdefault(alert, {}).update(dict.fromkeys(times[~stale].tolist(), state))
@@ -125,6 +132,7 @@ def recorded(series: SeriesSet, indices: Iterable[int], *, query_offset_ms: int 
         states,
         {alert: np.unique(np.concatenate(parts)) for alert, parts in events.items()},
         {alert: np.unique(np.concatenate(parts)) for alert, parts in ends.items()},
+        beginnings,
     )
 
 
@@ -143,7 +151,36 @@ def lived(life: Life) -> dict[Labels, dict[int, Seen]]:
     return found
 
 
-def silent_slots(one: Recorded, slots: Int64s) -> Int64s:
+def same_beginnings(one: Recorded, life: Life, window: Interval) -> tuple[int, int]:
+    """Compare since when alerts are active, as ``ALERTS_FOR_STATE`` tells it, at evaluations that both sides have.
+
+    Returns
+    -------
+    int
+        Beginnings compared; those of alerts that were active when the replay began are not known.
+    int
+        Equal ones, to the second.
+    """
+    compared = equal = 0
+    first_ms = int(life.times[0]) if len(life.times) else 0
+    names: dict[Labels, Labels] = {}
+    for column in np.flatnonzero(life.written).tolist():
+        ts_ms = int(life.times[column])
+        if ts_ms not in window:
+            continue
+        for alert, kept in life.states[column].items():
+            if kept.state == "inactive" or kept.active_at_ms <= first_ms:
+                continue
+            if alert not in names:
+                names[alert] = alerts_labels(life.rule, alert, "firing").without(METRIC_NAME, "alertstate")
+            told = one.beginnings.get(names[alert], {}).get(ts_ms)
+            if told is not None:
+                compared += 1
+                equal += told == kept.active_at_ms // SECOND_MS
+    return compared, equal
+
+
+def silent_slots(one: Recorded, slots: Int64s, starts: Iterable[int] = ()) -> Int64s:
     """Return the evaluations at which a rule with active alerts wrote nothing, although it wrote later.
 
     A series that is not marked stale was written at the next evaluation; where it was not, there was none.
@@ -154,13 +191,17 @@ def silent_slots(one: Recorded, slots: Int64s) -> Int64s:
         With stale markers.
     slots : int64 array
         When the rule should have been evaluated.
+    starts : iterable of int
+        First evaluations of new processes; these do not mark what an earlier one wrote.
     """
+    begun = sorted(starts)
     open_slots = np.zeros(len(slots), dtype=np.bool_)
     for alert, events in one.events.items():
         marks = one.ends.get(alert, np.empty(0, dtype=np.int64))
         for start, stop in zip(events[:-1].tolist(), events[1:].tolist(), strict=True):
             if not np.isin(start, marks):
-                open_slots |= (slots > start) & (slots < stop)
+                until = min([stop, *(first for first in begun if start < first)])
+                open_slots |= (slots > start) & (slots < until)
     return slots[open_slots & ~np.isin(slots, one.times)]
 
 

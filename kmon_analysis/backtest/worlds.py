@@ -24,7 +24,7 @@ from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.groups import GroupsRun, rule_key, run_groups
-from kmon_analysis.rules.life import Restoring, Slots, live
+from kmon_analysis.rules.life import Life, Restoring, Slots, live
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleGroup
 from kmon_analysis.series import Grid, Samples, SeriesSet, stale_marker
 from kmon_analysis.timing import EvaluationGrid, Interval
@@ -178,6 +178,10 @@ class Replayer:
         return chosen if isinstance(chosen, AlertingRule) else self.rules[place]
 
     def replayed(self, world: World, place: int) -> Timelines:
+        """Replay one rule; as `life`."""
+        return lived(self.life(world, place))
+
+    def life(self, world: World, place: int) -> Life:
         """Replay one rule.
 
         Raises
@@ -199,7 +203,7 @@ class Replayer:
             failed = grid.failed | np.isin(grid.times, np.array(sorted(gone), dtype=np.int64))
             grid = Grid(grid.labels, grid.times[kept], grid.values[:, kept], grid.present[:, kept], failed[kept])
         semantics = self.semantics(world)
-        life = live(
+        return live(
             rule,
             grid,
             what.starts,
@@ -208,7 +212,6 @@ class Replayer:
             demote=semantics.release >= (3, 11),
             restore_after_ms=what.restored_after_ms,
         )
-        return lived(life)
 
     def left(self, world: World, place: int) -> tuple[Difference, ...]:
         """Return the differences of one rule in a world; none for rules that cannot be compared."""

@@ -42,6 +42,9 @@ groups:
       - alert: Steady
         expr: vector(1) > 0
         for: 8s
+      - alert: Short
+        expr: vector(1) > 0
+        for: 4s
       - alert: Gone
         expr: absent(up{job="orders"} == 1)
         for: 1s

@@ -9,6 +9,7 @@ from kmon_analysis.backtest.worlds import Case
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.model import AlertingRule, RuleGroup
+from kmon_analysis.series import Samples, SeriesSet, is_stale
 from kmon_analysis.timing import EvaluationGrid, Interval
 from tests.verify.naive import STEP_MS, Naive, lag
 
@@ -50,6 +51,7 @@ def check_explained(verdict, *wanted):
     assert verdict.plain.agreed < verdict.plain.evaluations
     assert verdict.told.agreed == verdict.told.evaluations
     assert verdict.told.firing_ms[0] == verdict.told.firing_ms[1] == verdict.told.firing_ms[2]
+    assert verdict.beginnings_told[0] == verdict.beginnings_told[1] > 0
     assert verdict.told.firings[0] == verdict.told.firings[1] == verdict.told.firings[2]
 
 
@@ -65,6 +67,7 @@ def test_without_a_fault_nothing_differs(seed):
     verdict = look(server, version="2.42" if seed % 4 == 3 else "3.16")
     assert verdict.explained == ()
     assert verdict.plain == verdict.told
+    assert verdict.beginnings[0] == verdict.beginnings[1] > 0
     assert verdict.plain.agreed == verdict.plain.evaluations > 0
     assert verdict.plain.firing_ms[0] > 0
 
@@ -130,6 +133,53 @@ def test_a_restart_that_restores(seed, grace_ms):
     at_ms = firing_run(server)
     server.starts, server.missed = (at_ms + STEP_MS,), frozenset({at_ms})
     check_explained(look(server, starts=(at_ms + 2_345,), version="3.5", grace_ms=grace_ms), "restart")
+
+
+def test_an_alert_that_ends_while_the_server_is_away():
+    """A new process marks nothing of what the one before had written, so that silence is no sign of evaluations."""
+    server = Naive(lag(0, END_MS), for_ms=20_000, phase_ms=1_000)
+    at_ms = firing_run(server)
+    away, later = range(at_ms, at_ms + 12_345), range(at_ms, at_ms + 150_000)
+    server.starts, server.missed = (at_ms + 2 * STEP_MS,), frozenset({at_ms, at_ms + STEP_MS})
+    server.samples = {
+        topic: [(ts, 0.0 if ts in later else value) for ts, value in rows if ts not in away]
+        for topic, rows in server.samples.items()
+    }
+    verdict = look(server, version="3.5", starts=(at_ms + 12_345,))
+    assert kinds(verdict) <= {"restart"}
+    assert verdict.told.agreed == verdict.told.evaluations
+
+
+def test_series_that_the_history_lacks_are_named():
+    server = Naive({"a": [(ts, 90.0) for ts in range(0, END_MS, 5_000)]}, for_ms=20_000)
+    server.run(END_MS)
+    case = Case(
+        (group(20_000),),
+        SeriesSet.from_samples(one for one in server.series() if one.labels["__name__"] != "lag"),
+        (EvaluationGrid(0, END_MS, STEP_MS),),
+        Interval(0, END_MS),
+        Semantics.of("3.16"),
+    )
+    [verdict] = investigate(case)
+    assert kinds(verdict) == {"series missing"}
+    assert {each.verdict for each in verdict.explained} == {"probable"}
+
+
+def test_without_stale_markers_an_end_is_no_missed_evaluation():
+    server = Naive(lag(1, END_MS), for_ms=20_000, phase_ms=1_000)
+    server.run(END_MS)
+    parts = [Samples(one.labels, *(each[~is_stale(one.values)] for each in (one.times, one.values)))
+             for one in server.series()]  # fmt: skip
+    case = Case(
+        (group(20_000),),
+        SeriesSet.from_samples(parts),
+        (EvaluationGrid(0, END_MS, STEP_MS, 1_000),),
+        Interval(0, END_MS),
+        Semantics.of("3.16"),
+        markers=False,
+    )
+    [verdict] = investigate(case)
+    assert verdict.explained == ()
 
 
 def test_a_restart_that_nobody_told_of_is_probable():
