@@ -142,7 +142,7 @@ def _check(part: Expr, refuse: Callable[..., ExpressionError], release: tuple[in
         case Aggregate() if part.op not in aggregate.EVALUATED:
             raise refuse(part, f"the aggregation {part.op!r}", REFUSED_AGGREGATIONS.get(part.op, ""))
         case Binary() if part.op not in binary.EVALUATED:
-            raise refuse(part, f"the operator {part.op!r}")
+            raise refuse(part, f"the operator {part.op!r}", "it trims native histograms")
         case VectorSelector() if part.edges:
             why = "it is new in 3.16 and behind --enable-feature=promql-extended-range-selectors before"
             raise refuse(part, f"the modifier {part.edges!r}", why)

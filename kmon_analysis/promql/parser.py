@@ -49,7 +49,7 @@ BINARY_PRECEDENCE = {
     "or": 1,
     "and": 2,
     "unless": 2,
-    **dict.fromkeys(COMPARISONS, 3),
+    **dict.fromkeys((*COMPARISONS, "</", ">/"), 3),
     "+": 4,
     "-": 4,
     **dict.fromkeys(("*", "/", "%", "atan2"), 5),
@@ -223,7 +223,11 @@ class _Reader:
         """Read the modifiers and the right side of a binary operator."""
         modifiers_start = self.now().start
         if op in ("<", ">") and self.now().text == "/" and self.now().start == self.tokens[self.index - 1].end:
-            raise self.fail(f"the operator '{op}/' trims native histograms, which are not evaluated here")
+            slash = self.take()
+            self.replacements.append((slash.start, slash.end, ""))
+            op = "</" if op == "<" else ">/"
+            if self.now().word == "bool":
+                raise self.fail(f"'bool' is only allowed behind comparisons, not {op!r}")
         return_bool = self.accept_word("bool") is not None
         matching = self.matching(op)
         word = self.now().word

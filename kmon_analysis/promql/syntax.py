@@ -29,7 +29,9 @@ __all__ = [
     "children",
 ]
 
-BinaryOp = Literal["+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "and", "or", "unless"]
+BinaryOp = Literal[
+    "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<=", "</", ">/", "and", "or", "unless"
+]  # fmt: skip
 Cardinality = Literal["one-to-one", "many-to-one", "one-to-many", "many-to-many"]
 
 

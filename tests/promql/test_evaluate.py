@@ -153,6 +153,7 @@ def test_times_must_ascend():
         ("1 + mad_over_time(a[5m])", "function 'mad_over_time' .* experimental", 4),
         ("histogram_sum(a)", "function 'histogram_sum' .* native histograms", 0),
         ("rate(a[5m] anchored)", "modifier 'anchored' .* 3.16", 5),
+        ("a + (a </ 5)", "operator '</' .* native histograms", 5),
         ("limitk(1, a)", "aggregation 'limitk' .* experimental", 0),
         ("timestamp(a @ 5 offset 1m)", "both '@' and 'offset'", 0),
         ("a[5m]", "type matrix", 0),

@@ -441,13 +441,18 @@ def test_other_edges_are_read_and_written(text):
     assert format_expr(parse(text)) == text
 
 
+@pytest.mark.parametrize("text", ["a </ 5", "a + 1 >/ b * 2", "(a </ 5) >/ on (x) b"])
+def test_the_operators_of_native_histograms_are_read_and_written(text):
+    assert format_expr(parse(text)) == text
+    assert parse("a </ 5 or b").left.op == "</"
+
+
 @pytest.mark.parametrize(
     ("text", "words", "start"),
     [
         ("a + fill(0) b", "modifier 'fill' .* experimental", 4),
         ("a + on (x) fill_left(0) b", "modifier 'fill_left' .* experimental", 11),
-        ("a </ 5", "trims native histograms", 3),
-        ("a >/ b", "trims native histograms", 3),
+        ("a </ bool 5", "'bool' is only allowed behind comparisons", 5),
     ],
 )
 def test_syntax_of_other_releases_is_named(text, words, start):
