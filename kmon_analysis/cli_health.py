@@ -1,4 +1,4 @@
-"""The verbs around the integration health endpoint: `kmon health serve`, `check` and `limit`."""
+"""The verbs around the integration health endpoint: `kmon health serve`, `check`, `rules` and `limit`."""
 
 from __future__ import annotations
 
@@ -77,6 +77,14 @@ def check_command(config: ConfigOption, as_json: JsonOption = False) -> None:
             put(f"{entry['status']:<4}  {name}{'  ' if told else ''}{'; '.join(told)}")
     if answer["status"] != "ok":
         raise typer.Exit(1)
+
+
+@health_app.command("rules")
+def rules_command() -> None:
+    """Print starter rules on the endpoint's metrics, with why and what to do; tune them with kmon tune."""
+    from importlib import resources
+
+    put(resources.files("kmon_analysis.health").joinpath("rules.yml").read_text(encoding="utf-8").rstrip("\n"))
 
 
 @health_app.command("limit")

@@ -6,7 +6,8 @@ import pytest
 
 from kmon_analysis.errors import SettingError
 from kmon_analysis.health.limits import set_limits, tuned_limit_ms
-from tests.tools import REPOSITORY
+from kmon_analysis.rules.reader import parse_rules
+from tests.tools import REPOSITORY, require
 
 TEXT = """\
 # Ours.
@@ -77,6 +78,54 @@ def test_from_the_bundled_history_to_the_configuration(tmp_path):
     bad = kmon("health", "limit", "--config", config, "--advice", data / "incidents.yml")
     assert bad.returncode == 2
     assert "no advice" in bad.stderr
+
+
+@pytest.mark.parametrize("program", ["promtool", "promtool3"])
+def test_starter_rules(tmp_path, program):
+    printed = kmon("health", "rules")
+    assert printed.returncode == 0
+    rules = tmp_path / "rules.yml"
+    rules.write_text(printed.stdout)
+    tests = {
+        "rule_files": ["rules.yml"],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "30s",
+                "input_series": [
+                    {"series": 'outbox_oldest_pending_age_seconds{event="A"}', "values": "0+30x30"},
+                    {"series": 'outbox_oldest_pending_age_seconds{event="B"}', "values": "5x30"},
+                    {"series": 'outbox_pending_events{event="A"}', "values": "1x30"},
+                    {"series": 'integration_up{integration="A"}', "values": "0x30"},
+                    {"series": 'integration_up{integration="kafka"}', "values": "0x30"},
+                    {"series": 'integration_up{integration="B"}', "values": "1x30"},
+                ],
+                "promql_expr_test": [
+                    {
+                        "expr": 'count by (alertname, event, integration) (ALERTS{alertstate="firing"})',
+                        "eval_time": eval_time,
+                        "exp_samples": [{"labels": labels, "value": 1} for labels in firing],
+                    }
+                    for eval_time, firing in (
+                        ("6m", ['{alertname="OutboxUnknown", integration="kafka"}']),
+                        (
+                            "7m",
+                            [
+                                '{alertname="OutboxUnknown", integration="kafka"}',
+                                '{alertname="OutboxStalled", event="A"}',
+                            ],
+                        ),
+                    )
+                ],
+            }
+        ],
+    }
+    (tmp_path / "tests.yml").write_text(json.dumps(tests))
+    judged = subprocess.run(
+        [require(program), "test", "rules", tmp_path / "tests.yml"], capture_output=True, text=True, check=False
+    )
+    assert judged.returncode == 0, judged.stdout + judged.stderr
+    assert len(parse_rules(printed.stdout).alerts) == 2
 
 
 def test_the_bundled_history_and_the_reference_are_current():
