@@ -38,8 +38,8 @@ _FIRST_SLOTS = 40
 _FEW_SLOTS = 8
 # Evaluations of one rule of which it is tried whether a sample was hidden.
 _MOST_HIDDEN = 500
-# Evaluations before a difference at which that is tried.
-_MOST_SLOTS = 40
+# Evaluations before a difference at which that is tried, targets at each, and replays for one rule.
+_MOST_SLOTS, _MOST_TARGETS, _MOST_TRIALS = 40, 12, 400
 # A scrape ends before the next one of its target; markers of a target that went away come a few later.
 _LATE_SCRAPES = 4
 _FEW_DIFFERENCES = 3
@@ -147,6 +147,9 @@ class _Investigation(Replayer):
         self.world = World(
             case.groups, case.semantics.version, tuple(Conditions(clock.phase_ms) for clock in case.clocks)
         )
+        self.trials = [0] * len(self.rules)
+        self._usual: dict[int, int] = {}
+        self._inputs: dict[int, list[int]] = {}
 
     # ---- the whole -------------------------------------------------------------------------------
 
@@ -410,9 +413,14 @@ class _Investigation(Replayer):
         at = list(dict.fromkeys([*at, *back[::-1].tolist()]))[:_MOST_SLOTS]
         cost = self.cost(self.world, [place])
         for slot in at:
-            for target, age_ms, sure in self._young(place, slot):
+            for target, age_ms, sure in self._young(place, slot, one.labels)[:_MOST_TARGETS]:
+                if self.trials[place] >= _MOST_TRIALS:
+                    return None
                 hidden = (*self.world.hidden.get(place, ()), Hidden(slot, target))
                 world = dataclasses.replace(self.world, hidden={**self.world.hidden, place: hidden})
+                if not self.matters(self.world, world, place, slot):
+                    continue
+                self.trials[place] += 1
                 if self.cost(world, [place]) < cost:
                     self.world = world
                     evidence = (
@@ -422,13 +430,14 @@ class _Investigation(Replayer):
                     return Cause("late sample", evidence, sure, Interval(slot, slot + 1))
         return None
 
-    def _young(self, place: int, slot: int) -> list[tuple[Labels, int, bool]]:
+    def _young(self, place: int, slot: int, alert: Labels) -> list[tuple[Labels, int, bool]]:
         """Return targets whose scrape may have been under way at an evaluation.
 
         Returns
         -------
         list of (Labels, int, bool)
-            The target, how long before its scrape began, and whether that is less than the time between its scrapes.
+            The target, how long before its scrape began, and whether that is less than the time between its scrapes;
+            first those that the alert names.
         """
         at_ms = slot - self.world.groups[self.group_of[place]].query_offset_ms
         found: dict[Labels, tuple[int, bool]] = {}
@@ -438,22 +447,31 @@ class _Investigation(Replayer):
             if not stop or one.labels.value(METRIC_NAME).startswith("ALERTS"):
                 continue
             age_ms = at_ms - int(one.times[stop - 1])
-            usual_ms = int(np.median(np.diff(one.times))) if len(one.times) > 1 else age_ms
+            usual_ms = self._usual_ms(index)
             target = one.labels.only(("job", "instance"))
             if age_ms <= _LATE_SCRAPES * usual_ms:
                 found[target] = min((age_ms, age_ms < usual_ms), found.get(target, (age_ms, True)))
-        return sorted(((target, *age) for target, age in found.items()), key=lambda item: (item[1], item[0]))
+        named = alert.only(("job", "instance"))
+        return sorted(
+            ((target, *age) for target, age in found.items()), key=lambda item: (item[0] != named, item[1], item[0])
+        )
+
+    def _usual_ms(self, index: int) -> int:
+        """Return the usual time between the samples of a series."""
+        if index not in self._usual:
+            times = self.case.series[index].times
+            self._usual[index] = int(np.median(np.diff(times))) if len(times) > 1 else 0
+        return self._usual[index]
 
     def _read(self, place: int) -> list[int]:
         """Return the recorded series that a rule reads, through recording rules, too."""
-        rule = self.rule(self.world, place)
-        wanted = [need.matchers for need in selections(rule.expr)]
-        for group in self.world.groups:
-            for other in group.rules:
-                if isinstance(other, RecordingRule):
-                    wanted += [need.matchers for need in selections(other.expr)]
-        rows = {int(row) for matchers in wanted for row in self.case.series.matching(matchers)}
-        return sorted(rows)
+        if place not in self._inputs:
+            readers: list[Rule] = [self.rule(self.world, place)]
+            readers += [
+                other for group in self.world.groups for other in group.rules if isinstance(other, RecordingRule)
+            ]
+            self._inputs[place] = sorted({row for one in readers for row in self.selected(one, self.case.series)})
+        return self._inputs[place]
 
     # ---- what the server wrote ---------------------------------------------------------------------
 

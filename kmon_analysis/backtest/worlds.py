@@ -21,7 +21,7 @@ from kmon_analysis.backtest.timelines import (
 from kmon_analysis.errors import InputError
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.evaluate import evaluate
-from kmon_analysis.promql.needs import selections
+from kmon_analysis.promql.needs import fixed_selections, selections
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.groups import GroupsRun, rule_key, run_groups
 from kmon_analysis.rules.life import Life, Restoring, Slots, live
@@ -233,11 +233,29 @@ class Replayer:
         """Return the rules of a group that are compared."""
         return [place for place, where in enumerate(self.group_of) if where == group and place not in self.refused]
 
-    def _selected(self, rule: Rule, series: SeriesSet) -> list[int]:
+    def selected(self, rule: Rule, series: SeriesSet) -> list[int]:
         """Return the series that an expression selects."""
         dot_all = self.case.semantics.dot_all
-        rows = (series.matching(need.matchers, dot_all=dot_all).tolist() for need in selections(rule.expr))
+        needs = [need.matchers for need in selections(rule.expr)]
+        needs += [need.matchers for need in fixed_selections(rule.expr)]
+        rows = (series.matching(matchers, dot_all=dot_all).tolist() for matchers in needs)
         return sorted({int(row) for each in rows for row in each})
+
+    def matters(self, one: World, other: World, place: int, slot_ms: int) -> bool:
+        """Tell whether hiding samples changes what a rule returns at an evaluation."""
+        run = self.run(one)
+        grid = run.runs[rule_key(self.rule(one, place))].grid
+        columns = np.flatnonzero(grid.times == slot_ms)
+        if not len(columns):
+            return False
+        returned = []
+        for world in (one, other):
+            patched = grid
+            for hidden in world.hidden.get(place, ()):
+                if hidden.slot_ms == slot_ms:
+                    patched = self._patch(world, place, run, patched, hidden)
+            returned.append((dict(patched.at(int(columns[0]))), bool(patched.failed[columns[0]])))
+        return returned[0] != returned[1]
 
     def _unseen(
         self,
@@ -251,14 +269,20 @@ class Replayer:
         """Return what a rule could read at an evaluation that did not see some targets' newest samples."""
         before = [other for other in group.rules[: rule.index] if isinstance(other, RecordingRule)]
         readers: list[Rule] = [rule, *before]
-        rows = sorted({row for each in readers for row in self._selected(each, series)})
+        rows = sorted({row for each in readers for row in self.selected(each, series)})
         written = {other.record for each in world.groups for other in each.rules if isinstance(other, RecordingRule)}
         targets = {each.target for each in together}
+        kept = series.take(rows)
+        if not any(fixed_selections(each.expr) for each in readers):
+            needs = [need for each in readers for need in selections(each.expr)]
+            back_ms = max((need.lookback_ms for need in needs), default=0) + self.case.semantics.lookback_ms
+            ahead_ms = max((need.lookahead_ms for need in needs), default=0)
+            kept = kept.between(at_ms - back_ms - 1, at_ms + ahead_ms + 1)
         seen = SeriesSet.from_samples(
             _without_newest(one, at_ms)
             if one.labels.only(("job", "instance")) in targets and one.labels.value(METRIC_NAME) not in written
             else one
-            for one in series.take(rows)
+            for one in kept
         )
         # Recording rules before it in the group were evaluated on the same samples.
         for other in before:

@@ -8,7 +8,7 @@ from kmon_analysis.backtest.evidence import investigate
 from kmon_analysis.backtest.worlds import Case
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import Semantics
-from kmon_analysis.rules.model import AlertingRule, RuleGroup
+from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleGroup
 from kmon_analysis.series import Samples, SeriesSet, is_stale
 from kmon_analysis.timing import EvaluationGrid, Interval
 from tests.verify.naive import STEP_MS, Naive, lag
@@ -139,7 +139,8 @@ def test_an_alert_that_ends_while_the_server_is_away():
     """A new process marks nothing of what the one before had written, so that silence is no sign of evaluations."""
     server = Naive(lag(0, END_MS), for_ms=20_000, phase_ms=1_000)
     at_ms = firing_run(server)
-    away, later = range(at_ms, at_ms + 12_345), range(at_ms, at_ms + 150_000)
+    # It holds at the two evaluations that are not written, and no longer.
+    away, later = range(at_ms, at_ms + 12_345), range(at_ms + 3 * STEP_MS - 1_000, at_ms + 150_000)
     server.starts, server.missed = (at_ms + 2 * STEP_MS,), frozenset({at_ms, at_ms + STEP_MS})
     server.samples = {
         topic: [(ts, 0.0 if ts in later else value) for ts, value in rows if ts not in away]
@@ -148,6 +149,19 @@ def test_an_alert_that_ends_while_the_server_is_away():
     verdict = look(server, version="3.5", starts=(at_ms + 12_345,))
     assert kinds(verdict) <= {"restart"}
     assert verdict.told.agreed == verdict.told.evaluations
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_alert_that_had_ended_is_not_restored(seed):
+    server = Naive(lag(seed, END_MS), for_ms=50_000, phase_ms=1_000, grace_ms=10_000)
+    at_ms = firing_run(server)
+    server.starts, server.missed = (at_ms + STEP_MS,), frozenset({at_ms})
+    quiet = range(at_ms - 40_000, at_ms + 5_000)
+    server.samples = {
+        topic: [(ts, 0.0 if ts in quiet else value) for ts, value in rows] for topic, rows in server.samples.items()
+    }
+    verdict = look(server, version="3.5", starts=(at_ms + 2_345,), grace_ms=10_000)
+    check_explained(verdict, "restart")
 
 
 def test_series_that_the_history_lacks_are_named():
@@ -218,3 +232,26 @@ def test_what_has_no_cause_stays_unexplained():
     [verdict] = investigate(case)
     assert [each.verdict for each in verdict.explained] == ["unexplained"]
     assert verdict.explained[0].difference.labels["topic"] == "ghost"
+
+
+def test_a_hidden_sample_reaches_an_alert_through_a_recording_rule():
+    """The rule before the alert in its group did not see the sample either."""
+    samples = lag(2, END_MS, every_ms=10_000)
+    server = Naive(samples, for_ms=20_000, phase_ms=3_000)
+    rises = [ts + 3_000 for rows in samples.values() for (_, low), (ts, high) in pairwise(rows) if low <= 50 < high]
+    server.hidden = frozenset(rises[:2])
+    server.run(END_MS)
+    record = "max_over_time(lag[10s])"
+    rules = (
+        RecordingRule("lag:max", parse(record), record, group="g"),
+        AlertingRule("Lag", parse("lag:max > 50"), "lag:max > 50", 20_000, group="g", index=1),
+    )
+    case = Case(
+        (RuleGroup("g", interval_ms=STEP_MS, rules=rules),),
+        server.series(),
+        (EvaluationGrid(0, END_MS, STEP_MS, 3_000),),
+        Interval(0, END_MS),
+        Semantics.of("3.16"),
+    )
+    [verdict] = investigate(case)
+    check_explained(verdict, "late sample")
