@@ -4,7 +4,7 @@
 KMON_PYTHON ?= python3
 ARGS ?=
 # Whole clusters and servers that are watched for a while: other tests beside them would be load.
-ALONE := tests/stack
+ALONE := tests/stack tests/verify/test_live.py
 CASES ?= 1000
 SECONDS ?= 600
 SEED ?=
@@ -27,10 +27,14 @@ help: ## show this list
 demo: .venv/ready-base ## the main job on bundled data: backtest, tune, export, prove (no server, no network)
 	@$(PY) -m kmon_analysis.cli demo $(ARGS)
 
-test: .venv/ready-dev ## run all tests; ARGS="-k incidents" picks some
-	@$(PY) -m pytest -n logical --dist worksteal $(foreach folder,$(ALONE),--ignore $(folder)) $(ARGS)
+test: .venv/ready-dev ## run all tests; ARGS="-k incidents" or ARGS=tests/rules picks some
+ifneq (,$(findstring tests/,$(ARGS)))
+	@$(PY) -m pytest -n logical --dist worksteal $(ARGS)
+else
+	@$(PY) -m pytest -n logical --dist worksteal $(foreach path,$(ALONE),--ignore $(path)) $(ARGS)
 	@echo 'Now the tests that want the machine for themselves.'
 	@$(PY) -m pytest $(ALONE) $(ARGS) || test $$? -eq 5
+endif
 
 lint: .venv/ready-dev ## check format, style and types without changing anything
 	@$(PY) -m ruff format --check .
