@@ -161,6 +161,8 @@ def expand(text: str, labels: Mapping[str, str], value: float) -> str:
     return "".join(part if isinstance(part, str) else _printed(part(labels, value)) for part in _parsed(text))
 
 
+# Each function of a pipe is called by the one behind it.
+_MOST_COMMANDS = 50
 Evaluator = Callable[[Mapping[str, str], float], Value]
 
 
@@ -190,6 +192,9 @@ def _pipeline(text: str, body: str, offset: int) -> Evaluator:
             commands.append([])
         else:
             commands[-1].append((kind, token["name"] if kind == "label" else token[kind], offset + token.start(kind)))
+    if len(commands) > _MOST_COMMANDS:
+        problem = f"a template pipes through more than {_MOST_COMMANDS} functions"
+        raise ExpressionError(problem, expression=text, start=offset, cure="Use fewer")
     evaluate: Evaluator | None = None
     for command in commands:
         if not command:
