@@ -1,23 +1,21 @@
 """Compiled loops over the buckets of classic histograms."""
 
-# Argument types are the compiler's business.
-# ruff: noqa: ANN001, ANN201, ANN202
-# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import numba
 import numpy as np
+
+from kmon_analysis.promql.compiled import compiled
+from kmon_analysis.promql.values import Bools, Floats, Int64s
 
 __all__ = ["fractions", "quantiles"]
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 _TOLERANCE = 1e-12
 _SMALLEST_NORMAL = 2.2250738585072014e-308
 _LARGEST = 1.7976931348623157e308
 
 
-@_jit
-def _gather(rows, bounds, values, present, t, edges, counts):
+@compiled
+def _gather(rows: Int64s, bounds: Floats, values: Floats, present: Bools, t: int, edges: Floats, counts: Floats) -> int:
     """Collect the buckets that are there at t in rising order, those of one bound added up; return how many.
 
     Notes
@@ -37,8 +35,8 @@ def _gather(rows, bounds, values, present, t, edges, counts):
     return n
 
 
-@_jit
-def _nearly_equal(a, b):
+@compiled
+def _nearly_equal(a: float, b: float) -> bool:
     if np.isnan(a) and np.isnan(b):
         return True
     total = abs(a) + abs(b)
@@ -48,8 +46,8 @@ def _nearly_equal(a, b):
     return difference / min(total, _LARGEST) < _TOLERANCE
 
 
-@_jit
-def _raise(counts, n, tolerant):
+@compiled
+def _raise(counts: Floats, n: int, tolerant: bool) -> None:
     """Make the counts rise; `tolerant` takes nearly equal ones for equal.
 
     Notes
@@ -67,8 +65,8 @@ def _raise(counts, n, tolerant):
             before = now
 
 
-@_jit
-def _quantile(q, edges, counts, n, tolerant):
+@compiled
+def _quantile(q: float, edges: Floats, counts: Floats, n: int, tolerant: bool) -> float:
     if np.isnan(q):
         return np.nan
     if q < 0.0:
@@ -90,19 +88,21 @@ def _quantile(q, edges, counts, n, tolerant):
         else:
             b = middle + 1
     if b == n - 1:
-        return edges[n - 2]
+        return float(edges[n - 2])
     if b == 0 and edges[0] <= 0.0:
-        return edges[0]
+        return float(edges[0])
     start, count = 0.0, counts[b]
     if b > 0:
         start = edges[b - 1]
         count -= counts[b - 1]
         rank -= counts[b - 1]
-    return start + (edges[b] - start) * (rank / count)
+    return start + (edges[b] - start) * (rank / count)  # type: ignore[no-any-return]  # numpy types an element as Any
 
 
-@_jit
-def quantiles(rows, bounds, values, present, q, tolerant, out, there):
+@compiled
+def quantiles(
+    rows: Int64s, bounds: Floats, values: Floats, present: Bools, q: Floats, tolerant: bool, out: Floats, there: Bools
+) -> None:
     """``histogram_quantile`` with ``q[t]`` of one histogram: `rows` of `values` by rising `bounds`.
 
     Notes
@@ -116,11 +116,11 @@ def quantiles(rows, bounds, values, present, q, tolerant, out, there):
         out[t] = _quantile(q[t], edges, counts, n, tolerant) if n > 0 else np.nan
 
 
-@_jit
-def _fraction(lower, upper, edges, counts, n, from_zero):
+@compiled
+def _fraction(lower: float, upper: float, edges: Floats, counts: Floats, n: int, from_zero: bool) -> float:
     if edges[n - 1] != np.inf:
         return np.nan
-    total = counts[n - 1]
+    total: float = counts[n - 1]
     if total == 0.0 or np.isnan(lower) or np.isnan(upper):
         return np.nan
     if lower >= upper:
@@ -152,15 +152,25 @@ def _fraction(lower, upper, edges, counts, n, from_zero):
     return (upper_rank - lower_rank) / total
 
 
-@_jit
-def _between(value, left, right, rank, count, from_zero):
+@compiled
+def _between(value: float, left: float, right: float, rank: float, count: float, from_zero: bool) -> float:
     if from_zero and left == -np.inf:
         return count
     return rank + (count - rank) * (value - left) / (right - left)
 
 
-@_jit
-def fractions(rows, bounds, values, present, lower, upper, from_zero, out, there):
+@compiled
+def fractions(
+    rows: Int64s,
+    bounds: Floats,
+    values: Floats,
+    present: Bools,
+    lower: Floats,
+    upper: Floats,
+    from_zero: bool,
+    out: Floats,
+    there: Bools,
+) -> None:
     """``histogram_fraction`` between ``lower[t]`` and ``upper[t]``; otherwise as `quantiles`.
 
     Notes

@@ -4,17 +4,17 @@ The published methods behind Go's: FreeBSD's ``e_log`` and ``s_log1p``, Shibata'
 fused multiply-add, Cephes for the hyperbolic functions. No operation may be reordered or contracted.
 """
 
-# Argument types are the compiler's business.
-# ruff: noqa: ANN001, ANN201, ANN202
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment, call-arg, unreachable"
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any, cast
 
-import numba
 import numpy as np
 from numba.core import types
 from numba.extending import intrinsic
+
+from kmon_analysis.promql.compiled import compiled
 
 __all__ = [
     "area_cosine",
@@ -33,8 +33,6 @@ __all__ = [
     "monic",
     "power",
 ]
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _LN2_HIGH, _LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
 # Odd and even minimax coefficients of log((1+s)/(1-s)).
@@ -71,30 +69,33 @@ _TANH_P = (-9.64399179425052238628e-1, -9.92877231001918586564e1, -1.61468768441
 _TANH_Q = (1.12811678491632931402e2, 2.23548839060100448583e3, 4.84406305325125486048e3)
 
 
-@intrinsic
-def _fma(typing_context, a, b, c):
+def _fused(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
     """``a * b + c`` with one rounding."""
 
-    def generate(context, builder, signature, args):
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fma(*args)
 
     return types.float64(types.float64, types.float64, types.float64), generate
 
 
-@_jit
-def bits_of(x):
+# Its callers do not pass the typing context.
+_fma = cast("Callable[[float, float, float], float]", intrinsic(_fused))
+
+
+@compiled
+def bits_of(x: float) -> np.uint64:
     """Bits of a float."""
     return np.float64(x).view(np.uint64)
 
 
-@_jit
-def float_of(bits):
+@compiled
+def float_of(bits: np.uint64) -> float:
     """Float of these bits."""
     return np.uint64(bits).view(np.float64)
 
 
-@_jit
-def horner(x, coefficients):
+@compiled
+def horner(x: float, coefficients: tuple[float, ...]) -> float:
     """Value of a polynomial, highest power first."""
     total = coefficients[0]
     for i in range(1, len(coefficients)):
@@ -102,8 +103,8 @@ def horner(x, coefficients):
     return total
 
 
-@_jit
-def monic(x, coefficients):
+@compiled
+def monic(x: float, coefficients: tuple[float, ...]) -> float:
     """The same with a leading 1 that is not written."""
     total = x + coefficients[0]
     for i in range(1, len(coefficients)):
@@ -111,8 +112,8 @@ def monic(x, coefficients):
     return total
 
 
-@_jit
-def logarithm(x):
+@compiled
+def logarithm(x: float) -> float:
     """Natural logarithm; a subnormal number is not normalised first, as in Go's amd64 assembly."""
     if np.isnan(x) or x == np.inf:
         return x
@@ -136,8 +137,8 @@ def logarithm(x):
     return k * _LN2_HIGH - ((half - (s * (half + (odd + even)) + k * _LN2_LOW)) - f)
 
 
-@_jit
-def logarithm2(x):
+@compiled
+def logarithm2(x: float) -> float:
     """Logarithm to base 2, exact for powers of two."""
     fraction, exponent = math.frexp(x)
     if fraction == 0.5:
@@ -145,14 +146,14 @@ def logarithm2(x):
     return logarithm(fraction) * 1.44269504088896340736 + float(exponent)
 
 
-@_jit
-def logarithm10(x):
+@compiled
+def logarithm10(x: float) -> float:
     """Logarithm to base 10."""
     return logarithm(x) * 0.43429448190325182765
 
 
-@_jit
-def _log1p(x):
+@compiled
+def _log1p(x: float) -> float:
     """``log(1 + x)``."""
     if x < -1.0 or np.isnan(x):
         return np.nan
@@ -161,6 +162,7 @@ def _log1p(x):
     if x == np.inf:
         return np.inf
     size = abs(x)
+    k: int | np.int64
     k, f, c, mantissa = 1, 0.0, 0.0, np.uint64(1)
     if size < 4.142135623730950488017e-01:
         if size < 2.0**-29:
@@ -197,8 +199,8 @@ def _log1p(x):
     return k * _LN2_HIGH - ((half - (s * (half + rest) + (k * _LN2_LOW + c))) - f)
 
 
-@_jit
-def exponential(x):
+@compiled
+def exponential(x: float) -> float:
     """``e ** x``, with fused multiply-add as on every amd64 processor since 2013."""
     if np.isnan(x) or x == np.inf:
         return x
@@ -221,7 +223,7 @@ def exponential(x):
     for _ in range(3):
         x *= x + 2.0
     x = _fma(x, x + 2.0, 1.0)
-    biased = exponent + 1023
+    biased: int | np.int64 = exponent + 1023
     if biased <= 0:
         if biased < -52:
             return 0.0
@@ -232,8 +234,8 @@ def exponential(x):
     return x * float_of(np.uint64(biased) << np.uint64(52))
 
 
-@_jit
-def hyperbolic_sine(x):
+@compiled
+def hyperbolic_sine(x: float) -> float:
     """Hyperbolic sine."""
     size = -x if x < 0.0 else x
     if size > 21.0:
@@ -247,15 +249,15 @@ def hyperbolic_sine(x):
     return -y if x < 0.0 else y
 
 
-@_jit
-def hyperbolic_cosine(x):
+@compiled
+def hyperbolic_cosine(x: float) -> float:
     """Hyperbolic cosine."""
     e = exponential(abs(x))
     return e * 0.5 if abs(x) > 21.0 else (e + 1.0 / e) * 0.5
 
 
-@_jit
-def hyperbolic_tangent(x):
+@compiled
+def hyperbolic_tangent(x: float) -> float:
     """Hyperbolic tangent."""
     size = abs(x)
     if size > 0.5 * 8.8029691931113054295988e01:
@@ -269,8 +271,8 @@ def hyperbolic_tangent(x):
     return x + x * s * horner(s, _TANH_P) / monic(s, _TANH_Q)
 
 
-@_jit
-def area_sine(x):
+@compiled
+def area_sine(x: float) -> float:
     """Inverse of the hyperbolic sine."""
     size = -x if x < 0.0 else x
     if np.isnan(x) or np.isinf(x):
@@ -286,8 +288,8 @@ def area_sine(x):
     return -y if x < 0.0 else y
 
 
-@_jit
-def area_cosine(x):
+@compiled
+def area_cosine(x: float) -> float:
     """Inverse of the hyperbolic cosine."""
     if x < 1.0 or np.isnan(x):
         return np.nan
@@ -301,14 +303,14 @@ def area_cosine(x):
     return _log1p(t + np.sqrt(2.0 * t + t * t))
 
 
-@_jit
-def area_tangent(x):
+@compiled
+def area_tangent(x: float) -> float:
     """Inverse of the hyperbolic tangent."""
     size = -x if x < 0.0 else x
     if not size <= 1.0:
         return np.nan
     if size == 1.0:
-        return np.copysign(np.inf, x)
+        return math.copysign(np.inf, x)
     if size < 2.0**-28:
         y = size
     elif size < 0.5:
@@ -319,14 +321,14 @@ def area_tangent(x):
     return -y if x < 0.0 else y
 
 
-@_jit
-def _odd(y):
+@compiled
+def _odd(y: float) -> bool:
     """Tell whether a float is an odd integer."""
     return abs(y) < 2.0**53 and y == np.floor(y) and np.fmod(y, 2.0) != 0.0
 
 
-@_jit
-def power(x, y):
+@compiled
+def power(x: float, y: float) -> float:
     """``x ** y``: whole part by squaring, the rest by logarithm and exponential."""
     if y == 0.0 or x == 1.0:
         return 1.0
@@ -336,7 +338,7 @@ def power(x, y):
         return np.nan
     if x == 0.0:
         if y < 0.0:
-            return np.copysign(np.inf, x) if _odd(y) else np.inf
+            return math.copysign(np.inf, x) if _odd(y) else np.inf
         return x if _odd(y) else 0.0
     if np.isinf(y):
         if x == -1.0:
@@ -347,9 +349,9 @@ def power(x, y):
             return -np.inf if y > 0.0 else -0.0
         return np.inf if y > 0.0 else 0.0
     if y == 0.5:
-        return np.sqrt(x)
+        return math.sqrt(x)
     if y == -0.5:
-        return 1.0 / np.sqrt(x)
+        return 1.0 / math.sqrt(x)
     whole = np.floor(abs(y))
     fraction = abs(y) - whole
     if fraction != 0.0 and x < 0.0:

@@ -4,129 +4,124 @@ Prometheus calls Go's ``math``, whose results differ from those of C libraries i
 `elementary` and `trigonometry` are equal to it, and here they are applied to arrays.
 """
 
-# Argument types are the compiler's business.
-# ruff: noqa: ANN001, ANN202
-# mypy: disable-error-code="no-untyped-def, no-untyped-call"
 from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 
 from kmon_analysis.promql import elementary, trigonometry
-from kmon_analysis.promql.values import frozen
+from kmon_analysis.promql.compiled import compiled
+from kmon_analysis.promql.values import Floats, frozen
 
 __all__ = ["LAST_PLACES", "LOOPS", "apply", "apply2"]
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
-
 
 # One loop for each function, written out: the compiler's cache finds no function made by another.
-@_jit
-def _ln(x, out):
+@compiled
+def _ln(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.logarithm(x[i])
 
 
-@_jit
-def _log2(x, out):
+@compiled
+def _log2(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.logarithm2(x[i])
 
 
-@_jit
-def _log10(x, out):
+@compiled
+def _log10(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.logarithm10(x[i])
 
 
-@_jit
-def _exp(x, out):
+@compiled
+def _exp(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.exponential(x[i])
 
 
-@_jit
-def _sin(x, out):
+@compiled
+def _sin(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = trigonometry.sine(x[i])
 
 
-@_jit
-def _cos(x, out):
+@compiled
+def _cos(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = trigonometry.cosine(x[i])
 
 
-@_jit
-def _tan(x, out):
+@compiled
+def _tan(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = trigonometry.tangent(x[i])
 
 
-@_jit
-def _asin(x, out):
+@compiled
+def _asin(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = trigonometry.arcsine(x[i])
 
 
-@_jit
-def _acos(x, out):
+@compiled
+def _acos(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = trigonometry.arccosine(x[i])
 
 
-@_jit
-def _atan(x, out):
+@compiled
+def _atan(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = trigonometry.arctangent(x[i])
 
 
-@_jit
-def _sinh(x, out):
+@compiled
+def _sinh(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.hyperbolic_sine(x[i])
 
 
-@_jit
-def _cosh(x, out):
+@compiled
+def _cosh(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.hyperbolic_cosine(x[i])
 
 
-@_jit
-def _tanh(x, out):
+@compiled
+def _tanh(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.hyperbolic_tangent(x[i])
 
 
-@_jit
-def _asinh(x, out):
+@compiled
+def _asinh(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.area_sine(x[i])
 
 
-@_jit
-def _acosh(x, out):
+@compiled
+def _acosh(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.area_cosine(x[i])
 
 
-@_jit
-def _atanh(x, out):
+@compiled
+def _atanh(x: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.area_tangent(x[i])
 
 
-@_jit
-def _power(x, y, out):
+@compiled
+def _power(x: Floats, y: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = elementary.power(x[i], y[i])
 
 
-@_jit
-def _atan2(x, y, out):
+@compiled
+def _atan2(x: Floats, y: Floats, out: Floats) -> None:
     for i in range(len(x)):
         out[i] = trigonometry.arctangent2(x[i], y[i])
 

@@ -1,19 +1,15 @@
 """Compiled double exponential smoothing."""
 
-# Argument types are the compiler's business.
-# ruff: noqa: ANN001, ANN201
-# mypy: disable-error-code="no-untyped-def"
 from __future__ import annotations
 
-import numba
+from kmon_analysis.promql.compiled import compiled
+from kmon_analysis.promql.values import Floats, Int64s
 
 __all__ = ["doubly"]
 
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
-
-@_jit
-def doubly(values, low, high, smoothing, trend, out):
+@compiled
+def doubly(values: Floats, low: Int64s, high: Int64s, smoothing: Floats, trend: Floats, out: Floats) -> None:
     """Write the smoothed last value of each window ``low[s, t]:high[s, t]`` with two or more samples."""
     for s in range(out.shape[0]):
         for t in range(out.shape[1]):

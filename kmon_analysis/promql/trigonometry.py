@@ -4,22 +4,17 @@ The published methods behind Go's: Cephes, and the reduction of Payne and Hanek 
 may be reordered or contracted.
 """
 
-# Argument types are the compiler's business.
-# ruff: noqa: ANN001, ANN201, ANN202
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, assignment, call-arg, unreachable"
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numba
 import numpy as np
+import numpy.typing as npt
 
+from kmon_analysis.promql.compiled import compiled
 from kmon_analysis.promql.elementary import bits_of, float_of, horner, monic
 
 __all__ = ["arccosine", "arcsine", "arctangent", "arctangent2", "cosine", "sine", "tangent"]
-
-_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 _PI = math.pi
 _SIN = (
@@ -60,7 +55,7 @@ _FOUR_OVER_PI = 4.0 / math.pi
 _MORE_BITS = 6.123233995736765886130e-17
 
 
-def _four_over_pi_words() -> Any:
+def _four_over_pi_words() -> npt.NDArray[np.uint64]:
     """Return 4/pi as 64-bit words, the first of which is the whole part, by Machin's formula."""
     shift = 64 * 21
 
@@ -81,8 +76,8 @@ def _four_over_pi_words() -> Any:
 _WORDS = _four_over_pi_words()
 
 
-@_jit
-def _multiply(a, b):
+@compiled
+def _multiply(a: np.uint64, b: np.uint64) -> tuple[np.uint64, np.uint64]:
     """High and low word of a product of two words."""
     mask = np.uint64(0xFFFFFFFF)
     half = np.uint64(32)
@@ -93,8 +88,8 @@ def _multiply(a, b):
     return a1 * b1 + (middle >> half) + (other >> half), a * b
 
 
-@_jit
-def _reduce(x):
+@compiled
+def _reduce(x: float) -> tuple[np.int64, float]:
     """Octant (made even upwards) of a positive angle, and the rest in radians."""
     if x < 2.0**29:
         octant = np.int64(x * _FOUR_OVER_PI)
@@ -130,18 +125,18 @@ def _reduce(x):
     return octant, fraction * (_PI / 4.0)
 
 
-@_jit
-def _sine_of(z, zz):
+@compiled
+def _sine_of(z: float, zz: float) -> float:
     return z + z * zz * horner(zz, _SIN)
 
 
-@_jit
-def _cosine_of(zz):
+@compiled
+def _cosine_of(zz: float) -> float:
     return 1.0 - 0.5 * zz + zz * zz * horner(zz, _COS)
 
 
-@_jit
-def sine(x):
+@compiled
+def sine(x: float) -> float:
     """Sine."""
     if x == 0.0 or np.isnan(x):
         return x
@@ -154,8 +149,8 @@ def sine(x):
     return -y if negative else y
 
 
-@_jit
-def cosine(x):
+@compiled
+def cosine(x: float) -> float:
     """Cosine."""
     if np.isnan(x) or np.isinf(x):
         return np.nan
@@ -166,8 +161,8 @@ def cosine(x):
     return -y if negative else y
 
 
-@_jit
-def tangent(x):
+@compiled
+def tangent(x: float) -> float:
     """Tangent."""
     if x == 0.0 or np.isnan(x):
         return x
@@ -181,14 +176,14 @@ def tangent(x):
     return -y if x < 0.0 else y
 
 
-@_jit
-def _small_arctangent(x):
+@compiled
+def _small_arctangent(x: float) -> float:
     z = x * x
     return x * (z * horner(z, _ATAN_P) / monic(z, _ATAN_Q)) + x
 
 
-@_jit
-def _positive_arctangent(x):
+@compiled
+def _positive_arctangent(x: float) -> float:
     if x <= 0.66:
         return _small_arctangent(x)
     if x > 2.41421356237309504880:
@@ -196,38 +191,38 @@ def _positive_arctangent(x):
     return _PI / 4.0 + _small_arctangent((x - 1.0) / (x + 1.0)) + 0.5 * _MORE_BITS
 
 
-@_jit
-def arctangent(x):
+@compiled
+def arctangent(x: float) -> float:
     """Arc tangent."""
     if x == 0.0:
         return x
     return _positive_arctangent(x) if x > 0.0 else -_positive_arctangent(-x)
 
 
-@_jit
-def arctangent2(y, x):
+@compiled
+def arctangent2(y: float, x: float) -> float:
     """Angle of the point (x, y)."""
     if np.isnan(y) or np.isnan(x):
         return np.nan
     left = np.signbit(x)
     if y == 0.0:
-        return np.copysign(_PI if left else 0.0, y)
+        return math.copysign(_PI if left else 0.0, y)
     if x == 0.0:
-        return np.copysign(_PI / 2.0, y)
+        return math.copysign(_PI / 2.0, y)
     if np.isinf(x):
         if np.isinf(y):
-            return np.copysign(2.35619449019234492884698253745962716 if left else _PI / 4.0, y)
-        return np.copysign(_PI if left else 0.0, y)
+            return math.copysign(2.35619449019234492884698253745962716 if left else _PI / 4.0, y)
+        return math.copysign(_PI if left else 0.0, y)
     if np.isinf(y):
-        return np.copysign(_PI / 2.0, y)
+        return math.copysign(_PI / 2.0, y)
     q = arctangent(y / x)
     if left:
         return q + _PI if q <= 0.0 else q - _PI
     return q
 
 
-@_jit
-def arcsine(x):
+@compiled
+def arcsine(x: float) -> float:
     """Arc sine."""
     if x == 0.0:
         return x
@@ -239,7 +234,7 @@ def arcsine(x):
     return -angle if x < 0.0 else angle
 
 
-@_jit
-def arccosine(x):
+@compiled
+def arccosine(x: float) -> float:
     """Arc cosine."""
     return _PI / 2.0 - arcsine(x)

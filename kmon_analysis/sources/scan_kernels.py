@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
 import numba
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["MALFORMED", "UNUSUAL", "checksum", "scan_chunk", "scan_samples"]
+
+Bytes = npt.NDArray[np.uint8]
+Int64s = npt.NDArray[np.int64]
+Whole = int | np.int64
+F = TypeVar("F", bound=Callable[..., Any])
 
 # Other outcomes than a position: not a list of samples; or one that needs the slow, general reader.
 MALFORMED = -1
@@ -18,8 +26,23 @@ _INF = np.float64("inf")
 _TENS = np.array([float(10**power) for power in range(23)])
 
 
-@numba.njit(cache=True, nogil=True)
-def scan_samples(data, position, times, values, count, text, ends, late, late_count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+def _compiled(function: F) -> F:
+    """Compile a function at its first call, keep that on disk; to the type checker it stays what it was."""
+    return cast("F", numba.njit(cache=True, nogil=True)(function))
+
+
+@_compiled
+def scan_samples(
+    data: Bytes,
+    position: int,
+    times: Int64s,
+    values: npt.NDArray[np.float64],
+    count: int,
+    text: Bytes,
+    ends: Int64s,
+    late: Int64s,
+    late_count: int,
+) -> tuple[int, int, int]:
     """Read ``[[seconds,"value"],…]``, appending to the arrays.
 
     Parameters
@@ -175,8 +198,8 @@ def _crc_table() -> npt.NDArray[np.uint32]:
 _CRC = _crc_table()
 
 
-@numba.njit(cache=True, nogil=True)
-def checksum(data, begin, end):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+@_compiled
+def checksum(data: Bytes, begin: int, end: int) -> np.uint32:
     """Return the CRC-32C of ``data[begin:end]``."""
     crc = np.uint32(0xFFFFFFFF)
     for index in range(begin, end):
@@ -184,8 +207,8 @@ def checksum(data, begin, end):  # type: ignore[no-untyped-def] # noqa: ANN001, 
     return crc ^ np.uint32(0xFFFFFFFF)
 
 
-@numba.njit(cache=True, nogil=True)
-def _bits(data, bit, width):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+@_compiled
+def _bits(data: Bytes, bit: Whole, width: Whole) -> np.uint64:
     """Return `width` bits of a big-endian bit stream."""
     value = np.uint64(0)
     while width > 0:
@@ -198,8 +221,8 @@ def _bits(data, bit, width):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN
     return value
 
 
-@numba.njit(cache=True, nogil=True)
-def _varint_at(data, bit, limit):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+@_compiled
+def _varint_at(data: Bytes, bit: Whole, limit: int) -> tuple[np.uint64, Whole]:
     """Return a base-128 number from a bit stream and the bit after it; a bit of -1 when it does not end."""
     number = np.uint64(0)
     shift = np.uint64(0)
@@ -214,8 +237,8 @@ def _varint_at(data, bit, limit):  # type: ignore[no-untyped-def] # noqa: ANN001
         shift += np.uint64(7)
 
 
-@numba.njit(cache=True, nogil=True)
-def scan_chunk(data, begin, end, times, values, count):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
+@_compiled
+def scan_chunk(data: Bytes, begin: int, end: int, times: Int64s, values: npt.NDArray[np.uint64], count: int) -> int:
     """Read one XOR chunk, ``data[begin:end]``, appending to the arrays.
 
     Parameters
@@ -239,7 +262,7 @@ def scan_chunk(data, begin, end, times, values, count):  # type: ignore[no-untyp
     number = (np.int64(data[begin]) << 8) | np.int64(data[begin + 1])
     if count + number > len(times):
         return MALFORMED
-    bit = (begin + 2) * 8
+    bit: Whole = (begin + 2) * 8
     limit = end * 8
     time = np.int64(0)
     step = np.int64(0)
