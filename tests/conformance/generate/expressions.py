@@ -72,6 +72,8 @@ class Expressions:
         self.for_rules = for_rules
         self.records = {} if records is None else records
         self.used: set[str] = set()
+        # Inside a subquery, where the servers put elements of several steps together in a random order.
+        self.stepping = False
         known = evaluated_functions()
         self.functions = {
             name: shape for name, shape in FUNCTIONS.items() if name in known and self._known(shape.versions)
@@ -161,7 +163,9 @@ class Expressions:
         rng = self.rng
         length = rng.choice(["30s", "45s", "1m", "90s", "2m", "2m", "5m", "5m", "7m", "10m", "40s500ms"])
         if rng.random() < 0.15:
+            outside, self.stepping = self.stepping, True
             inner = self.vector(min(depth - 1, 1), kind)
+            self.stepping = outside
             step = rng.choice(["", "7s", "15s", "30s", "1m", "20s"])
             return f"({inner})[{length}:{step}]{self.modifiers()}"
         return f"{self.selector(kind, counters=counters)}[{length}]{self.modifiers()}"
@@ -231,7 +235,7 @@ class Expressions:
             ["", "by (topic)", "by (topic)", "by (topic, group)", "without (group)", "without (topic, pod)",
              "by (__name__)", "without ()", "by ()", "by (none)"]
         )  # fmt: skip
-        if name not in UNORDERED and kind == "any" and rng.random() < 0.3:
+        if name not in UNORDERED and kind == "any" and not self.stepping and rng.random() < 0.3:
             return f"{name} {clause} ({parameter}{self.ordered()})"
         if one.pairs and rng.random() < 0.6:
             inner = self.selector("whole", layout="pair") + self.modifiers()
