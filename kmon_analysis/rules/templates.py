@@ -315,16 +315,16 @@ def _humanize_duration(value: Value) -> str:
     if abs(number) < 1:
         number, prefix = _shrunk(number)
         return f"{_short(number)}{prefix}s"
-    if abs(number) >= 2**63:
-        raise ValueError("beyond Go's int64")
     sign, number = ("-" if number < 0 else ""), abs(number)
-    seconds = int(number)
-    minutes, hours, days = seconds // 60 % 60, seconds // 3600 % 24, seconds // 86400
+    # As Go converts on amd64: what does not fit becomes the smallest integer. Its division rounds towards zero.
+    whole, minus = (int(number), 1) if number < 2**63 else (2**63, -1)
+    seconds, minutes = minus * (whole % 60), minus * (whole // 60 % 60)
+    hours, days = minus * (whole // 3600 % 24), minus * (whole // 86400)
     if days:
-        return f"{sign}{days}d {hours}h {minutes}m {seconds % 60}s"
+        return f"{sign}{days}d {hours}h {minutes}m {seconds}s"
     if hours:
-        return f"{sign}{hours}h {minutes}m {seconds % 60}s"
-    return f"{sign}{minutes}m {seconds % 60}s" if minutes else f"{sign}{_short(number)}s"
+        return f"{sign}{hours}h {minutes}m {seconds}s"
+    return f"{sign}{minutes}m {seconds}s" if minutes else f"{sign}{_short(number)}s"
 
 
 def _humanize_percentage(value: Value) -> str:
