@@ -42,8 +42,8 @@ def rule_groups(rng: random.Random, writer: Expressions, interval_ms: int) -> li
             rules.append(_rule(rng, writer, count, interval_ms))
             count += 1
         group: dict[str, Any] = {"name": f"g{number}", "interval": format_duration(interval_ms), "rules": rules}
-        if rng.random() < 0.15:
-            group["limit"] = rng.choice([40, 40, 40, 40, 40, 40, 40, 6, 3])
+        if rng.random() < 0.17:
+            group["limit"] = rng.choice([40, 40, 40, 40, 40, 40, 40, 6, 3, 2, 1])
         if writer.versions == (V3,) and rng.random() < 0.7:
             group["labels"] = rng.choice(
                 [{"tier": "1"}, {"tier": "1", "topic": "z"}, {"tier": ""}, {"severity": "low"}]
@@ -98,6 +98,8 @@ def _condition(rng: random.Random, writer: Expressions) -> str:
             lambda: f"delta({whole}[{span}]) > 0",
             lambda: f"max_over_time({whole}[{span}]) > {writer.threshold()}",
             lambda: f"absent({whole})",
+            # Templates write such values with an exponent, or just without one.
+            lambda: f"{whole} * {rng.choice(['1e5', '123457', '1e-6', '1e-5'])} != 0",
             lambda: f"{whole} unless on (topic) {writer.selector('whole', layout='pair')} > 40",
             lambda: f"{rng.choice(recorded)} > {writer.threshold()}" if recorded else f"{whole} < 0",
             lambda: f"{rng.choice(recorded)} != 0" if recorded else f"{whole} != 0",
