@@ -130,8 +130,16 @@ def check_supported(expr: Expr, text: str | None = None, *, semantics: Semantics
     _check(expr, refuse, None if semantics is None else semantics.release)
 
 
-def _check(part: Expr, refuse: Callable[..., ExpressionError], release: tuple[int, int] | None) -> None:
-    """Refuse the first unsupported part."""
+def _check(
+    part: Expr, refuse: Callable[..., ExpressionError], release: tuple[int, int] | None, *, ahead: bool = False
+) -> None:
+    """Refuse the first unsupported part; `ahead`: in a subquery that may reach beyond the evaluation.
+
+    Notes
+    -----
+    Prometheus ``promql/engine.go``, ``setOffsetForAtModifier``: a selector with ``@`` is placed relative to the first
+    step of the subquery around it, except where that step happens to be the evaluation itself.
+    """
     match part:
         case Call():
             function = FUNCTIONS.get(part.function)
@@ -146,10 +154,15 @@ def _check(part: Expr, refuse: Callable[..., ExpressionError], release: tuple[in
         case VectorSelector() if part.edges:
             why = "it is new in 3.16 and behind --enable-feature=promql-extended-range-selectors before"
             raise refuse(part, f"the modifier {part.edges!r}", why)
+        case VectorSelector() | Subquery() if ahead and part.at is not None:
+            why = "Prometheus then looks at another time whenever the first step is the evaluation"
+            raise refuse(part, "'@' in a subquery with a negative offset or an '@' of its own", why)
         case _:
             pass
+    if isinstance(part, Subquery):
+        ahead = ahead or part.offset_ms < 0 or (part.at is not None and part.at.kind == "time")
     for child in children(part):
-        _check(child, refuse, release)
+        _check(child, refuse, release, ahead=ahead)
 
 
 def _check_timestamp(call: Call, refuse: Callable[..., ExpressionError]) -> None:

@@ -10,7 +10,10 @@ import re
 
 import numpy as np
 
+from kmon_analysis.errors import ExpressionError
 from kmon_analysis.labels import Labels
+from kmon_analysis.promql.evaluate import check_supported
+from kmon_analysis.promql.parser import parse
 from kmon_analysis.series import Samples, SeriesSet, stale_marker
 
 STEP_MS = 15_000
@@ -270,4 +273,16 @@ class Expressions:
     def any(self) -> str:
         text = self.vector(self.rng.choice([0, 1, 1, 2, 2, 3]))
         # Refused, because Prometheus answers by accident.
-        return self.any() if re.search(r"timestamp\([^()]*(offset[^()]* @|@ [^()]*(\(\))? offset)", text) else text
+        by_accident = re.search(r"timestamp\([^()]*(offset[^()]* @|@ [^()]*(\(\))? offset)", text) or refused_place(
+            text
+        )
+        return self.any() if by_accident else text
+
+
+def refused_place(text: str) -> bool:
+    """Tell whether a text has ``@`` in a subquery that may reach beyond the evaluation."""
+    try:
+        check_supported(parse(text))
+    except ExpressionError as error:
+        return "'@' in a subquery" in error.problem
+    return False

@@ -156,6 +156,8 @@ def test_times_must_ascend():
         ("a + (a </ 5)", "operator '</' .* native histograms", 5),
         ("limitk(1, a)", "aggregation 'limitk' .* experimental", 0),
         ("timestamp(a @ 5 offset 1m)", "both '@' and 'offset'", 0),
+        ("sum_over_time((a @ 5)[1m:] offset -30s)", "'@' in a subquery with a negative offset", 15),
+        ("sum_over_time((a @ 5)[1m:] @ 90)", "'@' in a subquery with a negative offset", 15),
         ("a[5m]", "type matrix", 0),
         ('"text"', "type string", 0),
     ],
