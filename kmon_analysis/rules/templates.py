@@ -47,6 +47,7 @@ _PLAIN_ESCAPES = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\
 _VERB = re.compile(r"%(?:\.(\d+))?([a-zA-Z%])")
 _LARGE, _LARGE_BINARY = ("k", "M", "G", "T", "P", "E", "Z", "Y"), ("ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi")
 _SMALL = ("m", "u", "n", "p", "f", "a", "z", "y")
+_LONGEST = 20_000
 _CURE = "Use $labels.x, $value, printf or a humanize function, or take the template out of the labels"
 
 Value = str | float
@@ -97,6 +98,11 @@ def check_template(text: str) -> str | None:
     >>> check_template("{{ $label.topic }}")
     "the variable '$label' is not defined"
     """
+    # Asked first: a search from every opening to the end of the text would take a square of its length.
+    if text.rfind("{{") > text.rfind("}}"):
+        return "'{{' is never closed"
+    if len(text) > _LONGEST:
+        return f"it has {len(text):,} characters, at most {_LONGEST:,} are read"
     if "{{" in _ACTION.sub("", text):
         return "'{{' is never closed"
     bodies = [_LITERAL.sub(" '' ", match["body"]).strip() for match in _ACTION.finditer(text)]
