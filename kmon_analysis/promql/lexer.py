@@ -140,7 +140,7 @@ def unquote(token: Token, text: str) -> str:
 
     parts, position = bytearray(), 0
     for match in _ESCAPE.finditer(body):
-        parts += body[position : match.start()].encode()
+        parts += body[position : match.start()].encode("utf-8", "surrogatepass")
         position = match.end()
         hexadecimal, octal, short, long, simple = match.groups()
         if simple is not None:
@@ -158,7 +158,7 @@ def unquote(token: Token, text: str) -> str:
             if code > 0x10FFFF or 0xD800 <= code < 0xE000:
                 raise fail(f"escape {match[0]!r} is not a character", match.start())
             parts += chr(code).encode()
-    parts += body[position:].encode()
+    parts += body[position:].encode("utf-8", "surrogatepass")
     try:
         return parts.decode()
     except UnicodeDecodeError:

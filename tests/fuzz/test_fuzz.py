@@ -47,6 +47,7 @@ FOUND = {
         "rules",
         "groups: [{name: g, rules: &r [&a {alert: A, expr: up}" + ", *a" * 600 + "]}" + ", {rules: *r}" * 600 + "]",
     ),
+    "half a character in a string": ("expression", 'absent(load{group=~"x\udc80"})'),
     "openings that are never closed": ("template", "{{" * 20_000),
     "a pipe of eight thousand functions": ("template", "{{ $value " + "| humanize " * 8_000 + "}}"),
     "ten thousand brackets": ("rules", "groups: " + "[" * 10_000 + "]" * 10_000),
