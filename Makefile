@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format lab data bench docs conformance fuzz judges stack record ci setup clean
+.PHONY: help demo test lint format lab data bench docs conformance mutants fuzz judges stack record ci setup clean
 
 help: ## show this list
 	@echo 'make TARGET [ARGS="…"] [KMON_PYTHON=python3.12]'
@@ -60,6 +60,9 @@ bench: .venv/ready-dev ## measure the promised ratios against peers in one run
 
 conformance: .venv/ready-dev ## compare random rules and expressions with promtool and Prometheus 2.42 and 3.16; CASES=1000 SEED=7
 	@$(PY) -m tests.conformance --cases $(CASES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+mutants: .venv/ready-dev ## plant faults one at a time and see whether the conformance run notices; ARGS="--only rate"
+	@$(PY) -m tests.mutants $(ARGS)
 
 fuzz: .venv/ready-dev ## feed hostile expressions, files and templates for SECONDS=600; SEED=7 repeats a run
 	@$(PY) -m tests.fuzz --seconds $(SECONDS) $(if $(SEED),--seed $(SEED)) $(ARGS)
