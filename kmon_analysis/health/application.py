@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -84,6 +82,6 @@ def health_routes(settings: Settings | Prober) -> list[Route]:
     ]
 
 
-def application(prober: Prober, routes: Sequence[Route] | None = None) -> Starlette:
+def application(prober: Prober) -> Starlette:
     """Return an application of its own with the routes."""
-    return Starlette(routes=list(routes) if routes is not None else health_routes(prober))
+    return Starlette(routes=health_routes(prober))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from kmon_analysis.errors import SettingError
@@ -11,7 +10,6 @@ from kmon_analysis.health.settings import KafkaSettings, Secret
 
 __all__ = ["KafkaCheck"]
 
-_LOG = logging.getLogger("kmon_analysis.health")
 INTERNAL = ("__consumer_offsets", "__transaction_state", "__share_group_state")
 
 

@@ -77,8 +77,10 @@ def _known() -> Mapping[str, tuple[tuple[Dialect, str, Metric], ...]]:
     for dialect in dialects().values():
         for quantity in QUANTITIES:
             metric = dialect.metrics.get(quantity)
-            for name in metric.names if metric is not None else ():
-                known[name] = (*known.get(name, ()), (dialect, quantity, metric))  # type: ignore[arg-type]
+            if metric is None:
+                continue
+            for name in metric.names:
+                known[name] = (*known.get(name, ()), (dialect, quantity, metric))
     return known
 
 

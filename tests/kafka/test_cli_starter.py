@@ -7,12 +7,11 @@ import json
 import pytest
 
 from kmon_analysis.rules.reader import read_rules
-from tests.cli.conftest import kmon  # noqa: F401
 
 FILES = {"rules.yml", "rules_test.yml", "recording.yml", "recording_test.yml", "alertmanager.yml"}
 
 
-def test_the_files_are_written_and_promtool_has_judged_them(kmon, tmp_path):  # noqa: F811
+def test_the_files_are_written_and_promtool_has_judged_them(kmon, tmp_path):
     out = tmp_path / "alerts"
     arguments = ("starter", "-o", out, "--dialect", "jmx-example,kafka-exporter", "--guard", "alertmanager")
     found = kmon(*arguments, "--hours", "Mon-Fri 08:00-18:00", "--zone", "Europe/Berlin")
@@ -27,7 +26,7 @@ def test_the_files_are_written_and_promtool_has_judged_them(kmon, tmp_path):  # 
     assert (out / "rules.yml").read_text() == "# mine\n"
 
 
-def test_without_promtool_it_says_so(kmon, tmp_path, monkeypatch):  # noqa: F811
+def test_without_promtool_it_says_so(kmon, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("KMON_PROMTOOL", raising=False)
     found = kmon("starter", "-o", tmp_path / "a", "--topics", "user.registered,orders", "--json")
@@ -52,11 +51,11 @@ def test_without_promtool_it_says_so(kmon, tmp_path, monkeypatch):  # noqa: F811
         (("--timeout", "1s"), "is about a server"),
     ],
 )
-def test_bad_input_is_refused_before_anything_is_written(kmon, tmp_path, arguments, said):  # noqa: F811
+def test_bad_input_is_refused_before_anything_is_written(kmon, tmp_path, arguments, said):
     assert said in kmon("starter", "-o", tmp_path / "out", *arguments).refused()
     assert not (tmp_path / "out").exists()
 
 
-def test_a_server_that_is_down(kmon, tmp_path):  # noqa: F811
+def test_a_server_that_is_down(kmon, tmp_path):
     said = kmon("starter", "-o", tmp_path / "out", "--prometheus", "http://127.0.0.1:1").refused(3)
     assert "127.0.0.1:1" in said

@@ -17,7 +17,6 @@ from kmon_analysis.kafka.starter import starters
 from kmon_analysis.kafka.starter_tests import render, scenes
 from kmon_analysis.labels import quote
 from kmon_analysis.timing import MINUTE_MS, Interval
-from tests.cli.conftest import kmon  # noqa: F401
 from tests.kafka.crafted import START
 from tests.kafka.grafana import interpolate
 from tests.kafka.test_starter import SETS
@@ -186,7 +185,7 @@ def test_all_clusters_are_kept_apart():
         assert re.search(r"by \(env[,)]", expr), title
 
 
-def test_the_verb(kmon, tmp_path):  # noqa: F811
+def test_the_verb(kmon, tmp_path):
     out, folder = tmp_path / "kafka.json", REPOSITORY / "data" / "user-service"
     found = kmon("dashboard", "-o", out, "--incidents", folder / "incidents.yml", "--topics", "orders,user.registered")
     assert (found.status, found.out) == (0, f"{out}\n"), found.err

@@ -14,7 +14,6 @@ from kmon_analysis.kafka.recording import example, recording_rules
 from kmon_analysis.kafka.starter import starters
 from kmon_analysis.kafka.starter_tests import render, scenes
 from kmon_analysis.labels import Labels
-from tests.cli.conftest import kmon  # noqa: F401
 from tests.kafka.exporter import exporting
 from tests.prometheus_server import running_prometheus
 
@@ -52,7 +51,7 @@ def quiet(names):
             yield labels.updated({"instance": instance}), course.values()[-1]
 
 
-def doctor(kmon, url, *more):  # noqa: F811
+def doctor(kmon, url, *more):
     found = kmon("doctor", "--prometheus", url, "--json", *more)
     assert found.status in (0, 1), found.err
     return json.loads(found.out)["kafka"]
@@ -74,7 +73,7 @@ def test_every_source_yields_the_canonical_lag(tmp_path, program):
 
 
 @pytest.mark.parametrize("name", ["founding", "confluent", "msk", "grafana-exporter", "redpanda"])
-def test_the_doctor_finds_exactly_the_dialect(kmon, name):  # noqa: F811
+def test_the_doctor_finds_exactly_the_dialect(kmon, name):
     samples = list(quiet(name))
     samples += [
         (Labels({"__name__": each, "topic": "t"}), 1.0)
@@ -93,7 +92,7 @@ def test_the_doctor_finds_exactly_the_dialect(kmon, name):  # noqa: F811
     assert ("no-lag" in {each["kind"] for each in data["traps"]}) == (not dialects()[name].has_lag)
 
 
-def test_the_doctor_names_the_traps_and_nothing_steers_the_terminal(kmon, tmp_path):  # noqa: F811
+def test_the_doctor_names_the_traps_and_nothing_steers_the_terminal(kmon, tmp_path):
     lag = {"__name__": "kafka_consumergroup_lag", "consumergroup": "g\x1b[31m", "topic": "t\x9b", "partition": "0"}
     messages = {"__name__": "kafka_server_brokertopicmetrics_messagesin_total"}
     samples = [

@@ -1,0 +1,3 @@
+from tests.cli.conftest import kmon
+
+__all__ = ["kmon"]
