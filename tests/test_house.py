@@ -30,16 +30,19 @@ ROOMS = (
     "incidents",
     "backtest",
     "recommend",
+    "labelling",
     "kafka",
     "export",
     "report",
+    "postmortem",
+    "explore",
     "health",
     "workflow",
     "cli",
     "__main__",
 )
 # Results draw and write themselves: these methods may reach down, at call time.
-LATE = {("backtest", "report"), ("recommend", "report"), ("recommend", "export")}
+LATE = {("backtest", "report"), ("backtest", "explore"), ("recommend", "report"), ("recommend", "export")}
 LATE_METHODS = {"plot", "explore", "write"}
 LONGEST_FILE = 600
 HEAVY = ("matplotlib", "numba", "llvmlite", "pandas", "scipy", "pyarrow")
