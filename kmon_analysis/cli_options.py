@@ -71,7 +71,8 @@ IncidentsOption = Annotated[
     typer.Option(
         "--incidents",
         metavar="FILE",
-        help="Past incidents, YAML or CSV: id, start, end and optionally labels, rules, must_page, kind, cause.",
+        help="Past incidents, YAML or CSV: id, start, end and optionally labels, rules, must_page, kind, cause, "
+        "detected.",
     ),
 ]
 LastOption = Annotated[

@@ -9,12 +9,14 @@ A file of incidents is YAML::
         labels: {topic: user.registered}   # optional: which series it concerns
         rules: [HighConsumerLag]           # optional: which rules should have seen it; none named: all
         must_page: true                    # optional: false for one that nobody needs to be woken for
+        detected: 2026-03-01T08:20:00Z     # optional: when people knew of it, whoever told them
         kind: slow consumer                # optional
         cause: index rebuild               # optional
     excluded:
       - {start: 2026-03-08T02:00:00Z, end: 2026-03-08T04:00:00Z, reason: maintenance}
 
-or CSV with the columns ``id, start, end`` and any of ``labels, rules, must_page, kind, cause``.
+or CSV with the columns ``id, start, end`` and any of
+``labels, rules, must_page, kind, cause, detected``.
 """
 
 from __future__ import annotations
@@ -56,6 +58,8 @@ class Incident:
         Whether a rule that misses it is unacceptable.
     kind, cause : str
         Free text; `kind` groups incidents in reports.
+    detected_ms : int or None
+        When people knew of it, not before its start; None where nobody wrote it down.
     line, column : int or None
         Where it stands in its file; no part of its identity.
     """
@@ -67,6 +71,7 @@ class Incident:
     must_page: bool = True
     kind: str = ""
     cause: str = ""
+    detected_ms: int | None = None
     line: int | None = field(default=None, compare=False, repr=False)
     column: int | None = field(default=None, compare=False, repr=False)
 
@@ -212,11 +217,13 @@ class Incidents:
         """Return the incidents as a frame: one row each, times in UTC, `duration` as a time delta."""
         import pandas as pd
 
-        starts, ends = (
-            pd.to_datetime(np.array(instants, dtype="datetime64[ms]"), utc=True)
+        unknown = np.iinfo(np.int64).min  # NumPy's not-a-time
+        starts, ends, detected = (
+            pd.to_datetime(np.array(instants, dtype=np.int64).view("datetime64[ms]"), utc=True)
             for instants in (
                 [each.interval.start_ms for each in self.incidents],
                 [each.interval.end_ms for each in self.incidents],
+                [unknown if each.detected_ms is None else each.detected_ms for each in self.incidents],
             )
         )
         return pd.DataFrame(
@@ -230,6 +237,7 @@ class Incidents:
                 "must_page": pd.Series([each.must_page for each in self.incidents], dtype="bool"),
                 "kind": pd.Series([each.kind for each in self.incidents], dtype="str"),
                 "cause": pd.Series([each.cause for each in self.incidents], dtype="str"),
+                "detected": detected,
             }
         ).set_index("id")
 
@@ -330,6 +338,8 @@ def format_incidents(incidents: Incidents) -> str:
         if not incident.must_page:
             lines.append("    must_page: false")
         lines += [f"    {key}: {_scalar(text)}" for key in ("kind", "cause") if (text := getattr(incident, key))]
+        if incident.detected_ms is not None:
+            lines.append(f'    detected: "{format_instant(incident.detected_ms)}"')
     if incidents.excluded:
         lines.append("excluded:")
     for window in incidents.excluded:

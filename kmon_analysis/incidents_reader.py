@@ -17,7 +17,7 @@ from kmon_analysis.timing import Interval, format_instant, parse_instant
 
 __all__ = ["parse_table", "parse_yaml", "read_text"]
 
-_INCIDENT_KEYS = ("id", "start", "end", "labels", "rules", "must_page", "kind", "cause")
+_INCIDENT_KEYS = ("id", "start", "end", "labels", "rules", "must_page", "kind", "cause", "detected")
 _EXCLUDED_KEYS = ("start", "end", "reason", "labels")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _LABEL_PAIR = re.compile(r'\s*([^=,;{}"\s]*)\s*=\s*("(?:[^"\\]|\\.)*"|[^,;"]*?)\s*(?:[,;]|$)')
@@ -103,9 +103,21 @@ class _Reader:
         if "must_page" in given:
             must_page = self.boolean("must_page", what, given["must_page"])
         kind, cause = (given[key].text if key in given else "" for key in ("kind", "cause"))
+        detected_ms = self.detected(what, given["detected"], interval) if "detected" in given else None
         span = interval or Interval(0, 0)
         self.incidents.append(
-            Incident(incident_id, span, labels, rules, must_page, kind, cause, line=here.line, column=here.column)
+            Incident(
+                incident_id,
+                span,
+                labels,
+                rules,
+                must_page,
+                kind,
+                cause,
+                detected_ms,
+                line=here.line,
+                column=here.column,
+            )
         )
 
     def interval(self, what: str, at: int, given: Mapping[str, _Text]) -> Interval | None:
@@ -131,6 +143,21 @@ class _Reader:
             self.report(given["end"].at, problem, "Correct the times; mind their zones")
             return None
         return Interval(start_ms, end_ms)
+
+    def detected(self, what: str, given: _Text, interval: Interval | None) -> int | None:
+        """Read when people knew of it; that may be after its end."""
+        if not given.text.strip():
+            return None
+        try:
+            instant_ms = parse_instant(given.text)
+        except SettingError as error:
+            self.report(given.at, f"detected of {what}: {error.problem}", error.cure or "Correct it")
+            return None
+        if interval is not None and instant_ms < interval.start_ms:
+            problem = f"{what} is detected at {format_instant(instant_ms)}, before it starts"
+            self.report(given.at, problem, "Correct the times, or leave 'detected' out")
+            return None
+        return instant_ms
 
     def boolean(self, key: str, what: str, given: _Text) -> bool:
         """Read ``true`` or ``false``."""
@@ -186,7 +213,7 @@ class _Reader:
     def yaml_incident(self, node: MappingNode) -> None:
         """Read one entry of ``incidents``."""
         fields = self.fields(node, _INCIDENT_KEYS, f"incident {len(self.incidents) + 1}")
-        given = self.texts(fields, ("id", "start", "end", "must_page", "kind", "cause"))
+        given = self.texts(fields, ("id", "start", "end", "must_page", "kind", "cause", "detected"))
         what = f"incident {given['id'].text!r}" if "id" in given else f"incident {len(self.incidents) + 1}"
         labels, rules = self.yaml_labels(fields, what), self.yaml_rules(fields, what)
         self.incident(self.source.start(node), given, labels, rules)

@@ -1,10 +1,12 @@
 import itertools
 import string
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pandas import NaT
 from ruamel.yaml import YAML
 
 from kmon_analysis.errors import IncidentError
@@ -26,6 +28,7 @@ incidents:
     must_page: false
     kind: slow consumer
     cause: "index: rebuild"
+    detected: 2026-03-01T08:20:00Z
   - id: 42
     start: '2026-03-02 08:00:00.250+00:00'
     end: 2026-03-02T08:00:01Z
@@ -62,6 +65,7 @@ def test_yaml_is_read_whole():
         must_page=False,
         kind="slow consumer",
         cause="index: rebuild",
+        detected_ms=MORNING + 20 * MINUTE_MS,
     )
     assert (first.line, first.column) == (3, 5)
     assert second.id == "42"
@@ -183,6 +187,8 @@ def test_broken_files(text, place, said):
         ("must_page: yes", "must_page of incident 'a' is 'yes'"),
         ("must_page: [true]", "'must_page' must be a text, not a list"),
         ("kind: {a: b}", "'kind' must be a text"),
+        ("detected: then", "detected of incident 'a': 'then' is not an RFC 3339 instant"),
+        ("detected: 2026-03-01T07:59:59Z", "detected at 2026-03-01T07:59:59Z, before it starts"),
         ("labls: {}", "unknown key 'labls'"),
         ("colour: red", "unknown key 'colour'"),
     ],
@@ -208,7 +214,7 @@ incidents:
     assert merged == first
 
 
-HEADER = ["id", "start", "end", "labels", "rules", "must_page", "kind", "cause"]
+HEADER = ["id", "start", "end", "labels", "rules", "must_page", "kind", "cause", "detected"]
 ROWS = [
     [
         "INC-101",
@@ -219,9 +225,10 @@ ROWS = [
         "false",
         "slow consumer",
         "index: rebuild",
+        "2026-03-01T09:20:00+01:00",
     ],
     [],
-    ["42", "2026-03-02 08:00:00.250+00:00", "2026-03-02T08:00:01Z", "", "HighConsumerLag", "", "", ""],
+    ["42", "2026-03-02 08:00:00.250+00:00", "2026-03-02T08:00:01Z", "", "HighConsumerLag", "", "", "", ""],
 ]
 
 
@@ -416,7 +423,12 @@ intervals = st.tuples(st.integers(-(10**12), 4 * 10**12), st.integers(1, 10**11)
 words = texts.map(str.strip).filter(bool)
 remarks = texts | st.just("")
 named_rules = st.lists(words, max_size=2, unique=True).map(tuple)
-made_incidents = st.builds(Incident, words, intervals, label_sets, named_rules, st.booleans(), remarks, remarks)
+plain_incidents = st.builds(Incident, words, intervals, label_sets, named_rules, st.booleans(), remarks, remarks)
+made_incidents = st.builds(
+    lambda made, late: replace(made, detected_ms=None if late is None else made.interval.start_ms + late),
+    plain_incidents,
+    st.none() | st.integers(0, 10**9),
+)
 lists = st.builds(
     Incidents,
     st.lists(made_incidents, max_size=3, unique_by=lambda incident: incident.id).map(tuple),
@@ -439,6 +451,7 @@ def test_other_yaml_readers_see_the_same_texts(listed):
         assert got.get("labels", {}) == dict(made.labels)
         assert got.get("cause", "") == made.cause
         assert isinstance(got["start"], str)
+        assert isinstance(got.get("detected", ""), str)
 
 
 @given(st.text(st.sampled_from(string.printable + "é\x00"), max_size=60), st.booleans())
@@ -465,6 +478,8 @@ def test_frames_have_the_same_columns_with_and_without_rows():
     assert list(frame.index) == ["INC-101", "42"]
     assert str(frame["start"].dt.tz) == "UTC"
     assert frame.loc["INC-101", "duration"].total_seconds() == 3600
+    assert frame.loc["INC-101", "detected"] == frame.loc["INC-101", "start"] + timedelta(minutes=20)
+    assert frame.loc["42", "detected"] is NaT
     assert frame.loc["INC-101", "labels"] == '{partition="3", topic="user.registered"}'
     empty = Incidents().to_frame()
     assert list(empty.columns) == list(frame.columns)

@@ -6,9 +6,8 @@ import hashlib
 import platform
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Protocol
 
 import kmon_analysis
 from kmon_analysis.backtest.run import RuleBacktest
@@ -17,10 +16,8 @@ from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Candidate, candidates
 from kmon_analysis.report import tables
 from kmon_analysis.report.tables import Table
+from kmon_analysis.report.templating import environment
 from kmon_analysis.report.words import allowance, clean, count, duration, moment, same_duration, span
-
-if TYPE_CHECKING:
-    import jinja2
 
 __all__ = ["Checked", "render_report"]
 
@@ -78,7 +75,7 @@ def render_report(advice: Advice, verification: Checked | None = None, generated
     str
         An HTML document without scripts and without references to other places, under 3 MB.
     """
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     verdicts = [entry.verdict for entry in advice.values()]
     return page.render(
         title=f"Alert rules of {PurePath(advice.backtest.rules.path).name}: what their past says",
@@ -89,25 +86,6 @@ def render_report(advice: Advice, verification: Checked | None = None, generated
         verification=None if verification is None else verification.sentence,
         unknown=_unknown(advice),
         provenance=_provenance(advice, generated_at),
-    )
-
-
-@lru_cache(maxsize=1)
-def _environment() -> jinja2.Environment:
-    import jinja2
-    from markupsafe import Markup
-
-    def finalise(value: Any) -> Any:
-        # Escaping stops markup, not characters that turn the reading order round: those go here, once for all.
-        return value if isinstance(value, Markup) else clean(str(value), lines=True)
-
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("kmon_analysis.report"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        finalize=finalise,
-        trim_blocks=True,
-        lstrip_blocks=True,
     )
 
 
