@@ -14,6 +14,13 @@ A file of incidents is YAML::
         cause: index rebuild               # optional
     excluded:
       - {start: 2026-03-08T02:00:00Z, end: 2026-03-08T04:00:00Z, reason: maintenance}
+    reviewed:                              # false pages that somebody looked at; they still count
+      - start: 2026-03-09T14:00:00Z
+        end: 2026-03-09T14:20:00Z
+        decision: noise
+        labels: {topic: user.registered}   # optional, as for incidents
+        rules: [HighConsumerLag]           # optional, as for incidents
+        by: ana                            # optional, like when (an instant) and note
 
 or CSV with the columns ``id, start, end`` and any of
 ``labels, rules, must_page, kind, cause, detected``.
@@ -22,7 +29,6 @@ or CSV with the columns ``id, start, end`` and any of
 from __future__ import annotations
 
 import html
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +43,16 @@ from kmon_analysis.timing import Interval, format_duration, format_instant
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Coverage", "Excluded", "Incident", "Incidents", "format_incidents", "parse_incidents", "read_incidents"]
+__all__ = [
+    "Coverage",
+    "Excluded",
+    "Incident",
+    "Incidents",
+    "Reviewed",
+    "format_incidents",
+    "parse_incidents",
+    "read_incidents",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +122,46 @@ class Excluded:
         return _compatible(self.labels, labels)
 
 
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """A false page that somebody looked at and found to be noise.
+
+    It is not asked about again, and counts as a false page like any other.
+
+    Attributes
+    ----------
+    interval : Interval
+        When the page was on.
+    decision : str
+        ``noise``; incidents and expected events have lists of their own.
+    labels : Labels
+        Which alerts it is about; empty: all.
+    rules : tuple of str
+        Names of rules; empty: all.
+    by, note : str
+        Who said so, and why.
+    when_ms : int or None
+        When that was said, in milliseconds UTC.
+    """
+
+    interval: Interval
+    decision: str = "noise"
+    labels: Mapping[str, str] = field(default_factory=Labels)
+    rules: tuple[str, ...] = ()
+    by: str = ""
+    when_ms: int | None = None
+    note: str = ""
+    line: int | None = field(default=None, compare=False, repr=False)
+    column: int | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", Labels(self.labels))
+
+    def concerns(self, rule: str, labels: Mapping[str, str]) -> bool:
+        """Tell whether it is about pages of this rule with these labels."""
+        return (not self.rules or rule in self.rules) and _compatible(self.labels, labels)
+
+
 class Coverage(NamedTuple):
     """How a list lies in a history: incidents wholly outside (`errors`) and cut by its ends (`warnings`)."""
 
@@ -124,6 +179,8 @@ class Incidents:
         With distinct ids.
     excluded : tuple of Excluded
         Windows in which no page counts.
+    reviewed : tuple of Reviewed
+        False pages that need no second look; they change no score.
     path : str
         Where the list came from, for messages; no part of its identity.
     """
@@ -131,6 +188,7 @@ class Incidents:
     incidents: tuple[Incident, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     path: str = field(default="<incidents>", compare=False)
+    reviewed: tuple[Reviewed, ...] = ()
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
@@ -167,6 +225,7 @@ class Incidents:
             tuple(incident for incident in self.incidents if incident.interval.overlaps(history)),
             tuple(window for window in self.excluded if window.interval.overlaps(history)),
             self.path,
+            tuple(page for page in self.reviewed if page.interval.overlaps(history)),
         )
 
     def check_within(self, history: Interval) -> Coverage:
@@ -256,9 +315,11 @@ class Incidents:
 
     def _headline(self) -> str:
         must = sum(each.must_page for each in self.incidents)
-        return (
-            f"{_counted(len(self), 'incident')} ({must} must page), {_counted(len(self.excluded), 'excluded window')}"
-        )
+        parts = [f"{_counted(len(self), 'incident')} ({must} must page)"]
+        parts.append(_counted(len(self.excluded), "excluded window"))
+        if self.reviewed:
+            parts.append(f"{_counted(len(self.reviewed), 'page')} reviewed as noise")
+        return ", ".join(parts)
 
     def _rows(self) -> list[tuple[str, ...]]:
         return [
@@ -328,26 +389,9 @@ def format_incidents(incidents: Incidents) -> str:
     -----
     Times are quoted, since other YAML readers would take them for dates and lose the zone.
     """
-    lines = ["incidents:" if incidents.incidents else "incidents: []"]
-    for incident in incidents.incidents:
-        lines.append(f"  - id: {_scalar(incident.id)}")
-        lines += _interval_lines(incident.interval)
-        lines += _label_lines(incident.labels)
-        if incident.rules:
-            lines.append(f"    rules: [{', '.join(map(_scalar, incident.rules))}]")
-        if not incident.must_page:
-            lines.append("    must_page: false")
-        lines += [f"    {key}: {_scalar(text)}" for key in ("kind", "cause") if (text := getattr(incident, key))]
-        if incident.detected_ms is not None:
-            lines.append(f'    detected: "{format_instant(incident.detected_ms)}"')
-    if incidents.excluded:
-        lines.append("excluded:")
-    for window in incidents.excluded:
-        first, *rest = _interval_lines(window.interval)
-        lines += ["  - " + first.lstrip(), *rest, *_label_lines(window.labels)]
-        if window.reason:
-            lines.append(f"    reason: {_scalar(window.reason)}")
-    return "\n".join(lines) + "\n"
+    from kmon_analysis.incidents_writer import write_yaml
+
+    return write_yaml(incidents)
 
 
 def _compatible(mine: Mapping[str, str], alert: Mapping[str, str]) -> bool:
@@ -361,26 +405,3 @@ def _label_text(labels: Mapping[str, str]) -> str:
 
 def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-# What every YAML reader takes as text: no indicator, nothing that looks like a number, a date or a boolean.
-_PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[A-Za-z_][\w.-]*(?: [A-Za-z0-9_][\w.-]*)*", re.I | re.A)
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-
-
-def _scalar(text: str) -> str:
-    """Write a text as a YAML scalar, plain where that is safe."""
-    if _PLAIN.fullmatch(text):
-        return text
-    return '"' + "".join(_ESCAPES.get(c, c if c.isprintable() else f"\\U{ord(c):08x}") for c in text) + '"'
-
-
-def _interval_lines(interval: Interval) -> list[str]:
-    return [
-        f'    {key}: "{format_instant(ms)}"' for key, ms in (("start", interval.start_ms), ("end", interval.end_ms))
-    ]
-
-
-def _label_lines(labels: Mapping[str, str]) -> list[str]:
-    pairs = ", ".join(f"{_scalar(name)}: {_scalar(value)}" for name, value in labels.items())
-    return [f"    labels: {{{pairs}}}"] if pairs else []

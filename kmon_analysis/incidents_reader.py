@@ -10,7 +10,7 @@ from pathlib import Path
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kmon_analysis.errors import Finding, IncidentError, SettingError, nearest
-from kmon_analysis.incidents import Excluded, Incident, Incidents
+from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.document import Field, Source, is_null, kind_of
 from kmon_analysis.timing import Interval, format_instant, parse_instant
@@ -19,6 +19,7 @@ __all__ = ["parse_table", "parse_yaml", "read_text"]
 
 _INCIDENT_KEYS = ("id", "start", "end", "labels", "rules", "must_page", "kind", "cause", "detected")
 _EXCLUDED_KEYS = ("start", "end", "reason", "labels")
+_REVIEWED_KEYS = ("start", "end", "decision", "labels", "rules", "by", "when", "note")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _LABEL_PAIR = re.compile(r'\s*([^=,;{}"\s]*)\s*=\s*("(?:[^"\\]|\\.)*"|[^,;"]*?)\s*(?:[,;]|$)')
 _EXAMPLE = "incidents:\n      - {id: INC-1, start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z}"
@@ -72,6 +73,7 @@ class _Reader:
         self.source = source
         self.incidents: list[Incident] = []
         self.excluded: list[Excluded] = []
+        self.reviewed: list[Reviewed] = []
         self.first_line: dict[str, int] = {}
 
     def result(self) -> Incidents:
@@ -79,7 +81,7 @@ class _Reader:
         if self.source.findings:
             ordered = sorted(self.source.findings, key=lambda found: (found.line or 0, found.column or 0))
             raise IncidentError(ordered)
-        return Incidents(tuple(self.incidents), tuple(self.excluded), self.source.path)
+        return Incidents(tuple(self.incidents), tuple(self.excluded), self.source.path, tuple(self.reviewed))
 
     def report(self, at: int, problem: str, cure: str) -> None:
         """Remember a fault at an offset."""
@@ -127,11 +129,8 @@ class _Reader:
             if key not in given or not given[key].text.strip():
                 place = given[key].at if key in given else at
                 self.report(place, f"{what} has no {key!r}", f"Add '{key}: 2026-03-01T08:00:00Z'")
-                continue
-            try:
-                ends.append(parse_instant(given[key].text))
-            except SettingError as error:
-                self.report(given[key].at, f"{key} of {what}: {error.problem}", error.cure or "Correct it")
+            elif (instant := self.instant(key, what, given[key])) is not None:
+                ends.append(instant)
         if len(ends) < 2:
             return None
         start_ms, end_ms = ends
@@ -146,18 +145,20 @@ class _Reader:
 
     def detected(self, what: str, given: _Text, interval: Interval | None) -> int | None:
         """Read when people knew of it; that may be after its end."""
-        if not given.text.strip():
-            return None
-        try:
-            instant_ms = parse_instant(given.text)
-        except SettingError as error:
-            self.report(given.at, f"detected of {what}: {error.problem}", error.cure or "Correct it")
-            return None
-        if interval is not None and instant_ms < interval.start_ms:
+        instant_ms = self.instant("detected", what, given) if given.text.strip() else None
+        if interval is not None and instant_ms is not None and instant_ms < interval.start_ms:
             problem = f"{what} is detected at {format_instant(instant_ms)}, before it starts"
             self.report(given.at, problem, "Correct the times, or leave 'detected' out")
             return None
         return instant_ms
+
+    def instant(self, key: str, what: str, given: _Text) -> int | None:
+        """Read an instant."""
+        try:
+            return parse_instant(given.text)
+        except SettingError as error:
+            self.report(given.at, f"{key} of {what}: {error.problem}", error.cure or "Correct it")
+        return None
 
     def boolean(self, key: str, what: str, given: _Text) -> bool:
         """Read ``true`` or ``false``."""
@@ -197,12 +198,16 @@ class _Reader:
             problem = f"a list of incidents is a mapping with the key 'incidents', not a {kind_of(top)}"
             self.report(source.start(top), problem, "Put the list under 'incidents:'")
             return
-        fields = self.fields(top, ("incidents", "excluded"), "the file")
+        fields = self.fields(top, ("incidents", "excluded", "reviewed"), "the file")
         if "incidents" not in fields and not source.findings:
             self.report(
                 source.start(top), "the file has no 'incidents'", "Add 'incidents:', or 'incidents: []' for none"
             )
-        for key, read in (("incidents", self.yaml_incident), ("excluded", self.yaml_excluded)):
+        for key, read in (
+            ("incidents", self.yaml_incident),
+            ("excluded", self.yaml_excluded),
+            ("reviewed", self.yaml_reviewed),
+        ):
             for item in self.items(fields, key):
                 if isinstance(item, MappingNode):
                     read(item)
@@ -229,6 +234,27 @@ class _Reader:
         here = self.source.finding(at, "")
         labels = self.yaml_labels(fields, what)
         self.excluded.append(Excluded(interval, reason, labels, line=here.line, column=here.column))
+
+    def yaml_reviewed(self, node: MappingNode) -> None:
+        """Read one entry of ``reviewed``."""
+        what = f"reviewed page {len(self.reviewed) + 1}"
+        fields = self.fields(node, _REVIEWED_KEYS, what)
+        given = self.texts(fields, ("start", "end", "decision", "by", "when", "note"))
+        at = self.source.start(node)
+        here = self.source.finding(at, "")
+        interval = self.interval(what, at, given) or Interval(0, 0)
+        decision = given["decision"].text.strip() if "decision" in given else ""
+        if decision != "noise":
+            place = given["decision"].at if "decision" in given else at
+            problem = f"decision of {what} is {decision!r}" if decision else f"{what} has no 'decision'"
+            cure = "Write 'decision: noise'; incidents belong under 'incidents', expected events under 'excluded'"
+            self.report(place, problem, cure)
+        when_ms = self.instant("when", what, given["when"]) if "when" in given else None
+        labels, rules = self.yaml_labels(fields, what), self.yaml_rules(fields, what)
+        by, note = (given[key].text if key in given else "" for key in ("by", "note"))
+        self.reviewed.append(
+            Reviewed(interval, "noise", labels, rules, by, when_ms, note, line=here.line, column=here.column)
+        )
 
     def fields(self, node: MappingNode, known: tuple[str, ...], what: str) -> dict[str, Field]:
         """Return a mapping's known entries; report the others with the nearest known name."""

@@ -1,4 +1,5 @@
 import itertools
+import json
 import string
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,16 @@ from pandas import NaT
 from ruamel.yaml import YAML
 
 from kmon_analysis.errors import IncidentError
-from kmon_analysis.incidents import Excluded, Incident, Incidents, format_incidents, parse_incidents, read_incidents
+from kmon_analysis.incidents import (
+    Excluded,
+    Incident,
+    Incidents,
+    Reviewed,
+    format_incidents,
+    parse_incidents,
+    read_incidents,
+)
+from kmon_analysis.incidents_writer import flow_entry
 from kmon_analysis.labels import Labels
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval
 
@@ -35,6 +45,16 @@ incidents:
     rules: HighConsumerLag
 excluded:
   - {start: 2026-03-08T02:00:00Z, end: 2026-03-08T04:00:00Z, reason: maintenance, labels: {topic: user.registered}}
+reviewed:
+  - start: 2026-03-09T14:00:00Z
+    end: 2026-03-09T14:20:00Z
+    decision: noise
+    labels: {topic: user.registered}
+    rules: HighConsumerLag
+    by: ana
+    when: 2026-03-10T09:00:00+01:00
+    note: "batch: nightly"
+  - {start: 2026-03-09T15:00:00Z, end: 2026-03-09T15:20:00Z, decision: noise}
 """
 
 
@@ -76,6 +96,53 @@ def test_yaml_is_read_whole():
     assert window.reason == "maintenance"
     assert window.interval.duration_ms == 2 * HOUR_MS
     assert window.labels == Labels({"topic": "user.registered"})
+    asked, bare = read.reviewed
+    instant = MORNING + 9 * 24 * HOUR_MS
+    assert asked == Reviewed(
+        Interval(asked.interval.start_ms, asked.interval.start_ms + 20 * MINUTE_MS),
+        "noise",
+        {"topic": "user.registered"},
+        ("HighConsumerLag",),
+        "ana",
+        instant,
+        "batch: nightly",
+    )
+    assert (asked.line, asked.column) == (19, 5)
+    assert (bare.by, bare.when_ms, bare.note, bare.rules) == ("", None, "", ())
+    assert repr(read).startswith("2 incidents (1 must page), 1 excluded window, 2 pages reviewed as noise\n")
+
+
+@pytest.mark.parametrize(
+    ("entry", "place", "problem"),
+    [
+        ("{start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z}", (3, 5), "reviewed page 1 has no 'decision'"),
+        (
+            "{start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z, decision: incident}",
+            (3, 72),
+            "decision of reviewed page 1 is 'incident'",
+        ),
+        (
+            "{start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z, decision: noise, when: today}",
+            (3, 85),
+            "when of reviewed page 1: 'today' is not an RFC 3339 instant",
+        ),
+        ("{end: 2026-03-01T09:00:00Z, decision: noise}", (3, 5), "reviewed page 1 has no 'start'"),
+        (
+            "{start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z, decision: noise, note: [x]}",
+            (3, 85),
+            "'note' must be a text, not a list",
+        ),
+        (
+            "{start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z, decision: noise, buy: ana}",
+            (3, 79),
+            "unknown key 'buy' in reviewed page 1",
+        ),
+    ],
+)
+def test_reviewed_pages_are_checked(entry, place, problem):
+    [found] = findings(f"incidents: []\nreviewed:\n  - {entry}\n")
+    assert found[:3] == (*place, problem)
+    assert found[3]
 
 
 def plain_yaml(text):
@@ -429,10 +496,22 @@ made_incidents = st.builds(
     plain_incidents,
     st.none() | st.integers(0, 10**9),
 )
+made_reviews = st.builds(
+    Reviewed,
+    intervals,
+    st.just("noise"),
+    label_sets,
+    named_rules,
+    remarks,
+    st.none() | st.integers(-(10**12), 4 * 10**12),
+    remarks,
+)
 lists = st.builds(
     Incidents,
     st.lists(made_incidents, max_size=3, unique_by=lambda incident: incident.id).map(tuple),
     st.lists(st.builds(Excluded, intervals, texts | st.just(""), label_sets), max_size=2).map(tuple),
+    st.just("<incidents>"),
+    st.lists(made_reviews, max_size=2).map(tuple),
 )
 
 
@@ -441,6 +520,21 @@ def test_writing_and_reading_give_the_same_list(listed):
     written = format_incidents(listed)
     assert parse_incidents(written) == listed
     assert format_incidents(parse_incidents(written)) == written
+
+
+@given(lists)
+def test_entries_in_braces_say_the_same_to_readers_of_yaml_and_json(listed):
+    parts = {
+        key: "[" + ", ".join(map(flow_entry, entries)) + "]"
+        for key, entries in (
+            ("incidents", listed.incidents),
+            ("excluded", listed.excluded),
+            ("reviewed", listed.reviewed),
+        )
+    }
+    text = "{" + ", ".join(f'"{key}": {part}' for key, part in parts.items()) + "}"
+    assert parse_incidents(text) == listed
+    assert [each["id"] for each in json.loads(text)["incidents"]] == [each.id for each in listed]
 
 
 @given(lists)
