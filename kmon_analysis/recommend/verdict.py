@@ -285,7 +285,10 @@ def _paged_falsely(score: Score) -> str:
 def _span(weeks: float) -> str:
     if weeks >= 1:
         return f"{weeks:.1f} weeks"
-    return f"{weeks * 7:.1f} days" if weeks >= 1 / 7 else f"{weeks * 7 * 24:.1f} hours"
+    if weeks >= 1 / 7:
+        return f"{weeks * 7:.1f} days"
+    hours = weeks * 7 * 24
+    return f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
 
 
 def _allowance(budget: Budget) -> str:
