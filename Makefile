@@ -43,6 +43,7 @@ lint: .venv/ready-dev ## check format, style and types without changing anything
 	@bash -n .ci/run
 	@bash -n tests/judges/build
 	@bash -n tests/judges/kafka
+	@bash -n tests/judges/axe
 
 format: .venv/ready-dev ## put imports and layout in order
 	@$(PY) -m ruff check --select I --fix .
@@ -70,9 +71,10 @@ fuzz: .venv/ready-dev ## feed hostile expressions, files and templates for SECON
 docs: .venv/ready-base ## write the tables of docs/semantics.md and docs/kafka.md anew from the code
 	@$(PY) docs/generate.py
 
-judges: ## build promtool and prometheus 3.x from source (needs Go), fetch Kafka (needs Maven, a JDK); once, for tests
+judges: ## build promtool and prometheus 3.x from source (needs Go), fetch Kafka (Maven, a JDK) and axe-core (npm); once, for tests
 	@tests/judges/build
 	@tests/judges/kafka
+	@tests/judges/axe
 
 stack: .venv/ready-dev ## run a real Kafka cluster with all that watches it; ARGS="down", ARGS="fault broker-killed" …
 	@$(PY) -m tests.stack $(or $(ARGS),up)

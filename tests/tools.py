@@ -28,8 +28,8 @@ def require(name: str) -> Path:
     Parameters
     ----------
     name : str
-        The program's name on PATH, a key of `JUDGES`, ``"kafka"`` (which runs a class of Kafka's), or ``"jmx"`` (the
-        JMX exporter's agent, which came with Kafka).
+        The program's name on PATH, a key of `JUDGES`, ``"kafka"`` (which runs a class of Kafka's), ``"jmx"`` (the
+        JMX exporter's agent, which came with Kafka), or ``"axe"`` (the script of axe-core).
         ``KMON_<NAME>`` (for example ``KMON_PROMTOOL``, ``KMON_PROMTOOL3``) points to a file elsewhere and wins.
     """
     variable = "KMON_" + re.sub(r"\W", "_", name).upper()
@@ -55,6 +55,11 @@ def require(name: str) -> Path:
                 name, f"the JMX exporter's agent is not here, or java is not (make judges; looked at {variable} too)"
             )
         return agent
+    if name == "axe":
+        script = cache_folder() / f"axe-{stated_version('axe')}" / "axe.min.js"
+        if not script.is_file():
+            absent(name, f"axe-core is not here (make judges; looked at {variable} too)")
+        return script
     found = shutil.which(name)
     if found is None:
         absent(name, f"{name} is not installed (looked on PATH and at {variable})")
