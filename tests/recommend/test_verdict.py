@@ -253,10 +253,12 @@ def test_a_rule_about_nothing_in_the_history_is_not_called_quiet():
 
 
 def test_minutes_have_no_weekly_rate():
-    history, nothing = lag_history(0.5 / 7 / 24)
+    history, nothing = lag_history(1 / 7 / 24)
     advice = advise(history, nothing, threshold=10)
-    assert re.search(r"\b30 minutes\b", text_of(only(advice)))
+    assert "1.0 hours" in text_of(only(advice))
     assert "00.00" not in repr(advice)
+    begun = History.from_frame(history.to_frame().iloc[:30])
+    assert re.search(r"\b(29|30) minutes\b", text_of(only(advise(begun, nothing, threshold=10))))
 
 
 def test_a_history_of_minutes_gets_a_verdict_without_a_comparison_with_chance():
