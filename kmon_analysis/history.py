@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmon_analysis import history_store
-from kmon_analysis.errors import HistoryError, InputError, SettingError
-from kmon_analysis.labels import Labels, parse_series
+from kmon_analysis.errors import HistoryError, InputError, SettingError, printable
+from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import Int64s, Samples, SeriesSet
+from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, shortened
 from kmon_analysis.timing import Interval, format_duration, format_instant, parse_duration
 
 if TYPE_CHECKING:
@@ -288,19 +289,32 @@ class History:
     def __repr__(self) -> str:
         facts = self._facts()
         warned = f", {len(self.provenance.warnings)} warnings" if self.provenance.warnings else ""
+        source = shortened(printable(facts["source"]), 120)
         return (
             f"<History: {facts['series']} series, {facts['samples']} samples, {facts['from']} to {facts['to']}, "
-            f"every {facts['scrape interval']}, {facts['gaps']} gaps, {facts['source']}{warned}>"
+            f"every {facts['scrape interval']}, {facts['gaps']} gaps, {source}{warned}>"
         )
 
     def _repr_html_(self) -> str:
-        facts = {**self._facts(), **{f"warning {n}": text for n, text in enumerate(self.provenance.warnings, 1)}}
-        rows = "".join(
-            f'<tr><th style="text-align:left">{html.escape(name)}</th>'
-            f'<td style="text-align:left">{html.escape(value)}</td></tr>'
-            for name, value in facts.items()
+        facts = html_table(
+            ("what", "value"), list(self._facts().items()), caption="History", left=2, sortable=False, bare=True
         )
-        return f"<table><caption>History</caption><tbody>{rows}</tbody></table>"
+        metrics = html_table(
+            ("metric", "series", "samples"), self._metrics(), caption="What was recorded", most=MOST_ROWS
+        )
+        return facts + metrics + html_list([f"warning: {text}" for text in self.provenance.warnings])
+
+    def _metrics(self) -> list[tuple[str, str, str]]:
+        """Return one row a metric: name, series and samples; the ones with most series first."""
+        series: Counter[str] = Counter()
+        samples: Counter[str] = Counter()
+        sizes = np.diff(self.series.offsets).tolist()
+        for labels, size in zip(self.series.labels, sizes, strict=True):
+            name = labels.value(METRIC_NAME) or "(no name)"
+            series[name] += 1
+            samples[name] += size
+        order = sorted(series, key=lambda name: (-series[name], name))
+        return [(name, f"{series[name]:,}", f"{samples[name]:,}") for name in order]
 
 
 def open_history(path: str | Path) -> History:

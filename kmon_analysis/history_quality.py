@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from kmon_analysis.errors import HistoryError
 from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.series import Bools, Samples, is_stale
+from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_lines
 from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -168,13 +168,28 @@ class Quality:
         return frame.rename(columns=names).set_index("series")
 
     def __repr__(self) -> str:
-        words = "".join(f"\n  {words}" for words in self.findings()) or "\n  nothing to complain of"
+        words = "".join(f"\n  {line}" for line in text_lines(self.findings())) or "\n  nothing to complain of"
         return f"<Quality: {len(self.series)} series {_shown(self.interval)}>{words}"
 
     def _repr_html_(self) -> str:
-        items = "".join(f"<li>{html.escape(words)}</li>" for words in self.findings())
-        table: str = self.to_frame().to_html(escape=True)
-        return f"<ul>{items}</ul>{table}"
+        order = sorted(self.series, key=lambda part: (-part.missing_ratio, -part.gaps, -part.resets))
+        rows = [
+            (
+                str(part.labels),
+                f"{part.samples:,}",
+                length_cell(part.step_ms),
+                f"{part.gaps:,}",
+                length_cell(part.longest_gap_ms),
+                f"{part.missing_ratio:.1%}",
+                f"{part.resets:,}",
+                f"{part.stale_markers:,}",
+                f"{part.nans:,}",
+            )
+            for part in order
+        ]
+        header = ("series", "samples", "step", "gaps", "longest gap", "missing", "resets", "stale markers", "NaN")
+        caption = "Series, those that miss most first"
+        return html_list(self.findings()) + html_table(header, rows, caption=caption, most=MOST_ROWS)
 
 
 def quality(history: History) -> Quality:

@@ -28,7 +28,6 @@ or CSV with the columns ``id, start, end`` and any of
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +35,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from kmon_analysis.errors import Finding, IncidentError, nearest
+from kmon_analysis.errors import Finding, IncidentError, nearest, printable
 from kmon_analysis.labels import Labels
+from kmon_analysis.tabular import MOST_ROWS, Cell, html_table, shortened
 from kmon_analysis.timing import Interval, format_duration, format_instant
 
 if TYPE_CHECKING:
@@ -301,17 +301,30 @@ class Incidents:
         ).set_index("id")
 
     def __repr__(self) -> str:
-        lines = [self._headline(), *("  " + "  ".join(row).rstrip() for row in self._rows())]
-        return "\n".join(lines)
+        rows = ("  ".join(shortened(printable(cell), 80) for cell in row) for row in self._rows(MOST_ROWS))
+        more = [f"  … and {len(self) - MOST_ROWS:,} more"] if len(self) > MOST_ROWS else []
+        return "\n".join([self._headline(), *(f"  {row}".rstrip() for row in rows), *more])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{name}</th>" for name in ("id", "start", "duration", "concerns", "kind"))
-        body = "".join(
-            "<tr>" + "".join(f'<td style="text-align:left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
-            for row in self._rows()
+        words = ("yes" if each.must_page else "no" for each in self.incidents)
+        rows = [(*row, must, each.cause) for row, must, each in zip(self._rows(), words, self.incidents, strict=True)]
+        header = ("id", "start", "length", "concerns", "kind", "must page", "cause")
+        table = html_table(header, rows, caption=self._headline(), left={0, 1, 3, 4, 5, 6}, most=MOST_ROWS)
+        if not self.excluded:
+            return table
+        windows = [
+            (
+                format_instant(window.interval.start_ms),
+                Cell(format_duration(window.interval.duration_ms), window.interval.duration_ms),
+                _label_text(window.labels),
+                window.reason,
+            )
+            for window in self.excluded
+        ]
+        caption = "Excluded windows: pages in them count for nothing"
+        return table + html_table(
+            ("start", "length", "concerns", "reason"), windows, caption=caption, left={0, 2, 3}, most=MOST_ROWS
         )
-        caption = html.escape(self._headline())
-        return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
     def _headline(self) -> str:
         must = sum(each.must_page for each in self.incidents)
@@ -321,16 +334,16 @@ class Incidents:
             parts.append(f"{_counted(len(self.reviewed), 'page')} reviewed as noise")
         return ", ".join(parts)
 
-    def _rows(self) -> list[tuple[str, ...]]:
+    def _rows(self, most: int | None = None) -> list[tuple[str, ...]]:
         return [
             (
                 each.id,
                 format_instant(each.interval.start_ms),
-                format_duration(each.interval.duration_ms),
+                Cell(format_duration(each.interval.duration_ms), each.interval.duration_ms),
                 " ".join(filter(None, [_label_text(each.labels), ", ".join(each.rules)])),
                 each.kind,
             )
-            for each in self.incidents
+            for each in self.incidents[:most]
         ]
 
 

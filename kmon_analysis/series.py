@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.errors import InputError
+from kmon_analysis.errors import InputError, printable
 from kmon_analysis.labels import Labels, Matcher
+from kmon_analysis.tabular import shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +36,12 @@ def is_stale(values: Floats) -> Bools:
     """Tell which values are stale markers, by their bits."""
     bits = np.ascontiguousarray(values).view(np.uint64)
     return np.equal(bits, np.uint64(STALE_BITS))
+
+
+def _some(sets: Sequence[Labels]) -> str:
+    """Name the first label sets, for a repr."""
+    words = [shortened(printable(str(labels)), 80) for labels in sets[:3]]
+    return "".join([f": {', '.join(words)}" if words else "", ", …" if len(sets) > 3 else ""])
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +111,9 @@ class SeriesSet:
             times=np.concatenate([np.empty(0, dtype=np.int64), *(part.times for part in ordered)]),
             values=np.concatenate([np.empty(0), *(part.values for part in ordered)]),
         )
+
+    def __repr__(self) -> str:
+        return f"<SeriesSet: {len(self):,} series, {self.sample_count:,} samples{_some(self.labels)}>"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -191,6 +201,9 @@ class Grid:
         shape = (len(self.labels), len(self.times))
         if self.values.shape != shape or self.present.shape != shape:
             raise ValueError(f"expected shape {shape}, got {self.values.shape} and {self.present.shape}")
+
+    def __repr__(self) -> str:
+        return f"<Grid: {len(self):,} series at {len(self.times):,} evaluations{_some(self.labels)}>"
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -14,7 +14,7 @@ from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.timelines import Agreement
 from kmon_analysis.backtest.worlds import Case
-from kmon_analysis.errors import KmonError, SettingError
+from kmon_analysis.errors import KmonError, SettingError, printable
 from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Matcher
 from kmon_analysis.promql.parser import parse
@@ -23,16 +23,18 @@ from kmon_analysis.rules.model import RecordingRule, Rule, RuleFile, RuleGroup
 from kmon_analysis.sources.connection import Connection, Patience, connect
 from kmon_analysis.sources.deployed import DeployedRule, Process, ask_process, ask_rules
 from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
+from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, text_lines, text_table
 from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_instant, parse_duration, parse_instant
 from kmon_analysis.workflow import needed_selections
 
 if TYPE_CHECKING:
+    import pandas as pd
     from prometheus_api_client import PrometheusConnect
 
 __all__ = ["RealityCheck", "check_reality", "compare"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RealityCheck:
     """What a server recorded, beside what the replay has.
 
@@ -69,6 +71,46 @@ class RealityCheck:
         """Whether every difference has a proven cause and every rule was compared."""
         compared = all(not verdict.refused for verdict in self.verdicts)
         return compared and all(each.verdict == "proven" for each in self.differences)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a rule: firing minutes and states compared; None where it could not be compared."""
+        import pandas as pd
+
+        rows = [
+            {
+                "rule": verdict.rule.name,
+                "refused": verdict.refused or None,
+                **{
+                    name: value
+                    for name, value in (_agreement_json(verdict.plain) or {}).items()
+                    if not isinstance(value, dict)
+                },
+                "differences": len(verdict.explained),
+                "proven": sum(each.verdict == "proven" for each in verdict.explained),
+            }
+            for verdict in self.verdicts
+        ]
+        return pd.DataFrame(rows).set_index("rule") if rows else pd.DataFrame()
+
+    def __repr__(self) -> str:
+        return "\n".join([self._headline(), text_table(*self._table(), most=MOST_ROWS), *text_lines(self.notes)])
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._table(), caption=self._headline(), most=MOST_ROWS) + html_list(self.notes)
+
+    def _headline(self) -> str:
+        start, end = format_instant(self.window.start_ms), format_instant(self.window.end_ms)
+        return f"The replay beside what {printable(self.place)} recorded, {start} to {end}"
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        header = ["rule", "equal states", "of", "differences", "with a proven cause"]
+        rows = []
+        for verdict in self.verdicts:
+            found = verdict.plain
+            states = ["–", "–"] if found is None else [f"{found.agreed:,}", f"{found.evaluations:,}"]
+            proven = sum(each.verdict == "proven" for each in verdict.explained)
+            rows.append([verdict.rule.name, *states, f"{len(verdict.explained):,}", f"{proven:,}"])
+        return header, rows
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as plain values."""

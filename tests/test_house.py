@@ -21,6 +21,7 @@ INNER = [path for path in MODULES if path != PACKAGE / "__init__.py"]
 ROOMS = (
     "errors",
     "timing",
+    "tabular",
     "labels",
     "series",
     "history",

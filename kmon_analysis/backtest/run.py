@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -15,8 +14,15 @@ from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.score import Reach, Score, make_windows, reaches, score
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import Signal, make_signal
-from kmon_analysis.backtest.tabular import html_table, text_table
-from kmon_analysis.errors import ExpressionError, Finding, IncidentError, InputError, RuleFileError, SettingError
+from kmon_analysis.errors import (
+    ExpressionError,
+    Finding,
+    IncidentError,
+    InputError,
+    RuleFileError,
+    SettingError,
+    printable,
+)
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.promql.needs import selections
@@ -27,7 +33,8 @@ from kmon_analysis.rules.knobs import Knobs, find_knobs, rule_with
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
 from kmon_analysis.rules.states import alert_labels
 from kmon_analysis.series import Grid, SeriesSet
-from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_duration
+from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, shortened, text_lines, text_table
+from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,7 +149,7 @@ def alert_signal(rule: AlertingRule, knobs: Knobs, grid: Grid, group_by: tuple[s
     )
 
 
-@dataclass
+@dataclass(repr=False)
 class RuleBacktest:
     """One alerting rule on one history, at any setting of its knobs.
 
@@ -185,6 +192,11 @@ class RuleBacktest:
     _signals: dict[int | None, Signal] = field(default_factory=dict, repr=False)
     _latest: dict[tuple[int, int, int], Firing] = field(default_factory=dict, repr=False)
     unknown_windows: set[int] = field(default_factory=set, repr=False)
+
+    def __repr__(self) -> str:
+        start, end = format_instant(self.period.start_ms), format_instant(self.period.end_ms)
+        text = shortened(" ".join(printable(self.rule.text).split()), 120)
+        return f"<RuleBacktest {printable(self.name)}: {len(self.grid.times):,} evaluations, {start} to {end}: {text}>"
 
     @property
     def name(self) -> str:
@@ -391,8 +403,7 @@ class Backtest(Mapping[str, RuleBacktest]):
         header = ["rule", "incidents caught", "false pages", "a week", "median delay", "worst delay"]
         rows = []
         for name, found in self.scores.items():
-            delays = (found.median_delay_ms, found.worst_delay_ms)
-            shown = ["–" if delay is None else format_duration(round(delay / 1000) * 1000) for delay in delays]
+            shown = [length_cell(found.median_delay_ms), length_cell(found.worst_delay_ms)]
             caught = f"{found.caught} of {found.incidents}" if found.incidents else "no incidents"
             rows.append([name, caught, str(found.false_pages), found.shown_rate, *shown])
         rows += [[name, "not evaluated", "–", "–", "–", "–"] for name in self.refused]
@@ -406,11 +417,11 @@ class Backtest(Mapping[str, RuleBacktest]):
         return (*evaluated, *known)
 
     def __repr__(self) -> str:
-        return "\n".join([text_table(*self._table()), *self.remarks])
+        return "\n".join([text_table(*self._table(), most=MOST_ROWS), *text_lines(self.remarks)])
 
     def _repr_html_(self) -> str:
-        remarks = "".join(f"<li>{html.escape(remark)}</li>" for remark in self.remarks)
-        return html_table(*self._table()) + (f"<ul>{remarks}</ul>" if remarks else "")
+        caption = f"What the rules of {self.rules.path} would have done"
+        return html_table(*self._table(), caption=caption, most=MOST_ROWS) + html_list(self.remarks)
 
     def plot(self, name: str, *, threshold: float | None = None, period: Interval | None = None) -> Figure:
         """Draw a rule's signal with its threshold, states and incidents, and its curves.

@@ -295,6 +295,12 @@ class Score:
         """False pages for each week of observed normal time; NaN below a day, where a rate misleads."""
         return self.false_pages / self.weeks if self.weeks >= 1 / 7 else float("nan")
 
+    def __repr__(self) -> str:
+        return (
+            f"<Score: {self.caught} of {self.incidents} incidents caught, {self.false_pages} false pages in "
+            f"{self.weeks:.1f} weeks ({self.shown_rate} a week)>"
+        )
+
     @property
     def shown_rate(self) -> str:
         """The same as text, or a dash."""

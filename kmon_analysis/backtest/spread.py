@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.run import Backtest, backtest
 from kmon_analysis.backtest.score import Score
-from kmon_analysis.backtest.tabular import text_table
 from kmon_analysis.errors import SettingError
+from kmon_analysis.tabular import MOST_ROWS, Cell, html_table, text_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["PhaseSpread", "sweep_phases"]
 
@@ -40,19 +43,46 @@ class PhaseSpread:
             "caught": [score.caught for score in found],
         }
 
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a rule and phase: pages, false pages, incidents caught, worst delay in seconds."""
+        import pandas as pd
+
+        rows = [
+            {
+                "rule": name,
+                "phase": place / self.count,
+                "pages": len(score.pages),
+                "false_pages": score.false_pages,
+                "caught": score.caught,
+                "delay_worst_s": None if score.worst_delay_ms is None else score.worst_delay_ms / 1000,
+            }
+            for name, found in self.scores.items()
+            for place, score in enumerate(found)
+        ]
+        return pd.DataFrame(rows).set_index(["rule", "phase"]) if rows else pd.DataFrame()
+
     def __repr__(self) -> str:
+        return text_table(*self._table(), most=MOST_ROWS)
+
+    def _repr_html_(self) -> str:
+        header, rows = self._table()
+        caption = f"The same rules at {self.count} phases"
+        return html_table(["rule", *header[1:]], rows, caption=caption, most=MOST_ROWS)
+
+    def _table(self) -> tuple[list[str], list[list[str]]]:
         header = [f"at {self.count} phases", "pages", "false pages", "caught", "worst delay differs by"]
         rows = []
         for name, found in self.scores.items():
             delays = [score.worst_delay_ms for score in found if score.worst_delay_ms is not None]
-            differs = f"{(max(delays) - min(delays)) / 1000:g}s" if delays else "–"
+            difference = max(delays) - min(delays) if delays else None
+            differs = Cell("–" if difference is None else f"{difference / 1000:g}s", difference)
             counts = [
                 [len(score.pages) for score in found],
                 [score.false_pages for score in found],
                 [score.caught for score in found],
             ]
             rows.append([name, *(_between(values) for values in counts), differs])
-        return text_table(header, rows)
+        return header, rows
 
 
 def _between(values: list[int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Page, Score
-from kmon_analysis.backtest.tabular import html_table, text_table
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.recommend.holdout import HeldOut, LeftOut, Tally
-from kmon_analysis.timing import SECOND_MS, format_duration
+from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_lines, text_table
+from kmon_analysis.timing import SECOND_MS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Advice", "Neighbour", "RuleAdvice", "Verdict", "Written"]
 
 Verdict = Literal["tuned", "keep", "refused"]
+RULE_HEADER = ("values", "caught", "false pages", "a week", "worst delay")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Neighbour:
     within_budget: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RuleAdvice:
     """Verdict and evidence for one rule.
 
@@ -98,6 +98,22 @@ class RuleAdvice:
     overfit_ratio: float | None = None
     chance_p: float | None = None
     evaluated_by: str = "kmon"
+
+    def __repr__(self) -> str:
+        return "\n".join(text_lines([f"{self.rule}: {self.verdict}: {self.headline}", *self.reasons]))
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for which, setting, score in self._pairs():
+            caught = f"{score.caught} of {score.incidents}" if score.outcomes else "–"
+            delay = length_cell(score.worst_delay_ms)
+            rows.append((f"{which}: {setting.short(None)}", caught, f"{score.false_pages:,}", score.shown_rate, delay))
+        caption = f"{self.rule}: {self.verdict}: {self.headline}"
+        return html_table(RULE_HEADER, rows, caption=caption) + html_list(self.reasons)
+
+    def _pairs(self) -> list[tuple[str, Setting, Score]]:
+        pairs = (("now", self.current, self.past_current), ("tuned", self.proposed, self.past_proposed))
+        return [(word, setting, score) for word, setting, score in pairs if setting is not None and score is not None]
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of ``advice.json``."""
@@ -244,15 +260,11 @@ class Advice(Mapping[str, RuleAdvice]):
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return header and rows of the before/after table."""
-        header = ["rule", "verdict", "values", "caught", "false pages", "a week", "worst delay"]
+        header = ["rule", "verdict", *RULE_HEADER]
         rows: list[list[str]] = []
         for name, advice in self.rules.items():
-            pairs = (("now", advice.current, advice.past_current), ("tuned", advice.proposed, advice.past_proposed))
             op = self.backtest.results[name].knobs.op if name in self.backtest.results else None
-            for which, setting, score in pairs:
-                if setting is None or score is None:
-                    continue
-                delay = score.worst_delay_ms
+            for which, setting, score in advice._pairs():
                 rows.append(
                     [
                         advice.rule if which == "now" else "",
@@ -261,7 +273,7 @@ class Advice(Mapping[str, RuleAdvice]):
                         f"{score.caught} of {score.incidents}" if score.outcomes else "–",
                         str(score.false_pages),
                         score.shown_rate,
-                        "–" if delay is None else format_duration(round(delay / SECOND_MS) * SECOND_MS),
+                        length_cell(score.worst_delay_ms),
                     ]
                 )
             if advice.current is None:
@@ -269,15 +281,15 @@ class Advice(Mapping[str, RuleAdvice]):
         return header, rows
 
     def __repr__(self) -> str:
-        headlines = [f"{advice.rule}: {advice.headline}" for advice in self.rules.values()]
-        return "\n".join([text_table(*self.table(), left=3), *headlines])
+        return "\n".join([text_table(*self.table(), left=3, most=MOST_ROWS), *text_lines(self._headlines())])
 
     def _repr_html_(self) -> str:
-        notes = "".join(
-            f"<li><b>{html.escape(advice.rule)}</b>: {html.escape(advice.headline)}</li>"
-            for advice in self.rules.values()
-        )
-        return html_table(*self.table()) + f"<ul>{notes}</ul>"
+        caption = f"Advice for the rules of {self.backtest.rules.path}"
+        table = html_table(*self.table(), caption=caption, left=3, grouped=True, most=MOST_ROWS)
+        return table + html_list(self._headlines())
+
+    def _headlines(self) -> list[str]:
+        return [f"{advice.rule}: {advice.headline}" for advice in self.rules.values()]
 
     def plot(self, name: str) -> Figure:
         """Draw a rule's evidence: curves with the feasible interval, current and proposed values."""

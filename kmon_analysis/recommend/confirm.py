@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from kmon_analysis.backtest.run import Backtest, alert_names, backtest
-from kmon_analysis.backtest.tabular import html_table, text_table
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.rules.knobs import rule_with
 from kmon_analysis.rules.model import AlertingRule, RuleFile
+from kmon_analysis.tabular import MOST_ROWS, html_table, text_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Confirmation", "confirm", "tuned_rules"]
 
@@ -57,10 +61,18 @@ class Confirmation:
         return header, rows
 
     def __repr__(self) -> str:
-        return text_table(*self.table(), left=2)
+        return text_table(*self.table(), left=2, most=MOST_ROWS)
 
     def _repr_html_(self) -> str:
-        return html_table(*self.table())
+        caption = "The current and the tuned rules on weeks that tuning never saw"
+        return html_table(*self.table(), caption=caption, left=2, grouped=True, most=MOST_ROWS)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a rule and values (now, tuned), with the columns of `Backtest.to_frame`."""
+        import pandas as pd
+
+        frames = {"now": self.current.to_frame(), "tuned": self.proposed.to_frame()}
+        return pd.concat(frames, names=["values"]).swaplevel().sort_index()
 
 
 def confirm(advice: Advice, history: History, incidents: Incidents) -> Confirmation:

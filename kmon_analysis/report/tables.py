@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.backtest.score import Outcome, Page, Score
@@ -25,6 +25,7 @@ from kmon_analysis.report.words import (
     rough,
     same_duration,
 )
+from kmon_analysis.tabular import Cell, html_table
 from kmon_analysis.timing import SECOND_MS, WEEK_MS
 
 if TYPE_CHECKING:
@@ -70,12 +71,23 @@ class Table:
         Cells; foreign text in them is cleaned, but not escaped for any markup.
     left : frozenset of int
         Columns of words; the others hold numbers and are set flush right.
+    grouped : bool
+        Rows with an empty first cell belong to the row before.
+    footer : int
+        Last rows that are totals.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left: frozenset[int] = frozenset({0})
+    grouped: bool = False
+    footer: int = 0
+
+    def to_html(self) -> str:
+        """Write the table for a page that holds `TABLE_STYLE` and `SORT_SCRIPT` once."""
+        options: dict[str, Any] = {"caption": self.caption, "left": self.left, "footer": self.footer}
+        return html_table(self.header, self.rows, grouped=self.grouped, bare=True, **options)
 
 
 def rich_table(table: Table) -> RichTable:
@@ -89,6 +101,11 @@ def rich_table(table: Table) -> RichTable:
     for row in table.rows:
         shown.add_row(*(Text(cell) for cell in row))
     return shown
+
+
+def length(length_ms: float | None) -> Cell:
+    """Write a measured duration, and sort it by its length."""
+    return Cell(duration(length_ms), length_ms)
 
 
 def found(score: Score) -> str:
@@ -118,11 +135,11 @@ def before_after(advice: Advice) -> Table:
                     found(score),
                     f"{score.false_pages:,}",
                     per_week(score.false_pages_per_week),
-                    duration(score.worst_delay_ms),
+                    length(score.worst_delay_ms),
                 )
             )
     header = ("rule", "verdict", "values", "incidents found", "false pages", "a week", "worst delay")
-    return Table("Every rule, before and after", header, tuple(rows), frozenset({0, 1, 2}))
+    return Table("Every rule, before and after", header, tuple(rows), frozenset({0, 1, 2}), grouped=True)
 
 
 def comparison(advice: RuleAdvice) -> Table:
@@ -168,7 +185,7 @@ def incidents_table(current: Score, proposed: Score | None = None) -> Table:
         cells = [
             clean(incident.id),
             moment(incident.interval.start_ms),
-            duration(incident.interval.duration_ms),
+            length(incident.interval.duration_ms),
             clean(incident.kind) or "–",
             "yes" if incident.must_page else "no",
         ]
@@ -190,7 +207,7 @@ def _fate(outcome: Outcome | None) -> list[str]:
         day, clock = moment(outcome.first_firing_ms).split()
         same = day == moment(outcome.incident.interval.start_ms).split()[0]
         status += f", paged {clock}" if same else f", paged {day} {clock}"
-    return [status, duration(outcome.delay_ms)]
+    return [status, length(outcome.delay_ms)]
 
 
 def _extreme(replay: RuleBacktest, setting: Setting, page: Page) -> float:
@@ -241,7 +258,7 @@ def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: 
     rows = tuple(
         (
             moment(false[place].episode.interval.start_ms),
-            duration(false[place].episode.interval.duration_ms),
+            length(false[place].episode.interval.duration_ms),
             clean(", ".join(f"{k}={v}" for k, v in _telling(replay, false[place]).items())) or "–",
             *([] if setting.threshold is None else [rough(peaks[place])]),
         )
@@ -276,7 +293,7 @@ def neighbours_table(advice: RuleAdvice) -> Table:
             found(neighbour.score),
             f"{neighbour.score.false_pages:,}",
             per_week(neighbour.score.false_pages_per_week),
-            duration(neighbour.score.worst_delay_ms),
+            length(neighbour.score.worst_delay_ms),
             "yes" if neighbour.within_budget else "no",
         )
         for neighbour in advice.neighbours
@@ -310,7 +327,7 @@ def heldout_table(heldout: HeldOut) -> Table:
         )
     )
     header = ("unseen weeks (UTC)", "tuned before them to", "found now", "found tuned", "false now", "false tuned")
-    return Table("On weeks that the tuning had not seen", header, tuple(rows), frozenset({0, 1}))
+    return Table("On weeks that the tuning had not seen", header, tuple(rows), frozenset({0, 1}), footer=1)
 
 
 def left_out_table(advice: RuleAdvice) -> Table:
@@ -345,7 +362,7 @@ def physics_table(advice: RuleAdvice) -> Table:
     return Table("Time to page for imagined faults", header, tuple(rows), frozenset({0, 1, 2}))
 
 
-def _time_to_page(seconds: float) -> str:
+def _time_to_page(seconds: float) -> Cell:
     if math.isnan(seconds):
-        return "fires without a fault"
-    return "never" if math.isinf(seconds) else duration(seconds * SECOND_MS)
+        return Cell("fires without a fault", -1)
+    return Cell("never" if math.isinf(seconds) else duration(seconds * SECOND_MS), seconds * SECOND_MS)

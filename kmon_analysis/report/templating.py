@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.report.words import clean
+from kmon_analysis.tabular import SORT_SCRIPT, SORT_SOURCE, TABLE_STYLE
 
 if TYPE_CHECKING:
     import jinja2
@@ -29,7 +30,7 @@ def environment(*rooms: str) -> jinja2.Environment:
         # Escaping stops markup, not characters that turn the reading order round: those go here, once for all.
         return value if isinstance(value, Markup) else clean(str(value), lines=True)
 
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(room) for room in (*rooms, "kmon_analysis.report")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -37,3 +38,5 @@ def environment(*rooms: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.globals |= {"table_style": TABLE_STYLE, "sort_script": SORT_SCRIPT, "sort_source": SORT_SOURCE}
+    return made

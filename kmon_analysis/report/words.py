@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.recommend.candidates import Setting
+from kmon_analysis.tabular import shortened
 from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_duration
 
 __all__ = [
@@ -185,20 +186,6 @@ def describe(setting: Setting) -> str:
     if setting.keep_firing_for_ms:
         parts.append(f"keep firing for {format_duration(setting.keep_firing_for_ms)}")
     return " · ".join(parts)
-
-
-def shortened(text: str, longest: int) -> str:
-    """Cut the middle out of a long text.
-
-    Examples
-    --------
-    >>> shortened("user-registered-events", 13)
-    'user-r…events'
-    """
-    if len(text) <= longest:
-        return text
-    tail = (longest - 1) // 2
-    return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def short_labels(sets: Sequence[Labels], longest: int = 38) -> tuple[str, list[str]]:

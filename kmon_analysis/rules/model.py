@@ -5,9 +5,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from kmon_analysis.errors import Finding, SettingError
+from kmon_analysis.errors import Finding, SettingError, printable
+from kmon_analysis.labels import Labels
 from kmon_analysis.promql.syntax import Expr
+from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_table
+from kmon_analysis.timing import SECOND_MS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["AlertingRule", "RecordingRule", "Rule", "RuleFile", "RuleGroup", "RuleKey"]
 
@@ -109,7 +116,7 @@ class RuleGroup:
     rules: tuple[Rule, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RuleFile:
     """A rule file that was read without findings.
 
@@ -126,9 +133,61 @@ class RuleFile:
     """
 
     path: str
-    text: str = field(repr=False)
+    text: str
     groups: tuple[RuleGroup, ...]
     notes: tuple[Finding, ...] = ()
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row a rule, in file order; durations in seconds, labels as Prometheus writes them."""
+        import pandas as pd
+
+        rows = [
+            {
+                "group": group.name,
+                "rule": rule.name,
+                "kind": "alert" if isinstance(rule, AlertingRule) else "record",
+                "expr": rule.text,
+                "for_s": rule.for_ms / SECOND_MS if isinstance(rule, AlertingRule) else None,
+                "keep_firing_for_s": rule.keep_firing_for_ms / SECOND_MS if isinstance(rule, AlertingRule) else None,
+                "interval_s": None if group.interval_ms is None else group.interval_ms / SECOND_MS,
+                "labels": str(Labels(rule.labels)) if rule.labels else "",
+                "line": rule.line,
+            }
+            for group in self.groups
+            for rule in group.rules
+        ]
+        columns = ["group", "rule", "kind", "expr", "for_s", "keep_firing_for_s", "interval_s", "labels", "line"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def __repr__(self) -> str:
+        return "\n".join([self._headline(), text_table(*self._table(), left=5, most=MOST_ROWS)])
+
+    def _repr_html_(self) -> str:
+        table = html_table(*self._table(), caption=self._headline(), left={0, 1, 2, 4}, most=MOST_ROWS)
+        return table + html_list([str(note) for note in self.notes])
+
+    def _headline(self) -> str:
+        counts = (
+            (len(self.groups), "group"),
+            (len(self.alerts), "alerting rule"),
+            (len(self.recordings), "recording rule"),
+        )
+        words = [f"{count:,} {noun}{'' if count == 1 else 's'}" for count, noun in counts]
+        return f"{printable(self.path)}: {', '.join(words)}"
+
+    def _table(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+        header = ("group", "rule", "kind", "for", "expression")
+        rows: list[tuple[str, ...]] = [
+            (
+                rule.group,
+                rule.name,
+                "alert" if isinstance(rule, AlertingRule) else "record",
+                length_cell(rule.for_ms) if isinstance(rule, AlertingRule) else "–",
+                " ".join(rule.text.split()),
+            )
+            for rule in self.rules
+        ]
+        return header, rows
 
     @property
     def rules(self) -> tuple[Rule, ...]:

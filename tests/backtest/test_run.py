@@ -206,7 +206,7 @@ def test_results_are_tables():
     assert list(frame.index) == ["Lag", "LagKept", "LowRate", "Gone"]
     assert frame.loc["Lag", "false_pages"] == result.scores["Lag"].false_pages
     assert repr(result).splitlines()[0].startswith("rule")
-    assert "<table>" in result._repr_html_()
+    assert "<table " in result._repr_html_()
 
 
 def test_a_query_offset_looks_that_far_back():

@@ -1,0 +1,284 @@
+"""Tables as aligned text and as escaped HTML: in notebooks, in pages, on the terminal."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import math
+import re
+from collections.abc import Collection, Sequence
+from typing import Self
+
+from kmon_analysis.errors import printable
+from kmon_analysis.timing import SECOND_MS, format_duration
+
+__all__ = [
+    "MOST_ROWS",
+    "SORT_SCRIPT",
+    "SORT_SOURCE",
+    "TABLE_STYLE",
+    "Cell",
+    "html_list",
+    "html_table",
+    "length_cell",
+    "shortened",
+    "text_lines",
+    "text_table",
+]
+
+# What a repr shows at most: a notebook is saved with its outputs.
+MOST_ROWS = 100
+LONGEST_CELL = 300
+LONGEST_TEXT = 80
+NOTHING = "–"
+_NUMBER = re.compile(r"[−+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?")
+
+# Buttons are made by the script, so that without it the header holds no button that does nothing.
+SORT_SCRIPT = """(() => {
+for (const table of document.querySelectorAll("table.kmon[data-sort]")) {
+  table.removeAttribute("data-sort");
+  const heads = [...table.tHead.rows[0].cells];
+  heads.forEach((head, column) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.append(...head.childNodes);
+    head.append(button);
+    button.addEventListener("click", () => {
+      const sign = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      for (const other of heads) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+      const bodies = [...table.tBodies];
+      const parts = bodies.length > 1 ? bodies : [...bodies[0].rows];
+      const key = part => {
+        const cell = (part.cells || part.rows[0].cells)[column];
+        return cell.dataset.key === undefined ? cell.textContent.trim() : cell.dataset.key;
+      };
+      const order = (a, b) => {
+        if (a === "" || b === "") return (a === "") - (b === "");
+        const numbers = [Number(a), Number(b)];
+        if (!numbers.some(Number.isNaN)) return sign * (numbers[0] - numbers[1] || 0);
+        return sign * a.localeCompare(b, "en", {numeric: true});
+      };
+      const keyed = parts.map(part => [key(part), part]).sort((a, b) => order(a[0], b[0]));
+      keyed.forEach(([, part]) => part.parentNode.insertBefore(part, bodies.length > 1 ? table.tFoot : null));
+    });
+  });
+}
+})();"""
+# What a page's Content-Security-Policy says of the script.
+SORT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).digest()).decode()}'"
+
+TABLE_STYLE = """table.kmon { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+table.kmon caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; color: inherit; caption-side: top; }
+table.kmon th, table.kmon td { text-align: left; vertical-align: top; overflow-wrap: break-word; max-width: 26rem; }
+table.kmon .n { text-align: right; white-space: nowrap; }
+table.kmon .s { white-space: nowrap; }
+table.kmon tbody th { font-weight: 500; }
+table.kmon thead th { vertical-align: bottom; }
+table.kmon button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: .1rem 0;
+  text-align: inherit; cursor: pointer; min-height: 1.5rem; }
+table.kmon button:hover { text-decoration: underline; }
+table.kmon button:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
+table.kmon button::after { content: " \\2195"; opacity: .45; }
+table.kmon [aria-sort=ascending] button::after { content: " \\2191"; opacity: 1; }
+table.kmon [aria-sort=descending] button::after { content: " \\2193"; opacity: 1; }
+@media print { table.kmon button::after { content: ""; } }"""
+
+
+class Cell(str):
+    """A text with the value that a table is sorted by where the text would sort wrongly.
+
+    Parameters
+    ----------
+    text : str
+        What is shown.
+    key : float or None
+        What it stands for, for example milliseconds; None and NaN: nothing, which is sorted last.
+
+    Examples
+    --------
+    >>> Cell("2 min", 120_000) == "2 min"
+    True
+    """
+
+    key: float | None
+
+    def __new__(cls, text: str, key: float | None) -> Self:
+        """Keep the key beside the text."""
+        made = super().__new__(cls, text)
+        made.key = key
+        return made
+
+
+def shortened(text: str, longest: int) -> str:
+    """Cut the middle out of a long text.
+
+    Examples
+    --------
+    >>> shortened("user-registered-events", 13)
+    'user-r…events'
+    """
+    if len(text) <= longest:
+        return text
+    tail = (longest - 1) // 2
+    return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
+
+
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, most: int | None = None) -> str:
+    """Align a table for a terminal; the first `left` columns are set flush left, the others right.
+
+    Parameters
+    ----------
+    header, rows : sequences of str
+        What is shown; very long cells lose their middle.
+    left : int
+        Columns of words.
+    most : int, optional
+        Rows shown at most; a last line says how many there are beyond.
+
+    Examples
+    --------
+    >>> print(text_table(["rule", "pages"], [["HighConsumerLag", "7"]]))
+    rule             pages
+    HighConsumerLag      7
+    """
+    shown = rows if most is None else rows[:most]
+    table = [[shortened(printable(cell), LONGEST_TEXT) for cell in row] for row in [header, *shown]]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    lines = []
+    for row in table:
+        cells = [
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append("  ".join(cells).rstrip())
+    if len(shown) < len(rows):
+        lines.append(_beyond(len(rows) - len(shown)))
+    return "\n".join(lines)
+
+
+def html_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    caption: str = "",
+    left: int | Collection[int] = 1,
+    grouped: bool = False,
+    footer: int = 0,
+    sortable: bool = True,
+    most: int | None = None,
+    bare: bool = False,
+) -> str:
+    """Write a table as HTML that can be sorted by its column heads; everything in it is escaped.
+
+    Parameters
+    ----------
+    header, rows : sequences of str
+        What is shown; a `Cell` is sorted by its key, other cells as numbers where they are, else as text.
+    caption : str
+        What the table shows.
+    left : int or collection of int
+        Columns of words (a number: the first ones); the others are set flush right.
+    grouped : bool
+        Rows with an empty first cell belong to the row before, and stay with it when sorted.
+    footer : int
+        Last rows that are totals, and stay last.
+    sortable : bool
+        Whether the heads become buttons (where scripts run).
+    most : int, optional
+        Rows shown at most; a last row says how many there are beyond.
+    bare : bool
+        Without `TABLE_STYLE` and `SORT_SCRIPT`, for a page that holds them once.
+
+    Notes
+    -----
+    Buttons by the pattern of the ARIA Authoring Practices for sortable tables: ``aria-sort`` on the head, a
+    ``button`` inside.
+    """
+    words = set(range(left)) if isinstance(left, int) else set(left)
+    shown = list(rows if most is None else rows[:most])
+    body, foot = shown[: len(shown) - footer], shown[len(shown) - footer :]
+    parts: list[list[str]] = []
+    for row in body:
+        if not parts or (grouped and row[0]):
+            parts.append([])
+        parts[-1].append(_row(row, words))
+    groups = "".join(f"<tbody>{''.join(part)}</tbody>" for part in parts) or "<tbody></tbody>"
+    last = "".join(_row(row, words) for row in foot)
+    if len(shown) < len(rows):
+        last += f'<tr><td colspan="{len(header)}">{_beyond(len(rows) - len(shown))}</td></tr>'
+    heads = "".join(_head(name, column in words) for column, name in enumerate(header))
+    titled = f"<caption>{_escaped(caption)}</caption>" if caption else ""
+    sort = " data-sort" if sortable and len(parts) + len(body) > 2 and all(header) else ""
+    table = (
+        f'<table class="kmon"{sort}>{titled}<thead><tr>{heads}</tr></thead>{groups}'
+        f"{f'<tfoot>{last}</tfoot>' if last else ''}</table>"
+    )
+    if bare:
+        return table
+    script = f"<script>{SORT_SCRIPT}</script>" if sort else ""
+    return f"<style>{TABLE_STYLE}</style>{table}{script}"
+
+
+def text_lines(items: Sequence[str], *, most: int = MOST_ROWS) -> list[str]:
+    """Return sentences as lines for a terminal, the first ones where there are too many."""
+    shown = [printable(item, lines=True) for item in items[:most]]
+    return shown + ([f"… and {len(items) - most:,} more"] if len(items) > most else [])
+
+
+def html_list(items: Sequence[str], *, most: int = MOST_ROWS) -> str:
+    """Write sentences as a list in HTML, escaped; nothing where there are none."""
+    lines = "".join(f"<li>{html.escape(line)}</li>" for line in text_lines(items, most=most))
+    return f"<ul>{lines}</ul>" if lines else ""
+
+
+def length_cell(length_ms: float | None) -> Cell:
+    """Write a duration as rule files do, to the second, and sort it by its length.
+
+    Examples
+    --------
+    >>> length_cell(90_000), length_cell(None)
+    ('1m30s', '–')
+    """
+    if length_ms is None or math.isnan(length_ms):
+        return Cell(NOTHING, None)
+    return Cell(format_duration(round(length_ms / SECOND_MS) * SECOND_MS), length_ms)
+
+
+def _beyond(count: int) -> str:
+    return f"… and {count:,} more: to_frame() has all"
+
+
+def _head(name: str, left: bool) -> str:
+    if not name:
+        return "<td></td>"
+    kind = "" if left else ' class="n"'
+    return f'<th scope="col"{kind}>{_escaped(name)}</th>'
+
+
+def _row(row: Sequence[str], words: Collection[int]) -> str:
+    cells = []
+    for column, cell in enumerate(row):
+        tag = 'th scope="row"' if column == 0 and cell else "td"
+        kind = ' class="n"' if column not in words else ' class="s"' if len(cell) <= 32 else ""
+        key = _key(cell)
+        keyed = "" if key is None else f' data-key="{key}"'
+        cells.append(f"<{tag}{kind}{keyed}>{_escaped(cell)}</{tag[:2]}>")
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _escaped(text: str) -> str:
+    shown = html.escape(shortened(printable(text, lines=True), LONGEST_CELL))
+    return f"<bdi>{shown}</bdi>" if not shown.isascii() else shown
+
+
+def _key(cell: str) -> str | None:
+    """Return what a cell is sorted by; None: by its text."""
+    if isinstance(cell, Cell):
+        return "" if cell.key is None or math.isnan(cell.key) else f"{cell.key:.17g}".replace("inf", "Infinity")
+    if cell in ("", NOTHING):
+        return ""
+    if _NUMBER.fullmatch(cell):
+        return cell.replace(",", "").replace("−", "-")
+    return {"∞": "Infinity", "−∞": "-Infinity"}.get(cell)

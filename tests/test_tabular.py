@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmon_analysis.tabular import (
+    SORT_SCRIPT,
+    SORT_SOURCE,
+    TABLE_STYLE,
+    Cell,
+    html_list,
+    html_table,
+    length_cell,
+    shortened,
+    text_lines,
+    text_table,
+)
+
+HOSTILE = ["<script>alert(1)</script>", "a|b", "`x`", "\u202eevil\u202c", "\x1b[31mred", 'x" onload="y', "&lt;", "$^_"]
+
+
+class Reader(HTMLParser):
+    """Rows of (tag, attributes, text) and all tags."""
+
+    def __init__(self, text):
+        super().__init__(convert_charrefs=True)
+        self.rows, self.tags, self.attributes, self.caption, self.open = [], [], set(), "", []
+        self.bodies = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.open.append(tag)
+        self.attributes |= {name for name, _ in attrs}
+        if tag == "tr":
+            self.rows.append([])
+        if tag == "tbody":
+            self.bodies.append(len(self.rows))
+        if tag in ("td", "th"):
+            self.rows[-1].append([tag, dict(attrs), ""])
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if "caption" in self.open:
+            self.caption += data
+        elif "td" in self.open or "th" in self.open:
+            self.rows[-1][-1][2] += data
+
+
+def test_a_table_says_what_its_heads_and_numbers_are():
+    read = Reader(html_table(["rule", "pages"], [["Lag", "1,234"], ["Rate", "–"]], caption="Pages & more"))
+    assert read.caption == "Pages & more"
+    head, first, second = read.rows
+    assert [(tag, given["scope"]) for tag, given, _ in head] == [("th", "col"), ("th", "col")]
+    assert first[0][0] == "th"
+    assert first[0][1]["scope"] == "row"
+    assert first[1][1] == {"class": "n", "data-key": "1234"}
+    assert second[1][1]["data-key"] == ""
+    assert head[1][1]["class"] == "n"
+    assert "class" not in head[0][1]
+
+
+def test_values_are_sorted_as_values():
+    rows = [
+        ["a", length_cell(None)],
+        ["b", length_cell(90_000)],
+        ["c", Cell("never", math.inf)],
+        ["d", Cell("?", math.nan)],
+    ]
+    keys = [row[1][1]["data-key"] for row in Reader(html_table(["x", "delay"], rows)).rows[1:]]
+    assert keys == ["", "90000", "Infinity", ""]
+    assert [row[1] for row in rows] == ["–", "1m30s", "never", "?"]
+    numbers = ["−3", "0.45", "12,000", "2.5e+12", "∞", "3 of 10", "1,2,3"]
+    shown = Reader(html_table(["x", "n"], [["r", number] for number in numbers])).rows[1:]
+    assert [row[1][1].get("data-key") for row in shown] == ["-3", "0.45", "12000", "2.5e+12", "Infinity", None, None]
+
+
+def test_rows_that_belong_together_stay_together():
+    rows = [["Lag", "now"], ["", "tuned"], ["Rate", "now"]]
+    assert Reader(html_table(["rule", "values"], rows, grouped=True)).bodies == [1, 3]
+    assert Reader(html_table(["rule", "values"], rows)).bodies == [1]
+    footed = html_table(["week", "pages"], [["1", "3"], ["2", "4"], ["together", "7"]], footer=1)
+    assert re.search(r"</tbody><tfoot><tr><th[^>]*>together", footed)
+
+
+def test_what_cannot_be_sorted_has_no_script():
+    many = [["a", "1"], ["b", "2"]]
+    assert "data-sort" in html_table(["x", "y"], many)
+    for table in (
+        html_table(["x", "y"], many, sortable=False),
+        html_table(["x", "y"], many[:1]),
+        html_table(["", "now"], many),
+        html_table(["x", "y"], []),
+    ):
+        assert "data-sort" not in table
+        assert "<script" not in table
+    bare = html_table(["x", "y"], many, bare=True)
+    assert "data-sort" in bare
+    assert not {"script", "style"} & set(Reader(bare).tags)
+
+
+def test_the_script_is_named_by_its_hash_and_ends_nothing_early():
+    digest = base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).digest()).decode()
+    assert f"'sha256-{digest}'" == SORT_SOURCE
+    assert not re.search(r"</|<!--|http|innerHTML", SORT_SCRIPT)
+    assert not re.search(r"</|http|url\(|@import", TABLE_STYLE)
+
+
+def test_huge_tables_are_cut_and_say_so():
+    rows = [[f"rule-{n}", str(n)] for n in range(100_000)]
+    table, text = html_table(["rule", "n"], rows, most=50), text_table(["rule", "n"], rows, most=50)
+    assert len(table) < 10_000 + len(SORT_SCRIPT) + len(TABLE_STYLE)
+    for shown in (table, text):
+        assert "… and 99,950 more" in shown
+        assert "rule-49" in shown
+        assert "rule-50" not in shown
+    assert len(Reader(table).rows) == 52
+    endless = html_table(["rule"], [["x" * 10_000_000]])
+    assert len(endless) < 5_000 + len(SORT_SCRIPT)
+    assert len(text_table(["rule"], [["x" * 10_000_000]])) < 200
+    assert text_lines(["a", "b", "c"], most=2) == ["a", "b", "… and 1 more"]
+    assert html_list([]) == ""
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_only_text(text):
+    table = html_table([text, "n"], [[text, text], [text, "1"]], caption=text, bare=True) + html_list([text])
+    read = Reader(table)
+    assert set(read.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "bdi", "ul", "li"}
+    assert read.attributes <= {"class", "data-sort", "scope", "data-key"}
+    shown = text.replace("\u202e", "\\u202e").replace("\u202c", "\\u202c").replace("\x1b", "\\x1b")
+    assert [cell[2] for cell in read.rows[1]] == [shown, shown]
+    assert read.caption == shown
+    assert "\x1b" not in table
+    assert "\u202e" not in table
+    lines = text_table([text], [[text]])
+    assert "\x1b" not in lines
+    assert len(lines.splitlines()) == 2
+
+
+@given(st.lists(st.lists(st.text(max_size=20), min_size=2, max_size=2), max_size=5), st.text(max_size=20))
+def test_any_text_makes_a_table(rows, caption):
+    read = Reader(html_table(["a", "b"], rows, caption=caption, bare=True))
+    assert len(read.rows) == len(rows) + 1
+    assert all(len(row) == 2 for row in read.rows)
+
+
+@given(st.text(max_size=60), st.integers(3, 40))
+def test_shortened_text_fits_and_keeps_its_ends(text, longest):
+    shown = shortened(text, longest)
+    assert shown == text or (len(shown) == longest and "…" in shown and shown[0] == text[0] and shown[-1] == text[-1])
