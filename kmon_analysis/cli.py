@@ -36,7 +36,6 @@ from kmon_analysis.cli_options import (
     VersionOption,
     check_before_work,
     check_budget,
-    load_history,
     make_settings,
     number,
     patience_of,
@@ -219,6 +218,7 @@ def doctor_command(
     from kmon_analysis.cli_doctor import examine_history, examine_server
     from kmon_analysis.rules.reader import read_rules
     from kmon_analysis.sources.connection import check_url
+    from kmon_analysis.sources.files import load_history
 
     if (history is None) == (prometheus is None):
         what = "both --history and --prometheus are given" if history else "neither --history nor --prometheus"

@@ -11,6 +11,7 @@ from kmon_analysis.timing import DAY_MS, WEEK_MS, format_duration, parse_duratio
 
 if TYPE_CHECKING:
     from kmon_analysis.history import History
+    from kmon_analysis.kafka.survey import Survey
     from kmon_analysis.rules.model import RuleFile
     from kmon_analysis.sources.connection import Connection, Patience
     from kmon_analysis.sources.planning import Selection
@@ -134,17 +135,24 @@ def _kafka(
     connection: Connection, rules: RuleFile | None, progress: Callable[[int, int], None] | None
 ) -> tuple[list[str], dict[str, Any]]:
     """Survey a server's Kafka metrics, and look for traps in the rules."""
-    from kmon_analysis.kafka.traps import rule_traps
     from kmon_analysis.sources.catalogue import names_like
     from kmon_analysis.workflow_kafka import survey_server
 
     survey = survey_server(connection, progress=progress)
-    lines, data = survey.lines(), survey.to_json()
+    lines, data = _surveyed(survey, rules)
     if not survey.dialects:
         similar = names_like(connection, ("kafka", "lag"), MOST_SIMILAR)
         known = f"; it has {', '.join(similar)}" if similar else ""
-        lines.append(f"note: no metric of a known Kafka dialect is there now{known}")
+        lines.append(printable(f"note: no metric of a known Kafka dialect is there now{known}"))
         data["similar"] = similar
+    return lines, data
+
+
+def _surveyed(survey: Survey, rules: RuleFile | None) -> tuple[list[str], dict[str, Any]]:
+    """Say what a survey found, and which traps are in the rules."""
+    from kmon_analysis.kafka.traps import rule_traps
+
+    lines, data = survey.lines(), survey.to_json()
     traps = () if rules is None else rule_traps(rules, survey.aggregated)
     lines += [f"trap in {trap}" for trap in traps]
     data["rule_traps"] = [{"kind": t.kind, "rule": t.where, "problem": t.problem, "cure": t.cure} for t in traps]
@@ -183,12 +191,14 @@ def _notes(info: ServerInfo) -> list[str]:
 
 
 def examine_history(history: History, rules: RuleFile | None) -> Examination:
-    """Look for gaps, resets and silence, and for what the rules need."""
+    """Look for gaps, resets and silence, for what it knows of Kafka, and for what the rules need."""
     from kmon_analysis.history_quality import quality
     from kmon_analysis.sources.planning import selector
+    from kmon_analysis.workflow_kafka import survey_history
 
     found = quality(history)
-    lines = [repr(history), repr(found)]
+    kafka_lines, kafka = _surveyed(survey_history(history), rules)
+    lines = [repr(history), repr(found), *kafka_lines]
     needs: list[dict[str, Any]] = []
     missing: list[str] = []
     for one in _needed(rules):
@@ -204,6 +214,7 @@ def examine_history(history: History, rules: RuleFile | None) -> Examination:
         "findings": list(found.findings()),
         "series": _rows(found.to_frame().reset_index().to_dict("records")),
         "needs": needs,
+        "kafka": kafka,
     }
     return Examination("\n".join(lines), data, tuple(missing))
 

@@ -41,7 +41,6 @@ __all__ = [
     "VersionOption",
     "check_before_work",
     "check_budget",
-    "load_history",
     "make_settings",
     "number",
     "patience_of",
@@ -160,23 +159,6 @@ MaxDelayOption = typer.Option(
 )
 
 
-def load_history(path: Path) -> History:
-    """Open a history folder, or read a data file by its ending."""
-    from kmon_analysis.history import open_history
-    from kmon_analysis.sources import files
-
-    readers = {".csv": files.read_csv, ".json": files.read_api_json}
-    readers |= dict.fromkeys((".om", ".txt", ".openmetrics", ".prom"), files.read_openmetrics)
-    reader = readers.get(path.suffix.lower())
-    if path.is_file() and reader is None:
-        raise SettingError(
-            f"a file that ends in {path.suffix or 'nothing'!r} is no known form of a history",
-            place=str(path),
-            cure=f"Give a folder written by kmon fetch, or a file that ends in {', '.join(readers)}",
-        )
-    return open_history(path) if reader is None or path.is_dir() else reader(path)
-
-
 def patience_of(timeout: str | None) -> Patience | None:
     """Turn --timeout into patience with a server."""
     from kmon_analysis.sources.connection import Patience
@@ -246,6 +228,7 @@ class Samples:
 
     def obtain(self, rules: RuleFile, work: Work) -> History:
         """Open the history, or fetch it."""
+        from kmon_analysis.sources.files import load_history
         from kmon_analysis.workflow import fetch
 
         if self.history is not None:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Quality", "SeriesQuality", "quality"]
 
-_COUNTER_NAMES = ("_total", "_count", "_sum", "_bucket")
+# Not "_count" and "_sum": gauges such as kafka_consumer_lag_sum are called so, too.
+_COUNTER_NAMES = ("_total", "_bucket")
 # A gauge falls about as often as it rises; a counter falls when its process restarts.
 _MOST_FALLS = 1 / 200
 _LEAST_RISES = 1 / 20
@@ -147,7 +148,8 @@ class Quality:
         if resets:
             words.append(f"{resets} counter resets in {sum(part.resets > 0 for part in self.series)} series")
         words += [
-            f"series of {part.metric or '{}'} come and go: {part.series} in all, at most {part.most_at_once} on one day"
+            f"{part.metric or '{}'}: {part.appeared} of {part.series} series begin later than the history, "
+            f"{part.vanished} end earlier; at most {part.most_at_once} on one day"
             for part in churned
         ]
         return tuple(words)

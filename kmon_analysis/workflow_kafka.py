@@ -1,14 +1,22 @@
-"""Asking a server what it knows of Kafka."""
+"""Asking a server, or a history, what it knows of Kafka."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
+from kmon_analysis.history import History
 from kmon_analysis.kafka.survey import Survey, examine, names_of_interest, questions
+from kmon_analysis.labels import METRIC_NAME, Labels
+from kmon_analysis.promql.evaluate import evaluate
+from kmon_analysis.promql.parser import parse
+from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
 from kmon_analysis.sources.catalogue import ask_all, names_now
 from kmon_analysis.sources.connection import Connection
+from kmon_analysis.timing import HOUR_MS
 
-__all__ = ["survey_server"]
+__all__ = ["survey_history", "survey_server"]
 
 
 def survey_server(connection: Connection, *, progress: Callable[[int, int], None] | None = None) -> Survey:
@@ -28,3 +36,23 @@ def survey_server(connection: Connection, *, progress: Callable[[int, int], None
     """
     names = frozenset(names_now(connection, names_of_interest()))
     return examine(names, ask_all(connection, questions(names), progress=progress))
+
+
+def survey_history(history: History) -> Survey:
+    """Find the dialects, clusters, topics, groups and traps of a history, as of its last sample.
+
+    Parameters
+    ----------
+    history : History
+        Recorded series; the questions for a server are evaluated on them.
+    """
+    times = history.series.times
+    at = np.array([times.max() if len(times) else history.interval.end_ms], dtype=np.int64)
+    # No question looks back further than half an hour.
+    series = history.series.between(int(at[0]) - HOUR_MS, int(at[0]) + 1)
+    names = names_of_interest() & {part.labels.value(METRIC_NAME) for part in series if len(part.times)}
+    semantics = Semantics.of(history.provenance.server_version or DEFAULT_VERSION)
+    answers: dict[str, list[tuple[Labels, float]] | None] = {
+        key: [*evaluate(parse(query), series, at, semantics).at(0).items()] for key, query in questions(names).items()
+    }
+    return examine(names, answers)

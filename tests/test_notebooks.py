@@ -1,39 +1,79 @@
-"""Notebooks run from top to bottom and show what the library says."""
+"""Notebooks run from top to bottom, show what the library says, and leave nothing behind."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+from functools import lru_cache
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
 import kmon_analysis as km
+from kmon_analysis.backtest.sight import sight
+from kmon_analysis.history_quality import quality
+from kmon_analysis.workflow_kafka import survey_history
+from kmon_analysis.workflow_notebook import VARIABLES
 from tests.tools import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-MOST_CELLS = 25
-
-# Asked of the kernel after the last cell; what it answers is compared with the library's own numbers.
-PROBE = """
-import json as _json
-print(_json.dumps({"advice": advice.to_json(), "later": confirmation.table()[1], "failed": written.failed}))
-"""
+MOST_CELLS = 27
+SKELETON = ["Question", "Data and gaps", "Picture", "Backtest", "Decision", "Export"]
 
 
-@pytest.fixture(scope="module")
-def executed():
-    notebook = nbformat.read(FOLDER / "tune-consumer-lag.ipynb", as_version=4)
-    notebook.cells.append(nbformat.v4.new_code_cell(PROBE))
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
-    return notebook
+def files_of(*folders):
+    return {
+        (path, path.stat().st_size, path.stat().st_mtime_ns)
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
-def texts(notebook):
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            yield output.get("text", "") or output.get("data", {}).get("text/plain", "")
+class Executed:
+    """A notebook that ran in a kernel of its own."""
+
+    def __init__(self, name, out, *, probe="0", **environment):
+        """Run it; `probe` is an expression that is asked for after the last cell."""
+        self.notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+        asked = f"import json as _json\nprint(_json.dumps({probe}))"
+        self.notebook.cells.append(nbformat.v4.new_code_cell(asked))
+        inherited = {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        before = files_of(FOLDER, REPOSITORY / "data")
+        client = NotebookClient(self.notebook, timeout=900, resources={"metadata": {"path": str(FOLDER)}})
+        client.execute(env={**inherited, "KMON_OUT": str(out), **environment})
+        assert files_of(FOLDER, REPOSITORY / "data") == before, "a notebook writes to its own folder or to data"
+        self.outputs = [output for cell in self.notebook.cells for output in cell.get("outputs", ())]
+        assert [each for each in self.outputs if each.get("name") == "stderr"] == []
+        texts = [each.get("text", "") or each.get("data", {}).get("text/plain", "") for each in self.outputs]
+        self.answer = json.loads(texts.pop())
+        self.text = "\n".join(texts)
+        assert not re.search(r"Traceback|Warning", self.text)
+
+    @property
+    def pictures(self):
+        found = [each["data"]["image/png"] for each in self.outputs if "image/png" in each.get("data", {})]
+        assert all(len(picture) > 10_000 for picture in found)
+        return len(found)
+
+
+@lru_cache(maxsize=1)
+def replayed():
+    folder = km.load_scenario("user-service")
+    rules, history = km.read_rules(folder / "rules.yml"), km.open_history(folder)
+    return km.backtest(rules, history, km.read_incidents(folder / "incidents.yml"))
+
+
+@lru_cache(maxsize=1)
+def advised():
+    return km.recommend(replayed(), max_delay="30m", false_pages_per_week=1)
+
+
+def as_json(value):
+    return json.loads(json.dumps(value))
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -41,44 +81,50 @@ def test_notebooks_are_thin_and_stored_without_outputs(path):
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert len(notebook.cells) < MOST_CELLS
-    for cell in notebook.cells:
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert notebook.metadata.language_info == {"name": "python"}
+    for place, cell in enumerate(notebook.cells):
+        assert cell.id == f"cell-{place:02d}"
+        assert not cell.metadata
         assert not cell.get("outputs")
         assert cell.get("execution_count") is None
         assert cell.source.count("\n") < 10, "keep cells short: what is longer belongs into the library"
 
 
-def test_the_notebook_shows_what_the_library_says(executed):
-    import json
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_have_one_skeleton(path):
+    cells = nbformat.read(path, as_version=4).cells
+    words = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert len(re.findall(r"^# ", words, re.MULTILINE)) == 1
+    assert re.findall(r"^## (.*)$", words, re.MULTILINE) == SKELETON
 
-    folder = km.load_scenario("user-service")
-    result = km.backtest(
-        km.read_rules(folder / "rules.yml"),
-        km.open_history(folder),
-        km.read_incidents(folder / "incidents.yml"),
-    )
-    advice = km.recommend(result, max_delay="30m", false_pages_per_week=1)
-    shown = json.loads(list(texts(executed))[-1])
-    assert shown["advice"] == json.loads(json.dumps(advice.to_json()))
-    assert shown["failed"] is False
 
-    everything = "\n".join(texts(executed))
-    assert repr(result) in everything
-    assert repr(advice) in everything
-    lag = result["HighConsumerLag"]
+def test_the_first_look_shows_what_the_library_says(tmp_path):
+    found = Executed("first-look", tmp_path, probe="sight(result).reset_index().to_dict('records')")
+    result = replayed()
+    assert repr(result.history) in found.text
+    assert repr(result) in found.text
+    assert all(finding in found.text for finding in quality(result.history).findings())
+    assert all(line in found.text for line in survey_history(result.history).lines())
+    assert found.answer == as_json(sight(result).reset_index().to_dict("records"))
+    assert found.pictures == 1
+    table = (tmp_path / "quality.csv").read_text(encoding="utf-8").splitlines()
+    assert len(table) == 1 + len(result.history.series)
+
+
+def test_tuning_consumer_lag_shows_what_the_library_says(tmp_path):
+    probe = "{'advice': advice.to_json(), 'failed': written.failed}"
+    found = Executed("tune-consumer-lag", tmp_path, probe=probe)
+    result, advice = replayed(), advised()
+    assert found.answer == {"advice": as_json(advice.to_json()), "failed": False}
+    assert repr(result) in found.text
+    assert repr(advice) in found.text
     for threshold in (1_000, 50_000):
-        score = lag.score(threshold)
-        assert f"found {score.caught} of {score.incidents}, {score.false_pages} false pages" in everything
-    tuned = [row for row in shown["later"] if row[1] == "tuned"]
-    assert next(row[2] for row in tuned) == "4 of 4"
-
-
-def test_the_pictures_are_drawn(executed):
-    pictures = [
-        output["data"]["image/png"]
-        for cell in executed.cells
-        for output in cell.get("outputs", ())
-        if "image/png" in output.get("data", {})
-    ]
-    assert len(pictures) == 3
-    assert all(len(picture) > 10_000 for picture in pictures)
-    assert not re.search(r"Traceback|Warning", "\n".join(texts(executed)))
+        score = result["HighConsumerLag"].score(threshold)
+        row = f"{threshold:,}: found {score.caught} of {score.incidents}, {score.false_pages} false pages"
+        assert row in found.text
+    later = km.load_scenario("user-service-later")
+    confirmed = km.confirm(advice, km.open_history(later), km.read_incidents(later / "incidents.yml"))
+    assert repr(confirmed) in found.text
+    assert found.pictures == 3
+    assert {path.name for path in (tmp_path / "tuned").iterdir()} >= {"rules.yml", "rules_test.yml", "report.html"}

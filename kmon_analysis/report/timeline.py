@@ -38,7 +38,7 @@ from kmon_analysis.timing import DAY_MS, Interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["WRAP", "legend_beside", "signal_axes"]
+__all__ = ["WRAP", "legend_beside", "signal_axes", "time_axis"]
 
 # Characters of a title that fit over an axes of the usual width.
 WRAP = 100
@@ -54,6 +54,22 @@ def legend_beside(ax: Axes, handles: Sequence[Any], labels: Sequence[str]) -> No
     # A name that begins with an underscore would be left out of a legend.
     safe = [f" {label}" if label.startswith("_") else label for label in labels]
     ax.legend(handles, safe, loc="upper left", bbox_to_anchor=(1.005, 1.02), borderaxespad=0, labelspacing=0.45)
+
+
+def time_axis(ax: Axes, span: Interval) -> None:
+    """Write dates in UTC along the x axis, whose unit is days since 1970, and below it which time it is."""
+    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+    locator = AutoDateLocator(minticks=4, maxticks=11)  # type: ignore[no-untyped-call]
+    formats = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, formats=formats, zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"], show_offset=False
+    )
+    ax.xaxis.set_major_locator(locator)
+    ax.xaxis.set_major_formatter(formatter)
+    last = moment(span.end_ms - 1)
+    dates = [moment(span.start_ms), last] if span.duration_ms < 3 * DAY_MS else [moment(span.start_ms)[:10], last[:10]]
+    ax.set_xlabel(f"time in UTC, {dates[0]} to {dates[1]}")
 
 
 @styled
@@ -255,7 +271,6 @@ def _label_above(ax: Axes, tops: Sequence[tuple[float, str]], span: Interval) ->
 
 
 def _draw_lanes(ax: Axes, views: Sequence[View], span: Interval, handles: list[Any], names: list[str]) -> None:
-    from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -290,16 +305,7 @@ def _draw_lanes(ax: Axes, views: Sequence[View], span: Interval, handles: list[A
         strip.spines[side].set_visible(False)
     ax.tick_params(axis="x", labelbottom=False, length=0)
     ax.spines["bottom"].set_color(FAINT)
-    locator = AutoDateLocator(minticks=4, maxticks=11)  # type: ignore[no-untyped-call]
-    formats = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
-    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
-        locator, formats=formats, zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"], show_offset=False
-    )
-    strip.xaxis.set_major_locator(locator)
-    strip.xaxis.set_major_formatter(formatter)
-    last = moment(span.end_ms - 1)
-    dates = [moment(span.start_ms), last] if span.duration_ms < 3 * DAY_MS else [moment(span.start_ms)[:10], last[:10]]
-    strip.set_xlabel(f"time in UTC, {dates[0]} to {dates[1]}")
+    time_axis(strip, span)
     if any(len(starts) for starts in pages["true"]):
         handles.append(Line2D([], [], linestyle="", marker="^", color=TRUE, markersize=6))
         names.append("page for an incident")

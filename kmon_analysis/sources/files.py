@@ -9,7 +9,7 @@ import csv
 import itertools
 import re
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -17,13 +17,13 @@ from typing import Any, Literal, TextIO
 import numpy as np
 
 from kmon_analysis.errors import DataFileError, Finding, SettingError
-from kmon_analysis.history import History, Provenance
+from kmon_analysis.history import History, Provenance, open_history
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.sources.connection import plain
 from kmon_analysis.timing import format_instant, parse_duration, parse_instant
 
-__all__ = ["EpochUnit", "read_api_json", "read_csv", "read_openmetrics"]
+__all__ = ["EpochUnit", "load_history", "read_api_json", "read_csv", "read_openmetrics"]
 
 EpochUnit = Literal["s", "ms"]
 
@@ -454,3 +454,26 @@ def _described(
         warnings=warnings,
     )
     return History(series, provenance)
+
+
+def load_history(path: str | Path) -> History:
+    """Open a history folder, or read a data file by its ending.
+
+    Raises
+    ------
+    SettingError
+        If the ending is of no known form.
+    HistoryError, DataFileError
+        If the folder is no history, or the file has faults.
+    """
+    place = Path(path)
+    readers: dict[str, Callable[[Path], History]] = {".csv": read_csv, ".json": read_api_json}
+    readers |= dict.fromkeys((".om", ".txt", ".openmetrics", ".prom"), read_openmetrics)
+    reader = readers.get(place.suffix.lower())
+    if place.is_file() and reader is None:
+        raise SettingError(
+            f"a file that ends in {place.suffix or 'nothing'!r} is no known form of a history",
+            place=str(place),
+            cure=f"Give a folder written by kmon fetch, or a file that ends in {', '.join(readers)}",
+        )
+    return open_history(place) if reader is None or place.is_dir() else reader(place)

@@ -1,0 +1,280 @@
+"""What a notebook works on: the bundled history, or the user's own, named by environment variables."""
+
+from __future__ import annotations
+
+import html
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.errors import SettingError
+from kmon_analysis.history import History, open_history
+from kmon_analysis.incidents import Incidents, read_incidents
+from kmon_analysis.kafka.dialects import choose, dialects
+from kmon_analysis.kafka.starter import rules_text, starters
+from kmon_analysis.kafka.survey import Survey
+from kmon_analysis.promql.needs import selections
+from kmon_analysis.rules.model import AlertingRule, RuleFile
+from kmon_analysis.rules.reader import parse_rules, read_rules
+from kmon_analysis.sources.connection import Connection, connect
+from kmon_analysis.sources.files import load_history
+from kmon_analysis.sources.simulation.store import load_scenario
+from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant
+from kmon_analysis.workflow import fetch
+from kmon_analysis.workflow_kafka import survey_history, survey_server
+
+if TYPE_CHECKING:
+    from prometheus_api_client import PrometheusConnect
+
+__all__ = ["VARIABLES", "Given", "close_up", "given"]
+
+VARIABLES: Mapping[str, str] = {
+    "KMON_PROMETHEUS_URL": "a running Prometheus",
+    "KMON_HISTORY": "recorded samples instead: a folder of kmon fetch, or a CSV, JSON or OpenMetrics file",
+    "KMON_RULES": "your rule file; starter rules in your metric names, if not given",
+    "KMON_INCIDENTS": "your list of incidents, YAML or CSV",
+    "KMON_LAST": "how far back to fetch [14d]",
+    "KMON_OUT": "folder for what is written; a new temporary one, if not given",
+}
+# Prometheus keeps 15 days unless told otherwise.
+LAST = "14d"
+_SOURCES = ("KMON_PROMETHEUS_URL", "KMON_HISTORY")
+_WORDS = {"lag": "consumer lag", "messages_in": "messages in"}
+# What lag is made of, where no metric says it itself.
+_PARTS = {"lag": ("lag", "end_offset", "committed_offset"), "messages_in": ("messages_in", "messages_in_rate")}
+
+
+@dataclass(frozen=True, repr=False)
+class Given:
+    """What was taken.
+
+    Attributes
+    ----------
+    history : History
+        The samples.
+    rules : RuleFile
+        The rules to look at.
+    incidents : Incidents
+        The labelled truth that lies in the history; empty when there is none.
+    folder : Path
+        Where results go.
+    words : tuple of str
+        What was taken and what follows from that, one sentence each.
+    server : PrometheusConnect or None
+        The server, when the samples came from one.
+    bundled : bool
+        Whether this is the bundled history.
+    """
+
+    history: History
+    rules: RuleFile
+    incidents: Incidents
+    folder: Path
+    words: tuple[str, ...]
+    server: PrometheusConnect | None = field(default=None, compare=False)
+    bundled: bool = False
+
+    def alert(self, quantity: str) -> str:
+        """Return the name of the first alert that reads a quantity, directly or through recording rules.
+
+        Parameters
+        ----------
+        quantity : {"lag", "messages_in"}
+            What it reads.
+
+        Raises
+        ------
+        SettingError
+            If no alert does.
+        """
+        for rule in self.rules.alerts:
+            if self._reads(rule) & _names(quantity):
+                return rule.name
+        known = ", ".join(rule.name for rule in self.rules.alerts)
+        raise SettingError(
+            f"no alert reads {_WORDS[quantity]} under a metric name that is known here",
+            place=self.rules.path,
+            cure=f"Write the name of one instead: {known}",
+        )
+
+    def _reads(self, rule: AlertingRule) -> set[str]:
+        """Name the metrics that a rule reads, and those that they are recorded from."""
+        records = {record.record: record for record in self.rules.recordings}
+        found: set[str] = set()
+        ahead = [rule.expr]
+        while ahead:
+            names = {
+                matcher.value
+                for need in selections(ahead.pop())
+                for matcher in need.matchers
+                if matcher.name == "__name__" and matcher.op == "="
+            }
+            ahead += [records[name].expr for name in names - found if name in records]
+            found |= names
+        return found
+
+    def __repr__(self) -> str:
+        return "\n".join(self.words)
+
+    def _repr_html_(self) -> str:
+        return "<ul>" + "".join(f"<li>{html.escape(words)}</li>" for words in self.words) + "</ul>"
+
+
+def _names(quantity: str) -> frozenset[str]:
+    """Return what a quantity is called in any dialect."""
+    return frozenset(
+        name
+        for each in dialects().values()
+        for part in _PARTS[quantity]
+        if part in each.metrics
+        for name in each.metrics[part].names
+    )
+
+
+def given(
+    scenario: str = "user-service",
+    *,
+    server: str | PrometheusConnect | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Given:
+    """Take the bundled history, or the user's own where the environment names it.
+
+    Parameters
+    ----------
+    scenario : str
+        The bundled one.
+    server : str or PrometheusConnect, optional
+        Instead of ``KMON_PROMETHEUS_URL``, for a connection with headers or certificates of its own.
+    environment : Mapping, optional
+        Instead of that of the process; `VARIABLES` says which ones are read.
+
+    Raises
+    ------
+    SettingError
+        If the variables contradict each other, or no rule can be made for what is there.
+    KmonError
+        As for reading each of the files, and for `kmon_analysis.workflow.fetch`.
+    """
+    found = os.environ if environment is None else environment
+    said = {name: found[name].strip() for name in VARIABLES if found.get(name, "").strip()}
+    source = server or said.get("KMON_PROMETHEUS_URL")
+    folder = Path(said["KMON_OUT"]).expanduser() if "KMON_OUT" in said else Path(tempfile.mkdtemp(prefix="kmon-"))
+    if source is None and "KMON_HISTORY" not in said:
+        _check_alone(said)
+        return _bundled(scenario, folder)
+    if source is not None and "KMON_HISTORY" in said:
+        raise SettingError(
+            "both a server and recorded samples are named", place=" and ".join(_SOURCES), cure="Unset one of them"
+        )
+    if source is None:
+        return _recorded(said, folder)
+    return _fetched(connect(source), said, folder)
+
+
+def _check_alone(said: Mapping[str, str]) -> None:
+    """Refuse rules, incidents or a range that nothing of the user's goes with."""
+    alone = [name for name in said if name not in (*_SOURCES, "KMON_OUT")]
+    if alone:
+        raise SettingError(
+            f"is set, but neither {' nor '.join(_SOURCES)} is",
+            place=alone[0],
+            cure=f"Set one of them, or unset {alone[0]}",
+        )
+
+
+def _bundled(scenario: str, folder: Path) -> Given:
+    place = load_scenario(scenario)
+    history, rules = open_history(place), read_rules(place / "rules.yml")
+    incidents = read_incidents(place / "incidents.yml")
+    words = (
+        f"Bundled: the simulated history {scenario} {_span(history)}, {len(rules.alerts)} alerts, "
+        f"{len(incidents.incidents)} incidents.",
+        f"Results go to {folder}.",
+        "To use your own, set KMON_PROMETHEUS_URL (and KMON_RULES, KMON_INCIDENTS, KMON_LAST) before starting "
+        "JupyterLab, and run the notebook again.",
+    )
+    return Given(history, rules, incidents, folder, words, bundled=True)
+
+
+def _recorded(said: Mapping[str, str], folder: Path) -> Given:
+    if "KMON_LAST" in said:
+        raise SettingError("is about fetching", place="KMON_LAST", cure="Unset it, or KMON_HISTORY")
+    history = load_history(Path(said["KMON_HISTORY"]).expanduser())
+    rules, about = _rules(said, None if "KMON_RULES" in said else survey_history(history))
+    words = (f"History: {said['KMON_HISTORY']}, {_span(history)}.", about)
+    return _with_incidents(Given(history, rules, Incidents(), folder, words), said)
+
+
+def _fetched(server: PrometheusConnect, said: Mapping[str, str], folder: Path) -> Given:
+    connection = Connection(server)
+    rules, about = _rules(said, None if "KMON_RULES" in said else survey_server(connection))
+    last = said.get("KMON_LAST", LAST)
+    history = fetch(server, rules, last=last, directory=folder / "history")
+    words = (f"History: the last {last} of {connection.place}, {_span(history)}.", about)
+    return _with_incidents(Given(history, rules, Incidents(), folder, words, server), said)
+
+
+def _rules(said: Mapping[str, str], survey: Survey | None) -> tuple[RuleFile, str]:
+    """Read the user's rules, or write starter rules in the metric names that are there."""
+    if survey is None:
+        rules = read_rules(Path(said["KMON_RULES"]).expanduser())
+        return rules, f"Rules: {said['KMON_RULES']}, {len(rules.alerts)} alerts."
+    profile = choose(survey.dialects, survey.names, cluster=survey.cluster_label)
+    found = starters(profile)
+    if not found.rules:
+        raise SettingError(
+            "is not set, and no starter rule fits: no metric of a known Kafka dialect is there now",
+            place="KMON_RULES",
+            cure="Name your rule file with it",
+        )
+    rules = parse_rules(rules_text(found, profile), "starter rules")
+    return rules, f"Rules: KMON_RULES is not set, so {len(rules.alerts)} starter rules in the metric names found."
+
+
+def _with_incidents(taken: Given, said: Mapping[str, str]) -> Given:
+    """Add the user's incidents and where results go; say what can be had without."""
+    if "KMON_INCIDENTS" in said:
+        everything = read_incidents(Path(said["KMON_INCIDENTS"]).expanduser())
+        within = everything.within(taken.history.interval)
+        words = (
+            f"Incidents: {said['KMON_INCIDENTS']}, {len(within.incidents)} of {len(everything.incidents)} lie in "
+            "the history."
+        )
+    else:
+        within, words = Incidents(), "Incidents: KMON_INCIDENTS is not set."
+    if not within.incidents:
+        words += (
+            " When each rule pages, how often and for how long can be told; which pages were false and what was missed "
+            "cannot, and no value is advised."
+        )
+    return replace(taken, incidents=within, words=(*taken.words, words, f"Results go to {taken.folder}."))
+
+
+def _span(history: History) -> str:
+    return f"from {format_instant(history.interval.start_ms)} to {format_instant(history.interval.end_ms)}"
+
+
+def close_up(replay: RuleBacktest) -> Interval:
+    """Choose what to look at closely: the first incident that a rule found, else its longest page, else the last day.
+
+    Parameters
+    ----------
+    replay : RuleBacktest
+        Of the rule.
+
+    Returns
+    -------
+    Interval
+        An hour more on both sides, within the history.
+    """
+    score = replay.score()
+    incidents = [outcome.incident.interval for outcome in score.outcomes if outcome.found]
+    pages = sorted((page.episode.interval for page in score.pages), key=lambda each: -each.duration_ms)
+    whole = replay.period
+    chosen = next(iter([*incidents, *pages]), Interval(max(whole.end_ms - DAY_MS, whole.start_ms), whole.end_ms))
+    wider = chosen.widened(HOUR_MS, HOUR_MS)
+    return Interval(max(wider.start_ms, whole.start_ms), min(wider.end_ms, whole.end_ms))

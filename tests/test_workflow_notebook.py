@@ -1,0 +1,149 @@
+"""What a notebook works on, chosen by the environment."""
+
+import pytest
+
+import kmon_analysis as km
+from kmon_analysis.errors import SettingError
+from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval, format_instant
+from kmon_analysis.workflow_notebook import close_up, given
+from tests.prometheus_server import openmetrics
+
+START = 1_767_225_600_000
+RULES = """
+groups:
+- name: g
+  rules:
+  - record: deep
+    expr: max by (topic) (kafka_consumergroup_lag)
+  - record: deeper
+    expr: deep
+  - alert: Up
+    expr: up == 0
+  - alert: Behind
+    expr: deeper > 10
+  - alert: Rate
+    expr: rate(kafka_server_brokertopicmetrics_messagesin_total[5m]) < 1
+"""
+INCIDENTS = """
+incidents:
+- {id: inside, start: 2026-01-01T01:00:00Z, end: 2026-01-01T02:00:00Z}
+- {id: before, start: 2025-12-01T01:00:00Z, end: 2025-12-01T02:00:00Z}
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    samples = {
+        'kafka_consumergroup_lag{consumergroup="a",topic="t",partition="0"}': [
+            (START + n * MINUTE_MS, "5000" if 60 <= n < 90 or n == 200 else "1") for n in range(360)
+        ],
+        'kafka_server_brokertopicmetrics_messagesin_total{topic="t"}': [
+            (START + n * MINUTE_MS, str(n)) for n in range(360)
+        ],
+    }
+    (tmp_path / "samples.om").write_text(openmetrics(samples))
+    (tmp_path / "rules.yml").write_text(RULES)
+    (tmp_path / "incidents.yml").write_text(INCIDENTS)
+    return {
+        "KMON_HISTORY": str(tmp_path / "samples.om"),
+        "KMON_RULES": str(tmp_path / "rules.yml"),
+        "KMON_INCIDENTS": str(tmp_path / "incidents.yml"),
+        "KMON_OUT": str(tmp_path / "out"),
+    }
+
+
+def test_without_anything_the_bundled_history_is_taken(tmp_path):
+    found = given(environment={"KMON_OUT": str(tmp_path), "KMON_PROMETHEUS_URL": " "})
+    assert found.bundled
+    assert found.server is None
+    assert found.folder == tmp_path
+    assert repr(found).startswith("Bundled: the simulated history user-service from 2026-02-02T00:00:00Z")
+    assert "set KMON_PROMETHEUS_URL" in repr(found)
+    assert (found.alert("lag"), found.alert("messages_in")) == ("HighConsumerLag", "LowMessageRate")
+
+
+def test_each_notebook_gets_a_new_folder_where_none_is_named():
+    first, second = (given(environment={}).folder for _ in range(2))
+    assert first != second
+    assert not list(first.iterdir())
+    first.rmdir()
+    second.rmdir()
+
+
+def test_own_samples_rules_and_incidents_are_taken(own):
+    found = given(environment=own)
+    assert not found.bundled
+    assert [incident.id for incident in found.incidents] == ["inside"]
+    assert "1 of 2 lie in the history." in repr(found)
+    assert "no value is advised" not in repr(found)
+    # Through two recording rules.
+    assert (found.alert("lag"), found.alert("messages_in")) == ("Behind", "Rate")
+
+
+def test_without_incidents_it_says_what_still_works(own):
+    del own["KMON_INCIDENTS"]
+    found = given(environment=own)
+    assert not found.incidents.incidents
+    assert "KMON_INCIDENTS is not set. When each rule pages" in repr(found)
+    assert "no value is advised" in repr(found)
+
+
+def test_without_rules_starter_rules_in_the_metric_names_are_taken(own):
+    del own["KMON_RULES"]
+    found = given(environment=own)
+    assert "starter rules in the metric names found" in repr(found)
+    assert "kafka_consumergroup_lag" in found.rules.alert(found.alert("lag")).text
+    assert km.backtest(found.rules, found.history)[found.alert("lag")].score().pages
+
+
+def test_without_rules_and_known_metrics_it_says_so(own, tmp_path):
+    (tmp_path / "samples.om").write_text(openmetrics({"nothing_of_kafka": [(START, "1"), (START + 1000, "2")]}))
+    del own["KMON_RULES"]
+    with pytest.raises(SettingError, match="no starter rule fits") as caught:
+        given(environment=own)
+    assert "Name your rule file" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"KMON_RULES": "rules.yml"}, "KMON_RULES: is set, but neither KMON_PROMETHEUS_URL nor KMON_HISTORY is"),
+        ({"KMON_HISTORY": "h", "KMON_PROMETHEUS_URL": "http://localhost:1"}, "both a server and recorded samples"),
+        ({"KMON_HISTORY": "h", "KMON_LAST": "3d"}, "KMON_LAST: is about fetching"),
+        ({"KMON_PROMETHEUS_URL": "ftp://me:secret@host"}, "not the URL of a server: 'ftp://host'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(environment, words, tmp_path):
+    with pytest.raises(SettingError) as caught:
+        given(environment={**environment, "KMON_OUT": str(tmp_path)})
+    assert words in str(caught.value)
+
+
+def test_an_alert_that_nobody_reads_is_asked_for(own, tmp_path):
+    (tmp_path / "rules.yml").write_text("groups: [{name: g, rules: [{alert: Up, expr: up == 0}]}]")
+    with pytest.raises(SettingError, match="no alert reads consumer lag") as caught:
+        given(environment=own).alert("lag")
+    assert "Write the name of one instead: Up" in str(caught.value)
+
+
+def test_names_in_messages_are_escaped(own, tmp_path):
+    hostile = tmp_path / "<script>alert(1)</script>.yml"
+    hostile.parent.mkdir()
+    hostile.write_text(RULES)
+    shown = given(environment={**own, "KMON_RULES": str(hostile)})._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+
+
+def test_the_closer_look_is_at_a_found_incident_else_at_the_longest_page_else_at_the_end(own):
+    found = given(environment=own)
+    result = km.backtest(found.rules, found.history, found.incidents)
+    [incident] = found.incidents.incidents
+    assert close_up(result["Behind"]) == incident.interval.widened(HOUR_MS, HOUR_MS)
+    alone = km.backtest(found.rules, found.history)
+    page = Interval(START + 60 * MINUTE_MS, START + 90 * MINUTE_MS)
+    near = close_up(alone["Behind"])
+    assert near.start_ms == page.start_ms - HOUR_MS
+    assert page.end_ms + HOUR_MS <= near.end_ms <= page.end_ms + HOUR_MS + 6 * MINUTE_MS
+    assert close_up(alone["Up"]) == found.history.interval
+    assert format_instant(near.start_ms) == "2026-01-01T00:00:00Z"
