@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from kmon_analysis.incidents import Incident as Incident
     from kmon_analysis.incidents import Incidents as Incidents
     from kmon_analysis.incidents import read_incidents as read_incidents
+    from kmon_analysis.labelling.suggest import suggest_incidents as suggest_incidents
     from kmon_analysis.labels import Labels as Labels
     from kmon_analysis.recommend.advice import Advice as Advice
     from kmon_analysis.recommend.confirm import confirm as confirm
     from kmon_analysis.recommend.verdict import recommend as recommend
     from kmon_analysis.rules.model import RuleFile as RuleFile
     from kmon_analysis.rules.reader import read_rules as read_rules
-    from kmon_analysis.series import SeriesSet as SeriesSet
     from kmon_analysis.sources.simulation.store import load_scenario as load_scenario
     from kmon_analysis.timing import Interval as Interval
     from kmon_analysis.workflow import backtest as backtest
@@ -46,7 +46,7 @@ _HOMES = {
     "read_rules": "kmon_analysis.rules.reader",
     "RuleFile": "kmon_analysis.rules.model",
     "Labels": "kmon_analysis.labels",
-    "SeriesSet": "kmon_analysis.series",
+    "suggest_incidents": "kmon_analysis.labelling.suggest",
     "Interval": "kmon_analysis.timing",
     "Settings": "kmon_analysis.backtest.settings",
     "Backtest": "kmon_analysis.backtest.run",

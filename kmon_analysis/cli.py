@@ -12,6 +12,7 @@ import typer
 
 from kmon_analysis import __version__, cli_kafka, cli_verify
 from kmon_analysis.cli_health import health_app
+from kmon_analysis.cli_incidents import incidents_app
 from kmon_analysis.cli_jmx import jmx_app
 from kmon_analysis.cli_options import (
     EndOption,
@@ -65,6 +66,7 @@ app = typer.Typer(
 )
 
 app.add_typer(health_app)
+app.add_typer(incidents_app)
 app.add_typer(jmx_app)
 
 # Warnings of one kind that are said in full.
@@ -134,6 +136,13 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
         say(f"warning: {len(strangers) - MOST_ALIKE} more incidents name rules that are not in the rule file")
     for finding in truth.check_within(result.history.interval).warnings:
         say(f"warning: {finding}")
+    undecided = truth.check_decided()
+    if undecided:
+        say(f"warning: {undecided[0]}")
+    if len(undecided) > 1:
+        say(f"warning: {len(undecided) - 1} more suggestions are not decided; none of them counts as an incident")
+    for sentence in truth.check_circular():
+        say(f"warning: {sentence}")
     for warning in result.history.provenance.warnings:
         say(f"warning: the history says: {warning}")
     for note in result.notes:
@@ -401,6 +410,7 @@ def tune_command(
     check_before_work(out, rules)
     read = read_rules(rules)
     truth = read_truth(incidents)
+    truth.require_decided()
     with working("starting") as work:
         result = replay(read, truth, samples, settings, work)
         advice = recommend(

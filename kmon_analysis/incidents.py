@@ -12,6 +12,11 @@ A file of incidents is YAML::
         detected: 2026-03-01T08:20:00Z     # optional: when people knew of it, whoever told them
         kind: slow consumer                # optional
         cause: index rebuild               # optional
+      - id: SUG-001
+        start: 2026-03-05T10:00:00Z
+        end: 2026-03-05T10:40:00Z
+        status: suggested                  # nobody has decided yet; or rejected. Left out: it is confirmed
+        suggested_by: [HighConsumerLag]    # optional: whose breaches it was suggested from
     excluded:
       - {start: 2026-03-08T02:00:00Z, end: 2026-03-08T04:00:00Z, reason: maintenance}
     reviewed:                              # false pages that somebody looked at; they still count
@@ -23,7 +28,7 @@ A file of incidents is YAML::
         by: ana                            # optional, like when (an instant) and note
 
 or CSV with the columns ``id, start, end`` and any of
-``labels, rules, must_page, kind, cause, detected``.
+``labels, rules, must_page, kind, cause, detected, status, suggested_by``.
 """
 
 from __future__ import annotations
@@ -31,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -44,15 +49,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "STATUSES",
     "Coverage",
     "Excluded",
     "Incident",
     "Incidents",
     "Reviewed",
+    "Status",
     "format_incidents",
     "parse_incidents",
     "read_incidents",
 ]
+
+
+Status = Literal["confirmed", "suggested", "rejected"]
+STATUSES: tuple[Status, ...] = ("confirmed", "suggested", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,10 @@ class Incident:
         Free text; `kind` groups incidents in reports.
     detected_ms : int or None
         When people knew of it, not before its start; None where nobody wrote it down.
+    status : {"confirmed", "suggested", "rejected"}
+        What a person decided about it; only what is confirmed is truth.
+    suggested_by : tuple of str
+        Names of the rules from whose own breaches the window was suggested: that they find it proves little.
     line, column : int or None
         Where it stands in its file; no part of its identity.
     """
@@ -87,6 +102,8 @@ class Incident:
     kind: str = ""
     cause: str = ""
     detected_ms: int | None = None
+    status: Status = "confirmed"
+    suggested_by: tuple[str, ...] = ()
     line: int | None = field(default=None, compare=False, repr=False)
     column: int | None = field(default=None, compare=False, repr=False)
 
@@ -176,23 +193,33 @@ class Incidents:
     Attributes
     ----------
     incidents : tuple of Incident
-        With distinct ids.
+        The truth: what counts in every score. Ids are distinct over all three tuples of incidents.
     excluded : tuple of Excluded
         Windows in which no page counts.
     reviewed : tuple of Reviewed
         False pages that need no second look; they change no score.
     path : str
         Where the list came from, for messages; no part of its identity.
+    suggested : tuple of Incident
+        Windows that a person has yet to decide on; no truth, and counted nowhere.
+    rejected : tuple of Incident
+        Suggestions that a person decided against; ordinary time, kept so that nobody suggests them again.
     """
 
     incidents: tuple[Incident, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     path: str = field(default="<incidents>", compare=False)
     reviewed: tuple[Reviewed, ...] = ()
+    suggested: tuple[Incident, ...] = ()
+    rejected: tuple[Incident, ...] = ()
 
     def __post_init__(self) -> None:
         seen: set[str] = set()
-        for incident in self.incidents:
+        listed = (*self.incidents, *self.suggested, *self.rejected)
+        # Each goes where its own status says, so that a suggestion is never taken for truth by accident.
+        for name, status in zip(("incidents", "suggested", "rejected"), STATUSES, strict=True):
+            object.__setattr__(self, name, tuple(each for each in listed if each.status == status))
+        for incident in listed:
             if incident.id in seen:
                 raise IncidentError(
                     [Finding(f"id {incident.id!r} is used twice", self.path, cure="Give each incident its own id")]
@@ -226,7 +253,46 @@ class Incidents:
             tuple(window for window in self.excluded if window.interval.overlaps(history)),
             self.path,
             tuple(page for page in self.reviewed if page.interval.overlaps(history)),
+            tuple(each for each in self.suggested if each.interval.overlaps(history)),
+            tuple(each for each in self.rejected if each.interval.overlaps(history)),
         )
+
+    def check_decided(self) -> tuple[Finding, ...]:
+        """Return a finding for each suggestion that nobody has confirmed or rejected."""
+        return tuple(
+            self._finding(
+                each,
+                f"{each.id!r} is a suggestion that nobody has confirmed, and no incident until a person says so",
+                "Look at it, then remove its 'status' to confirm it, or write 'status: rejected'",
+            )
+            for each in self.suggested
+        )
+
+    def require_decided(self) -> None:
+        """Refuse a list with suggestions that nobody has decided on: an answer would treat them as ordinary time.
+
+        Raises
+        ------
+        IncidentError
+            With each of them.
+        """
+        undecided = self.check_decided()
+        if undecided:
+            raise IncidentError(undecided)
+
+    def check_circular(self) -> tuple[str, ...]:
+        """Return a sentence for each rule that is scored on incidents suggested from its own breaches."""
+        rules = dict.fromkeys(name for each in self.incidents for name in each.suggested_by)
+        sentences = []
+        for rule in rules:
+            scored = [each for each in self.incidents if each.concerns(rule, {})]
+            own = sum(rule in each.suggested_by for each in scored)
+            if own:
+                sentences.append(
+                    f"{own} of the {_counted(len(scored), 'incident')} of {rule} were suggested from its own breaches: "
+                    "that it finds them is no evidence for it"
+                )
+        return tuple(sentences)
 
     def check_within(self, history: Interval) -> Coverage:
         """Compare the list with the span of a history.
@@ -332,6 +398,10 @@ class Incidents:
         parts.append(_counted(len(self.excluded), "excluded window"))
         if self.reviewed:
             parts.append(f"{_counted(len(self.reviewed), 'page')} reviewed as noise")
+        if self.suggested:
+            parts.append(f"{_counted(len(self.suggested), 'suggestion')} that nobody confirmed")
+        if self.rejected:
+            parts.append(f"{len(self.rejected)} rejected")
         return ", ".join(parts)
 
     def _rows(self, most: int | None = None) -> list[tuple[str, ...]]:

@@ -10,14 +10,17 @@ from pathlib import Path
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kmon_analysis.errors import Finding, IncidentError, SettingError, nearest
-from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed
+from kmon_analysis.incidents import STATUSES, Excluded, Incident, Incidents, Reviewed, Status
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.document import Field, Source, is_null, kind_of
 from kmon_analysis.timing import Interval, format_instant, parse_instant
 
 __all__ = ["parse_table", "parse_yaml", "read_text"]
 
-_INCIDENT_KEYS = ("id", "start", "end", "labels", "rules", "must_page", "kind", "cause", "detected")
+_INCIDENT_KEYS = (
+    *("id", "start", "end", "labels", "rules", "must_page", "kind", "cause", "detected"),
+    *("status", "suggested_by"),
+)
 _EXCLUDED_KEYS = ("start", "end", "reason", "labels")
 _REVIEWED_KEYS = ("start", "end", "decision", "labels", "rules", "by", "when", "note")
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -89,7 +92,9 @@ class _Reader:
 
     # What both formats share
 
-    def incident(self, at: int, given: Mapping[str, _Text], labels: Labels, rules: tuple[str, ...]) -> None:
+    def incident(
+        self, at: int, given: Mapping[str, _Text], labels: Labels, rules: tuple[str, ...], suggested_by: tuple[str, ...]
+    ) -> None:
         """Check one incident and keep it."""
         incident_id = given["id"].text.strip() if "id" in given else ""
         what = f"incident {incident_id!r}" if incident_id else f"incident {len(self.incidents) + 1}"
@@ -107,16 +112,19 @@ class _Reader:
         kind, cause = (given[key].text if key in given else "" for key in ("kind", "cause"))
         detected_ms = self.detected(what, given["detected"], interval) if "detected" in given else None
         span = interval or Interval(0, 0)
+        status = self.status(what, given)
         self.incidents.append(
             Incident(
-                incident_id,
-                span,
-                labels,
-                rules,
-                must_page,
-                kind,
-                cause,
-                detected_ms,
+                id=incident_id,
+                interval=span,
+                labels=labels,
+                rules=rules,
+                must_page=must_page,
+                kind=kind,
+                cause=cause,
+                suggested_by=suggested_by,
+                detected_ms=detected_ms,
+                status=status,
                 line=here.line,
                 column=here.column,
             )
@@ -159,6 +167,18 @@ class _Reader:
         except SettingError as error:
             self.report(given.at, f"{key} of {what}: {error.problem}", error.cure or "Correct it")
         return None
+
+    def status(self, what: str, given: Mapping[str, _Text]) -> Status:
+        """Read what a person decided."""
+        if "status" not in given:
+            return "confirmed"
+        word = given["status"].text.strip().lower()
+        for known in STATUSES:
+            if word == known:
+                return known
+        problem = f"status of {what} is {given['status'].text!r}"
+        self.report(given["status"].at, problem, f"Write {', '.join(STATUSES[:-1])} or {STATUSES[-1]}")
+        return "confirmed"
 
     def boolean(self, key: str, what: str, given: _Text) -> bool:
         """Read ``true`` or ``false``."""
@@ -218,10 +238,11 @@ class _Reader:
     def yaml_incident(self, node: MappingNode) -> None:
         """Read one entry of ``incidents``."""
         fields = self.fields(node, _INCIDENT_KEYS, f"incident {len(self.incidents) + 1}")
-        given = self.texts(fields, ("id", "start", "end", "must_page", "kind", "cause", "detected"))
+        given = self.texts(fields, ("id", "start", "end", "must_page", "kind", "cause", "detected", "status"))
         what = f"incident {given['id'].text!r}" if "id" in given else f"incident {len(self.incidents) + 1}"
         labels, rules = self.yaml_labels(fields, what), self.yaml_rules(fields, what)
-        self.incident(self.source.start(node), given, labels, rules)
+        by = self.yaml_rules(fields, what, "suggested_by")
+        self.incident(self.source.start(node), given, labels, rules, by)
 
     def yaml_excluded(self, node: MappingNode) -> None:
         """Read one entry of ``excluded``."""
@@ -317,9 +338,9 @@ class _Reader:
                 self.report(self.source.start(entry.value), problem, "Write one value")
         return Labels(pairs)
 
-    def yaml_rules(self, fields: Mapping[str, Field], what: str) -> tuple[str, ...]:
-        """Read ``rules``: a list of names, or one name."""
-        node = fields["rules"].value if "rules" in fields else None
+    def yaml_rules(self, fields: Mapping[str, Field], what: str, key: str = "rules") -> tuple[str, ...]:
+        """Read names of rules: a list of them, or one name."""
+        node = fields[key].value if key in fields else None
         if node is None or is_null(node):
             return ()
         names = []
@@ -328,7 +349,7 @@ class _Reader:
                 names.append(str(item.value).strip())
             else:
                 problem = f"a rule of {what} must be a name, not {'empty' if is_null(item) else 'a ' + kind_of(item)}"
-                self.report(self.source.start(item), problem, "Write it as rules: [HighConsumerLag]")
+                self.report(self.source.start(item), problem, f"Write it as {key}: [HighConsumerLag]")
         return tuple(dict.fromkeys(names))
 
     # Tables
@@ -363,9 +384,8 @@ class _Reader:
         given = {name: cell for name, cell in zip(names, record, strict=False) if cell.text.strip()}
         what = f"incident {given['id'].text.strip()!r}" if "id" in given else f"incident {len(self.incidents) + 1}"
         labels = self.table_labels(what, given["labels"]) if "labels" in given else Labels()
-        words = re.split("[,;]", given["rules"].text) if "rules" in given else []
-        rules = tuple(dict.fromkeys(word.strip() for word in words if word.strip()))
-        self.incident(record[0].at, given, labels, rules)
+        rules, by = (_names(given[key].text) if key in given else () for key in ("rules", "suggested_by"))
+        self.incident(record[0].at, given, labels, rules, by)
 
     def table_labels(self, what: str, cell: _Text) -> Labels:
         """Read ``topic=user.registered,consumergroup=email``, with or without PromQL's quotes and braces."""
@@ -422,3 +442,8 @@ class _Reader:
                 rows.append(row)
             row = []
         return rows
+
+
+def _names(cell: str) -> tuple[str, ...]:
+    """Split a cell that lists names of rules."""
+    return tuple(dict.fromkeys(word.strip() for word in re.split("[,;]", cell) if word.strip()))

@@ -16,7 +16,7 @@ __all__ = ["block_entry", "flow_entry", "write_yaml"]
 _INSTANTS = ("start", "end", "detected", "when")
 _KEYS = (
     *("id", "start", "end", "decision", "labels", "rules", "must_page", "kind", "cause", "detected"),
-    *("reason", "by", "when", "note"),
+    *("reason", "by", "when", "note", "status", "suggested_by"),
 )
 # What every YAML reader takes as text: no indicator, nothing that looks like a number, a date or a boolean.
 _PLAIN = re.compile(r"(?!(?:true|false|yes|no|on|off|null|y|n)$)[A-Za-z_][\w.-]*(?: [A-Za-z0-9_][\w.-]*)*", re.I | re.A)
@@ -25,8 +25,9 @@ _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 def write_yaml(incidents: Incidents) -> str:
     """Write a whole list; see `kmon_analysis.incidents.format_incidents`."""
-    lines = ["incidents:" if incidents.incidents else "incidents: []"]
-    lines += ["  " + line for incident in incidents.incidents for line in block_entry(incident)]
+    listed = (*incidents.incidents, *incidents.suggested, *incidents.rejected)
+    lines = ["incidents:" if listed else "incidents: []"]
+    lines += ["  " + line for incident in listed for line in block_entry(incident)]
     for key, entries in (("excluded:", incidents.excluded), ("reviewed:", incidents.reviewed)):
         lines += [key] if entries else []
         lines += ["  " + line for entry in entries for line in block_entry(entry)]
@@ -86,7 +87,9 @@ def _fields(
     }
     made = {key: "" if ms is None else format_instant(ms) for key, ms in instants.items()}
     values = {key: made.get(key, getattr(entry, key, "")) for key in _KEYS}
-    return [(key, value) for key, value in values.items() if (value is False if key == "must_page" else value)]
+    # These mean the same when they are not written.
+    usual = {"must_page": True, "status": "confirmed"}
+    return [(key, value) for key, value in values.items() if value != usual.get(key) and value not in ("", (), {})]
 
 
 def _scalar(text: str) -> str:

@@ -411,10 +411,12 @@ class Backtest(Mapping[str, RuleBacktest]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """One sentence for each rule not evaluated by us, and for each group whose instants are known."""
+        """What a table cannot say: who evaluated, when, and which incidents are no evidence."""
         evaluated = (f"{name}: evaluated by {who}" for name, who in self.evaluated_by.items())
         known = (phase.sentence(group) for group, phase in self.phases.items() if phase.how != "unknown")
-        return (*evaluated, *known)
+        undecided = len(self.incidents.suggested)
+        open_ones = [f"{undecided} suggestions that nobody has confirmed count as no incidents"] if undecided else []
+        return (*evaluated, *known, *open_ones, *self.incidents.check_circular())
 
     def __repr__(self) -> str:
         return "\n".join([text_table(*self._table(), most=MOST_ROWS), *text_lines(self.remarks)])
@@ -474,7 +476,7 @@ def backtest(
         If the file has no alerting rule.
     """
     chosen = settings or Settings()
-    truth = incidents or Incidents()
+    truth = Incidents() if incidents is None else incidents
     beyond = truth.check_within(history.interval).errors
     if beyond:
         raise IncidentError(beyond)

@@ -86,7 +86,13 @@ def confirm(advice: Advice, history: History, incidents: Incidents) -> Confirmat
         Another period of the same service.
     incidents : Incidents
         Its labelled truth.
+
+    Raises
+    ------
+    IncidentError
+        If the incidents hold suggestions that nobody has confirmed or rejected.
     """
+    incidents.require_decided()
     settings = advice.backtest.settings
     return Confirmation(
         current=backtest(advice.backtest.rules, history, incidents, settings=settings),

@@ -83,7 +83,13 @@ def recommend(
     -------
     Advice
         A verdict for each rule: ``tuned``, ``keep`` or ``refused``.
+
+    Raises
+    ------
+    IncidentError
+        If the incidents hold suggestions that nobody has confirmed or rejected.
     """
+    result.incidents.require_decided()
     delay_ms = parse_duration(max_delay) if isinstance(max_delay, str) else max_delay
     budget = Budget(delay_ms, false_pages_per_week, firing_ratio, placement)
     advices = {

@@ -1,0 +1,62 @@
+"""Numbers and durations in the sentences of this room."""
+
+from __future__ import annotations
+
+import math
+
+from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS
+
+__all__ = ["amount", "counted", "length", "times"]
+
+
+def amount(value: float) -> str:
+    """Write a measured value: three digits, or whole from a thousand on.
+
+    Examples
+    --------
+    >>> amount(182904.0), amount(0.01234), amount(-0.0), amount(0.5)
+    ('182,904', '0.0123', '0', '0.5')
+    """
+    if not math.isfinite(value):
+        return "no number" if math.isnan(value) else "infinity" if value > 0 else "minus infinity"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.3g}"
+
+
+def length(duration_ms: int) -> str:
+    """Write how long something took, to two units.
+
+    Examples
+    --------
+    >>> length(40_000), length(41 * 60_000), length(115 * 60_000), length(26 * 3_600_000)
+    ('40 s', '41 min', '1 h 55 min', '1 d 2 h')
+    """
+    if duration_ms < MINUTE_MS:
+        return f"{round(duration_ms / 1000)} s"
+    minutes = round(duration_ms / MINUTE_MS)
+    for unit, unit_ms, small, small_ms in (("d", DAY_MS, "h", HOUR_MS), ("h", HOUR_MS, "min", MINUTE_MS)):
+        whole, rest = divmod(minutes * MINUTE_MS, unit_ms)
+        if whole:
+            return f"{whole} {unit} {rest // small_ms} {small}" if rest // small_ms else f"{whole} {unit}"
+    return f"{minutes} min"
+
+
+def times(count: int) -> str:
+    """Write how often.
+
+    Examples
+    --------
+    >>> times(1), times(1234)
+    ('once', '1,234 times')
+    """
+    return "once" if count == 1 else f"{count:,} times"
+
+
+def counted(items: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "suggestion"), counted(3, "suggestion"), counted(2, "entry", "entries")
+    ('1 suggestion', '3 suggestions', '2 entries')
+    """
+    return f"{items:,} {noun if items == 1 else plural or noun + 's'}"
