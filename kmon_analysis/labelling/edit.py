@@ -1,0 +1,303 @@
+"""Adding entries to a list of incidents in its file: what stands there stays, byte for byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from kmon_analysis.errors import IncidentError, OutputError, SettingError
+from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents
+from kmon_analysis.incidents_reader import read_text
+from kmon_analysis.incidents_writer import block_entry, flow_entry
+from kmon_analysis.rules.document import Field, Source, is_null
+from kmon_analysis.rules.scalars import block_end
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["EMPTY", "IncidentFile", "appended"]
+
+EMPTY = "incidents: []\n"
+Entry = Incident | Excluded | Reviewed
+_LISTS: dict[type, str] = {Incident: "incidents", Excluded: "excluded", Reviewed: "reviewed"}
+_REST_OF_LINE = re.compile(r"[^\r\n]*")
+_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def appended(text: str, entry: Entry) -> str:
+    r"""Return a list of incidents with one entry more, and every other byte as it was.
+
+    Parameters
+    ----------
+    text : str
+        The list, in YAML or JSON.
+    entry : Incident, Excluded or Reviewed
+        Goes to the end of its list, in the style of the entries before it.
+
+    Raises
+    ------
+    IncidentError
+        If `text` is no valid list, or the entry's id is taken.
+    SettingError
+        If the list is written so that nothing can be added, for example as an alias.
+
+    Examples
+    --------
+    >>> from kmon_analysis.timing import Interval
+    >>> text = "incidents: []  # none yet\n"
+    >>> print(appended(text, Excluded(Interval(0, 60_000), "deploy")), end="")
+    incidents: []  # none yet
+    excluded:
+      - start: "1970-01-01T00:00:00Z"
+        end: "1970-01-01T00:01:00Z"
+        reason: deploy
+    """
+    before = parse_incidents(text)
+    wanted = _with(before, entry)
+    try:
+        edited = _Editor(text).add(_LISTS[type(entry)], entry)
+        if parse_incidents(edited) == wanted:
+            return edited
+    except IncidentError:
+        pass
+    name = _LISTS[type(entry)]
+    raise SettingError(
+        f"cannot add to the list {name!r}: it is written in a way that a new entry would change",
+        cure=f"Write {name!r} out as a list with '- ' in front of each entry, without anchors",
+    )
+
+
+def _with(incidents: Incidents, entry: Entry) -> Incidents:
+    """Return the list with one entry more."""
+    if isinstance(entry, Incident):
+        return dataclasses.replace(incidents, incidents=(*incidents.incidents, entry))
+    if isinstance(entry, Excluded):
+        return dataclasses.replace(incidents, excluded=(*incidents.excluded, entry))
+    return dataclasses.replace(incidents, reviewed=(*incidents.reviewed, entry))
+
+
+class _Editor:
+    """Finds the place for a new entry."""
+
+    def __init__(self, text: str) -> None:
+        self.mark = "\ufeff" if text.startswith("\ufeff") else ""
+        self.text = text.removeprefix("\ufeff")
+        self.source = Source(self.text, "<list>")
+        top = self.source.documents()[0]
+        if not isinstance(top, MappingNode):
+            raise SettingError("a list of incidents is a mapping", cure="Put the list under 'incidents:'")
+        self.top = top
+        self.fields = self.source.fields(top, None, "the file")
+        found = _BREAK.search(self.text)
+        self.line_break = found[0] if found else "\n"
+
+    def add(self, name: str, entry: Entry) -> str:
+        """Return the text with an entry at the end of a list."""
+        field = self.fields.get(name)
+        if field is None:
+            return self._new_list(name, entry)
+        items = field.value
+        if isinstance(items, SequenceNode) and items.value:
+            add = self._into_flow if items.flow_style else self._into_block
+            return add(items, entry)
+        return self._into_empty(field, entry)
+
+    def _new_list(self, name: str, entry: Entry) -> str:
+        if self.top.flow_style:
+            last = self._end(self.top)
+            separator = ", " if self.top.value else ""
+            return self._spliced(last, last, f'{separator}"{name}": [{flow_entry(entry)}]')
+        column = int(self.top.start_mark.column)
+        opening = "" if not self.text or self.text.endswith(("\n", "\r")) else self.line_break
+        lines = [" " * column + f"{name}:", *self._indented(column + self._list_indent(), entry)]
+        end = len(self.text)
+        return self._spliced(end, end, opening + self.line_break.join(lines) + self.line_break)
+
+    def _into_flow(self, items: SequenceNode, entry: Entry) -> str:
+        at = self._end(items.value[-1])
+        return self._spliced(at, at, f", {flow_entry(entry)}")
+
+    def _into_block(self, items: SequenceNode, entry: Entry) -> str:
+        column = self._dash_column(items)
+        at = self._after_lines(self._end(items.value[-1]), column)
+        return self._lines_at(at, self._indented(column, entry))
+
+    def _into_empty(self, field: Field, entry: Entry) -> str:
+        """Fill a list that is written as nothing, ``null`` or ``[]``."""
+        node = field.value
+        start, end = int(node.start_mark.index), int(node.end_mark.index)
+        if isinstance(node, SequenceNode) and (self.top.flow_style or end - start > len("[]")):
+            # Something stands between the brackets: white space or a comment.
+            return self._spliced(start + 1, start + 1, flow_entry(entry))
+        if self.top.flow_style:
+            return self._spliced(start, end, f"[{flow_entry(entry)}]")
+        colon = self.text.index(":", int(field.key.end_mark.index)) + 1
+        empty = is_null(node) and not str(getattr(node, "value", ""))
+        cut = self if empty else _Editor(self._spliced(colon, end, ""))
+        column = int(self.top.start_mark.column)
+        at = cut._after_lines(colon, column)
+        return self.mark + cut._lines_at(at, self._indented(column + self._list_indent(), entry)).removeprefix("\ufeff")
+
+    def _list_indent(self) -> int:
+        """Return how far the other lists of the file are indented below their key."""
+        for field in self.fields.values():
+            node = field.value
+            if isinstance(node, SequenceNode) and node.value and not node.flow_style:
+                return self._dash_column(node) - int(field.key.start_mark.column)
+        return 2
+
+    def _dash_column(self, items: SequenceNode) -> int:
+        """Return the column of a block list's dashes; its mark may be an anchor in front of them."""
+        dash = self.source.start(items)
+        return dash - max(self.text.rfind(each, 0, dash) for each in "\r\n") - 1
+
+    def _plain_times(self) -> bool:
+        """Tell whether the file writes times without quotes."""
+        for field in self.fields.values():
+            for item in field.value.value if isinstance(field.value, SequenceNode) else []:
+                for key, value in item.value if isinstance(item, MappingNode) else []:
+                    if getattr(key, "value", "") in ("start", "end") and isinstance(value, ScalarNode):
+                        return value.style is None
+        return False
+
+    def _indented(self, column: int, entry: Entry) -> list[str]:
+        return [" " * column + line for line in block_entry(entry, plain_times=self._plain_times())]
+
+    def _end(self, node: Node) -> int:
+        """Return where a node's own text ends; for a mapping in braces, where its last value does."""
+        if isinstance(node, ScalarNode):
+            if node.style in ("|", ">"):
+                end = block_end(self.source.composed, self.source.start(node), str(node.value))
+                return int(node.end_mark.index) if end is None else end
+            return int(node.end_mark.index)
+        if getattr(node, "flow_style", False) and node is not self.top:
+            return int(node.end_mark.index)
+        parts = [part for pair in node.value for part in pair] if isinstance(node, MappingNode) else list(node.value)
+        return max((self._end(part) for part in parts), default=self.source.start(node) + 1)
+
+    def _after_lines(self, at: int, column: int) -> int:
+        """Return the end of the line at an offset, or of the comments below it that belong to the same entry."""
+        if self.text[at - 1 : at] in ("\n", "\r"):
+            # Block scalars end behind their line break.
+            at -= 2 if self.text[at - 2 : at] == "\r\n" else 1
+        end = self._line_end(at)
+        while found := _BREAK.match(self.text, end):
+            line_end = self._line_end(found.end())
+            line = self.text[found.end() : line_end]
+            body = line.lstrip(" ")
+            if not body.startswith("#") or len(line) - len(body) <= column:
+                break
+            end = line_end
+        return end
+
+    def _line_end(self, at: int) -> int:
+        found = _REST_OF_LINE.match(self.text, at)
+        return found.end() if found else at
+
+    def _lines_at(self, at: int, lines: Iterable[str]) -> str:
+        """Put lines behind the line that ends at an offset."""
+        return self._spliced(at, at, "".join(self.line_break + line for line in lines))
+
+    def _spliced(self, start: int, end: int, text: str) -> str:
+        return self.mark + self.text[:start] + text + self.text[end:]
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFile:
+    """A list of incidents on disk as it was read, to be replaced only while it is still that.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is.
+    text : str
+        Its content; that of an empty list where there is no such file yet.
+    exists : bool
+        Whether it was there.
+    """
+
+    path: Path
+    text: str
+    exists: bool = True
+
+    @classmethod
+    def open(cls, path: str | Path) -> IncidentFile:
+        """Read a file, or begin one.
+
+        Raises
+        ------
+        IncidentError
+            If it cannot be read or is no list of incidents.
+        SettingError
+            If it is a table, which has no place for anything but incidents.
+        """
+        place = Path(path)
+        if place.suffix.lower() in (".csv", ".tsv"):
+            raise SettingError(
+                "a table has no place for expected events and noise",
+                place=str(place),
+                cure="Write the list as YAML: km.read_incidents reads it, "
+                "kmon_analysis.incidents.format_incidents writes it",
+            )
+        exists = os.path.lexists(place)
+        text = read_text(place) if exists else EMPTY
+        parse_incidents(text, str(place))
+        return cls(place, text, exists)
+
+    @property
+    def incidents(self) -> Incidents:
+        """What the file says."""
+        return parse_incidents(self.text, str(self.path))
+
+    def written(self, text: str) -> IncidentFile:
+        """Replace the file's content, whole or not at all.
+
+        Raises
+        ------
+        OutputError
+            If somebody else changed the file since it was read, or it cannot be written.
+        """
+        # The file itself is replaced, not a link to it.
+        target = Path(os.path.realpath(self.path))
+        temporary = ""
+        try:
+            handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            self._check_unchanged(target)
+            Path(temporary).chmod(target.stat().st_mode & 0o7777 if self.exists else 0o666 & ~_umask())
+            Path(temporary).replace(target)
+        except OSError as error:
+            raise OutputError(
+                f"cannot write: {error.strerror or error}",
+                place=str(self.path),
+                cure="Check its folder's permissions and free space",
+            ) from None
+        finally:
+            if temporary:
+                Path(temporary).unlink(missing_ok=True)
+        return IncidentFile(self.path, text)
+
+    def _check_unchanged(self, target: Path) -> None:
+        now = target.read_bytes() if target.exists() else None
+        if now != (self.text.encode("utf-8") if self.exists else None):
+            raise OutputError(
+                "was changed by someone else since it was read; nothing was written",
+                place=str(self.path),
+                cure="Start the review again: it goes on with the file as it is now",
+            )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
