@@ -198,9 +198,9 @@ def starter_files(
         out / "rules_test.yml": starter_tests.unit_tests(found, profile, hours=hours, guard=where, topics=topics),
         out / "alertmanager.yml": starter.alertmanager_text(hours),
     }
-    source = recording.source_of(profile)
+    names = survey.names if survey is not None else None
+    source = recording.source_of(profile, names)
     if source is not None:
-        names = survey.names if survey is not None else None
         label = cluster or (survey.cluster_label if survey is not None else None)
         files[out / "recording.yml"] = recording.recording_rules(source, names=names, cluster=label)
         files[out / "recording_test.yml"] = recording.recording_tests(source, names=names, cluster=label)

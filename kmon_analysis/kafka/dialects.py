@@ -71,6 +71,8 @@ class Dialect:
         From quantity to `Metric`.
     detect, not_with : tuple of str
         Names that prove it, and names that disprove it.
+    also : tuple of str
+        Names that it has too, which another dialect knows.
     lag_from : str
         ``"offsets"`` when lag is the difference of two metrics.
     limits : tuple of str
@@ -83,13 +85,15 @@ class Dialect:
     metrics: Mapping[str, Metric]
     detect: tuple[str, ...]
     not_with: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     lag_from: str = ""
     limits: tuple[str, ...] = ()
 
     @property
     def names(self) -> frozenset[str]:
         """Every metric name of the dialect."""
-        return frozenset(name for metric in self.metrics.values() for name in metric.names) | frozenset(self.detect)
+        used = frozenset(name for metric in self.metrics.values() for name in metric.names)
+        return used | frozenset(self.detect) | frozenset(self.also)
 
     @property
     def has_lag(self) -> bool:
@@ -159,6 +163,7 @@ def _dialect(name: str, entry: dict[str, Any]) -> Dialect:
         metrics,
         detect,
         not_with=tuple(rest.pop("not_with", ())),
+        also=tuple(rest.pop("also", ())),
         limits=tuple(rest.pop("limits", ())),
         **rest,
     )
@@ -237,7 +242,7 @@ def choose(chosen: Iterable[Dialect], names: Collection[str] | None = None, *, c
                 continue
             labels = metric.labels
             if cluster is not None:
-                labels = {**labels, "cluster": cluster}
+                labels = {"cluster": cluster, **labels}
             new = dataclasses.replace(metric, names=here, labels=labels)
             old = metrics.get(quantity)
             if old is None or (quantity == "lag" and "topic" not in old.labels and "topic" in new.labels):

@@ -44,13 +44,21 @@ def recording_rules(dialect: Dialect, *, names: frozenset[str] | None = None, cl
     )
 
 
-def source_of(profile: Profile) -> Dialect | None:
-    """Return the dialect whose lag is to be recorded; None where there is none, or it is recorded already."""
-    found = [each for each in profile.dialects if each.has_lag]
-    if any(each.name == "recorded" for each in found):
+def source_of(profile: Profile, names: frozenset[str] | None = None) -> Dialect | None:
+    """Return the dialect whose lag is to be recorded; None where there is none, or it is recorded already.
+
+    Parameters
+    ----------
+    profile : Profile
+        With its dialects.
+    names : frozenset of str, optional
+        Names that exist: a dialect may be there without its lag.
+    """
+    found = [(each, lag) for each in profile.dialects if (lag := choose((each,), names).lag) is not None]
+    if any(each.name == "recorded" for each, _ in found):
         return None
-    by_topic = [each for each in found if (lag := choose((each,)).lag) is not None and lag.label("topic")]
-    return next(iter([*by_topic, *found]), None)
+    by_topic = [each for each, lag in found if lag.label("topic")]
+    return next(iter([*by_topic, *(each for each, _ in found)]), None)
 
 
 def example(profile: Profile, group: str, topic: str) -> tuple[list[tuple[Labels, float]], Labels, float]:

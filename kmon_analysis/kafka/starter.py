@@ -120,10 +120,12 @@ def starters(
     """
     rules, left_out = [], []
     for name, entry in _entries().items():
+        if any(_has(profile, each) is None for each in entry.get("unless", ())):
+            continue
         reasons = [reason for need in entry["needs"] if (reason := _has(profile, need))]
         if reasons:
             left_out.append(LeftOut(name, "; ".join(reasons)))
-        elif not any(_has(profile, each) is None for each in entry.get("unless", ())):
+        else:
             rules.append(_rule(name, entry, profile, hours if guard == "promql" else None, topics))
     return Starters(tuple(rules), tuple(left_out))
 

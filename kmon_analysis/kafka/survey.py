@@ -97,6 +97,7 @@ class Survey:
                 title: {"total": found.total, "names": list(found.names)}
                 for title, found in (("clusters", self.clusters), ("topics", self.topics), ("groups", self.groups))
             },
+            "limits": [{"dialect": each.name, "limit": limit} for each in self.dialects for limit in each.limits],
             "traps": [{"kind": t.kind, "where": t.where, "problem": t.problem, "cure": t.cure} for t in self.traps],
             "alerts": [
                 *({"alert": rule.name, "possible": True, "cannot": rule.cannot} for rule in possible.rules),
@@ -238,6 +239,6 @@ def _seen(dialect: Dialect, names: frozenset[str], answers: Answers, aggregated:
         problem = f"{replicas} replicas of the exporter report the same partition, so a plain sum counts it again"
         see("replicas", "lag", problem, "Put max by (group, topic, partition) inside the sum")
     if (controllers := _value(answers, f"{dialect.name} controllers")) > 1:
-        problem = f"{controllers} instances publish it; with KRaft each from its own copy, so a sum is too big"
+        problem = f"{controllers} instances publish it, each from its own copy, as with KRaft, so a sum is too big"
         see("kraft-sum", "offline_partitions", problem, "Use max()")
     return traps

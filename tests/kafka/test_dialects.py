@@ -57,6 +57,17 @@ def test_a_cluster_label_is_added():
     assert choose(named("burrow")).lag.label("cluster") == "cluster"
 
 
+def test_a_dialects_own_cluster_label_stays():
+    assert choose(named("burrow,kafka-exporter"), cluster="env").lag.label("cluster") == "cluster"
+    profile = choose(named("jmx-example,lag-exporter"), cluster="cluster")
+    assert [profile.get(each).label("cluster") for each in ("messages_in", "lag")] == ["cluster", "cluster_name"]
+
+
+def test_a_name_that_two_dialects_share_proves_neither():
+    names = {"kafka_consumer_group_lag_sum", "kafka_topic_partitions"}
+    assert [each.name for each in recognise(names)] == ["otel"]
+
+
 def test_unknown_names_are_offered_the_nearest():
     with pytest.raises(SettingError, match="no dialect 'kafka-exportr'") as caught:
         named("kafka-exportr")

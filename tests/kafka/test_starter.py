@@ -157,11 +157,21 @@ def test_what_cannot_be_had_is_said():
     )
 
 
+def test_what_is_not_needed_is_not_missed():
+    assert "KafkaBrokersGone" not in {each.name for each in starters(profile_of("grafana-exporter")).left_out}
+    assert "KafkaBrokersGone" in {each.name for each in starters(profile_of("kminion")).left_out}
+
+
 def test_the_lag_is_recorded_from_its_source():
     assert source_of(profile_of("founding,recorded")) is None
     assert source_of(profile_of("jmx-example")) is None
     assert source_of(profile_of("jmx-example,kafka-exporter")).name == "kafka-exporter"
     assert source_of(profile_of("redpanda-group-lag,kminion")).name == "kminion"
+    # A dialect may be there without its lag.
+    names = frozenset({"redpanda_kafka_records_produced_total", "redpanda_kafka_consumer_group_lag_sum"})
+    found = choose(named("redpanda,redpanda-group-lag"), names)
+    assert source_of(found, names).name == "redpanda-group-lag"
+    assert source_of(choose(named("redpanda"), names), names) is None
     with pytest.raises(km.KmonError, match="recorded already"):
         recording_rules(dialects()["recorded"])
     with pytest.raises(km.KmonError, match="has no consumer lag"):
