@@ -284,13 +284,16 @@ def _read_part(file: Path, part: _Part) -> tuple[Int64s, Floats]:
     import pyarrow.parquet as pq
 
     try:
-        content = file.read_bytes()
+        # Memory of Arrow's own: Python's would be given back by Arrow's threads, which ends a process that is just
+        # finishing ("terminate called without an active exception").
+        with pa.OSFile(str(file)) as source:
+            content = source.read_buffer()
     except FileNotFoundError:
         raise HistoryError("is missing", place=str(file), cure=_RESTORE) from None
     except OSError as error:
         raise HistoryError(f"cannot be read: {error.strerror or error}", place=str(file), cure=_RESTORE) from None
-    if len(content) < part.bytes:
-        raise HistoryError(f"is cut: {len(content)} of {part.bytes} bytes", place=str(file), cure=_RESTORE)
+    if content.size < part.bytes:
+        raise HistoryError(f"is cut: {content.size} of {part.bytes} bytes", place=str(file), cure=_RESTORE)
     if hashlib.sha256(content).hexdigest() != part.sha256:
         raise HistoryError("is damaged or another file (its sha256 differs)", place=str(file), cure=_RESTORE)
     try:
