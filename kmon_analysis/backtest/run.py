@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +40,24 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-__all__ = ["Backtest", "RuleBacktest", "alert_names", "backtest"]
+    from kmon_analysis.explore.tuner import Tuner
+
+__all__ = ["At", "Backtest", "RuleBacktest", "alert_names", "backtest"]
 
 Bools = npt.NDArray[np.bool_]
 Int64s = npt.NDArray[np.int64]
+
+
+class At(TypedDict, total=False):
+    """Where a rule's knobs stand, but for the threshold; what is left out or None is as in the rule.
+
+    An empty text for `hours` is a rule without its guard.
+    """
+
+    window_ms: int | None
+    for_ms: int | None
+    keep_ms: int | None
+    hours: str | None
 
 
 def alert_names(rules: RuleFile) -> tuple[str, ...]:
@@ -189,7 +203,7 @@ class RuleBacktest:
     seen: Bools = field(repr=False)
     groups: GroupsRun | None = field(default=None, repr=False)
     outside: Outside | None = field(default=None, repr=False)
-    _signals: dict[int | None, Signal] = field(default_factory=dict, repr=False)
+    _signals: dict[tuple[int | None, str | None], Signal] = field(default_factory=dict, repr=False)
     _latest: dict[tuple[int, int, int], Firing] = field(default_factory=dict, repr=False)
     unknown_windows: set[int] = field(default_factory=set, repr=False)
 
@@ -208,13 +222,22 @@ class RuleBacktest:
         """The evaluated range."""
         return Interval(self.grid.start_ms, self.grid.end_ms)
 
-    def signal(self, window_ms: int | None = None) -> Signal:
-        """Return the compared signal, for the rule's own window or another one."""
-        key = window_ms if window_ms != self.knobs.window_ms else None
+    def signal(self, window_ms: int | None = None, hours: str | None = None) -> Signal:
+        """Return the compared signal, for the rule's own window and hours or other ones."""
+        window = window_ms if window_ms != self.knobs.window_ms else None
+        guard = hours if hours != (self.knobs.hours or "") else None
+        key = (window, guard)
         if key not in self._signals:
-            knobs = self.knobs if key is None else find_knobs(rule_with(self.rule, window_ms=key))
+            turned = window is not None or guard is not None
+            knobs = find_knobs(rule_with(self.rule, window_ms=window, hours=guard)) if turned else self.knobs
             self._signals[key] = alert_signal(self.rule, knobs, self._evaluated(knobs.signal), self.settings.group_by)
         return self._signals[key]
+
+    def grouped(self, group_by: tuple[str, ...] | None) -> RuleBacktest:
+        """Return the same rule with its alerts grouped to pages in another way."""
+        if group_by == self.settings.group_by:
+            return self
+        return replace(self, settings=replace(self.settings, group_by=group_by), _signals={}, _latest={})
 
     def _evaluated(self, expr: Expr) -> Grid:
         """Evaluate an expression in the place of the rule's own."""
@@ -235,11 +258,12 @@ class RuleBacktest:
         """Tell at which evaluations of a signal the history has data at all."""
         return self.seen[np.searchsorted(self.grid.times, signal.times)]
 
-    def firing(self, *, window_ms: int | None = None, for_ms: int | None = None, keep_ms: int | None = None) -> Firing:
+    def firing(self, **at: Unpack[At]) -> Firing:
         """Return the firing signal at a setting; None takes the rule's own value."""
-        hold = self.rule.for_ms if for_ms is None else for_ms
-        keep = self.rule.keep_firing_for_ms if keep_ms is None else keep_ms
-        signal = self.signal(window_ms)
+        hold, keep = at.get("for_ms"), at.get("keep_ms")
+        hold = self.rule.for_ms if hold is None else hold
+        keep = self.rule.keep_firing_for_ms if keep is None else keep
+        signal = self.signal(at.get("window_ms"), at.get("hours"))
         key = (id(signal), hold, keep)
         if key not in self._latest:
             windows = make_windows(
@@ -256,7 +280,7 @@ class RuleBacktest:
             self._latest[key] = fire(signal, windows, for_ms=hold, keep_firing_for_ms=keep, merge_gap_ms=gap)
         return self._latest[key]
 
-    def curve(self, *, stop: int | None = None, **at: int | None) -> Curve:
+    def curve(self, *, stop: int | None = None, **at: Unpack[At]) -> Curve:
         """Count pages and false pages for every threshold.
 
         Parameters
@@ -264,11 +288,11 @@ class RuleBacktest:
         stop : int, optional
             Only evaluations before this column count.
         **at
-            ``window_ms``, ``for_ms``, ``keep_ms`` as in `firing`.
+            See `At`.
         """
         return curve(self.firing(**at), stop=stop)
 
-    def reaches(self, **at: int | None) -> tuple[Reach, ...]:
+    def reaches(self, **at: Unpack[At]) -> tuple[Reach, ...]:
         """Return how high the firing signal gets around each incident that concerns the rule."""
         firing = self.firing(**at)
         hold = at.get("for_ms")
@@ -290,11 +314,11 @@ class RuleBacktest:
             raise SettingError(f"{self.name} has no threshold", cure="Give one")
         return self.signal().level(chosen)
 
-    def episodes(self, threshold: float | None = None, **at: int | None) -> tuple[Episode, ...]:
+    def episodes(self, threshold: float | None = None, **at: Unpack[At]) -> tuple[Episode, ...]:
         """List the pages at one setting; None takes the rule's own value."""
         return episodes(self.firing(**at), self.level(threshold))
 
-    def score(self, threshold: float | None = None, *, period: Interval | None = None, **at: int | None) -> Score:
+    def score(self, threshold: float | None = None, *, period: Interval | None = None, **at: Unpack[At]) -> Score:
         """Score one setting against the incidents.
 
         Parameters
@@ -304,7 +328,7 @@ class RuleBacktest:
         period : Interval, optional
             Only pages and incidents that start in it count.
         **at
-            ``window_ms``, ``for_ms``, ``keep_ms`` as in `firing`.
+            See `At`.
         """
         firing = self.firing(**at)
         level = self.level(threshold)
@@ -424,6 +448,28 @@ class Backtest(Mapping[str, RuleBacktest]):
     def _repr_html_(self) -> str:
         caption = f"What the rules of {self.rules.path} would have done"
         return html_table(*self._table(), caption=caption, most=MOST_ROWS) + html_list(self.remarks)
+
+    def explore(self, name: str) -> Tuner:
+        """Open the tuner on a rule: its knobs are turned by hand, and what they do is shown at once.
+
+        Parameters
+        ----------
+        name : str
+            Alert name.
+
+        Raises
+        ------
+        ExpressionError
+            If the rule could not be evaluated.
+
+        Notes
+        -----
+        The controls need the extra ``[lab]`` and a notebook; without them the tuner is turned by its ``move`` and
+        shows still pictures.
+        """
+        from kmon_analysis.explore.tuner import explore
+
+        return explore(self, name)
 
     def plot(self, name: str, *, threshold: float | None = None, period: Interval | None = None) -> Figure:
         """Draw a rule's signal with its threshold, states and incidents, and its curves.

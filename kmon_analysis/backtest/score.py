@@ -21,7 +21,19 @@ from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.timing import WEEK_MS, Interval
 
-__all__ = ["Outcome", "OutcomeStatus", "Page", "Reach", "Score", "make_windows", "reaches", "score"]
+__all__ = [
+    "Outcome",
+    "OutcomeStatus",
+    "Page",
+    "Reach",
+    "Score",
+    "columns_of",
+    "credit",
+    "make_windows",
+    "outcome_of",
+    "reaches",
+    "score",
+]
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -328,7 +340,7 @@ class Score:
         return np.bincount([start // WEEK_MS for start in starts], minlength=count).astype(np.int64)
 
 
-def _credit(hits: dict[tuple[int, int], float]) -> dict[int, int]:
+def credit(hits: dict[tuple[int, int], float]) -> dict[int, int]:
     """Give each incident at most one page and each page at most one incident, as near as possible.
 
     `hits` maps (page, incident) to the distance of page start and labelled start. Greedy matching
@@ -341,8 +353,10 @@ def _credit(hits: dict[tuple[int, int], float]) -> dict[int, int]:
     rows = sorted({page for page, _ in hits})
     columns = sorted({incident for _, incident in hits})
     cost = np.full((len(rows), len(columns)), _APART)
+    row_of = {page: row for row, page in enumerate(rows)}
+    column_of = {incident: column for column, incident in enumerate(columns)}
     for (page, incident), distance in hits.items():
-        cost[rows.index(page), columns.index(incident)] = distance
+        cost[row_of[page], column_of[incident]] = distance
     chosen = zip(*linear_sum_assignment(cost), strict=True)
     return {rows[row]: columns[column] for row, column in chosen if cost[row, column] < _APART}
 
@@ -389,7 +403,7 @@ def score(
                 truth = True
         known = truth or touches(episode, firing, level, windows.credited[episode.group])
         kinds.append("true" if truth else "excluded" if known else "false")
-    credited = _credit(hits)
+    credited = credit(hits)
     listed = tuple(
         Page(
             episode,
@@ -398,7 +412,7 @@ def score(
         )
         for place, (episode, kind) in enumerate(zip(counted, kinds, strict=True))
     )
-    outcomes = [_outcome(reach, level) for reach in found if reach.incident.interval.start_ms in period]
+    outcomes = [outcome_of(reach, level) for reach in found if reach.incident.interval.start_ms in period]
     span = columns_of(period, signal.times)
     quiet = windows.quiet[span]
     busy = sum(
@@ -416,7 +430,8 @@ def score(
     )
 
 
-def _outcome(reach: Reach, level: float) -> Outcome:
+def outcome_of(reach: Reach, level: float) -> Outcome:
+    """Return what became of one incident at a level."""
     status = reach.status(level)
     first = None if status == "no data" else reach.first_firing(level)
     return Outcome(reach.incident, status, first, reach.delay_ms(level) if status in ("caught", "early") else None)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from kmon_analysis.explore.tuner import Tuner
+
 __all__ = ["Advice", "Neighbour", "RuleAdvice", "Verdict", "Written"]
 
 Verdict = Literal["tuned", "keep", "refused"]
@@ -77,6 +79,8 @@ class RuleAdvice:
         Share of shifted incident lists that the rule would have caught as well.
     evaluated_by : str
         ``"kmon"``, or which server evaluated the expression in our place.
+    by_hand : bool
+        Whether a person chose the proposed values with the whole past in view; nothing is held out then.
     """
 
     rule: str
@@ -98,6 +102,7 @@ class RuleAdvice:
     overfit_ratio: float | None = None
     chance_p: float | None = None
     evaluated_by: str = "kmon"
+    by_hand: bool = False
 
     def __repr__(self) -> str:
         return "\n".join(text_lines([f"{self.rule}: {self.verdict}: {self.headline}", *self.reasons]))
@@ -122,6 +127,7 @@ class RuleAdvice:
             "verdict": self.verdict,
             "headline": self.headline,
             "evaluated_by": self.evaluated_by,
+            "by_hand": self.by_hand,
             "reasons": list(self.reasons),
             "current": _setting_json(self.current),
             "proposed": _setting_json(self.proposed),
@@ -203,14 +209,14 @@ class Advice(Mapping[str, RuleAdvice]):
     ----------
     backtest : Backtest
         What the advice rests on.
-    budget : Budget
-        What the team accepts.
+    budget : Budget or None
+        What the team accepts; None where nobody was asked, and all values are chosen by hand.
     rules : Mapping
         By alert name.
     """
 
     backtest: Backtest
-    budget: Budget
+    budget: Budget | None
     rules: Mapping[str, RuleAdvice] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> RuleAdvice:
@@ -290,6 +296,15 @@ class Advice(Mapping[str, RuleAdvice]):
 
     def _headlines(self) -> list[str]:
         return [f"{advice.rule}: {advice.headline}" for advice in self.rules.values()]
+
+    def explore(self, name: str) -> Tuner:
+        """Open the tuner on a rule, at the proposed values where there are any.
+
+        What is chosen there goes into a copy of this advice: ``tuner.advice``.
+        """
+        from kmon_analysis.explore.tuner import explore
+
+        return explore(self, name)
 
     def plot(self, name: str) -> Figure:
         """Draw a rule's evidence: curves with the feasible interval, current and proposed values."""

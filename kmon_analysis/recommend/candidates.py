@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.run import At, RuleBacktest
 from kmon_analysis.errors import SettingError
+from kmon_analysis.rules.knobs import rule_with
+from kmon_analysis.rules.model import AlertingRule
 from kmon_analysis.timing import MINUTE_MS, WEEK_MS, Interval, format_duration
 
 __all__ = ["Budget", "Candidate", "Setting", "candidates", "current_setting"]
@@ -54,6 +56,11 @@ class Candidate:
     window_ms: int | None
     for_ms: int
 
+    @property
+    def at(self) -> At:
+        """Where the knobs stand, as a replay wants it told."""
+        return {"window_ms": self.window_ms, "for_ms": self.for_ms}
+
 
 @dataclass(frozen=True, slots=True)
 class Setting:
@@ -81,6 +88,21 @@ class Setting:
     def candidate(self) -> Candidate:
         """The part that is not swept."""
         return Candidate(self.window_ms, self.for_ms)
+
+    @property
+    def at(self) -> At:
+        """Where the knobs stand but for the threshold, as a replay wants it told."""
+        return {"window_ms": self.window_ms, "for_ms": self.for_ms, "hours": self.hours or ""}
+
+    def applied(self, rule: AlertingRule) -> AlertingRule:
+        """Return the rule with these values in place of its own."""
+        return rule_with(
+            rule,
+            threshold=self.threshold,
+            window_ms=self.window_ms,
+            for_ms=self.for_ms,
+            hours=self.hours or "",
+        )
 
     def short(self, op: str | None) -> str:
         """Write the values in one glance, such as ``[5m] < 1 for 10m``."""

@@ -129,13 +129,9 @@ def survey(
     return tuple(tuple(row) for row in rows)
 
 
-def _at(candidate: Candidate) -> dict[str, int | None]:
-    return {"window_ms": candidate.window_ms, "for_ms": candidate.for_ms}
-
-
 def _quiet_level(replay: RuleBacktest, candidate: Candidate, budget: Budget, stop_ms: int | None) -> float:
     """Return the lowest level that keeps to the budget before an instant."""
-    firing = replay.firing(**_at(candidate))
+    firing = replay.firing(**candidate.at)
     signal, quiet = firing.signal, firing.windows.quiet
     stop = len(signal.times) if stop_ms is None else int(np.searchsorted(signal.times, stop_ms))
     accepted = budget.false_pages_per_week * firing.windows.quiet_weeks(signal.step_ms, stop)
@@ -149,7 +145,7 @@ def _plateau(replay: RuleBacktest, candidate: Candidate, budget: Budget, questio
     signal = replay.signal(candidate.window_ms)
     known = [
         reach
-        for reach in replay.reaches(**_at(candidate))
+        for reach in replay.reaches(**candidate.at)
         if reach.incident.must_page
         and reach.incident.id != question.without
         and reach.observed_ratio > 0

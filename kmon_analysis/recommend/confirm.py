@@ -9,7 +9,6 @@ from kmon_analysis.backtest.run import Backtest, alert_names, backtest
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.recommend.advice import Advice
-from kmon_analysis.rules.knobs import rule_with
 from kmon_analysis.rules.model import AlertingRule, RuleFile
 from kmon_analysis.tabular import MOST_ROWS, html_table, text_table
 
@@ -30,7 +29,7 @@ def tuned_rules(advice: Advice) -> RuleFile:
             found = advice.rules.get(names[rule.key]) if isinstance(rule, AlertingRule) else None
             setting = None if found is None else found.proposed
             if isinstance(rule, AlertingRule) and setting is not None:
-                rule = rule_with(rule, threshold=setting.threshold, window_ms=setting.window_ms, for_ms=setting.for_ms)
+                rule = setting.applied(rule)
             changed.append(rule)
         groups.append(replace(group, rules=tuple(changed)))
     return replace(rules, groups=tuple(groups))

@@ -126,7 +126,7 @@ def forward_chain(replay: RuleBacktest, found: Sequence[Plateau], budget: Budget
         if not plateau.feasible or plateau.weakest is None:
             continue
         setting = place(plateau, budget, current)
-        at = {"window_ms": setting.window_ms, "for_ms": setting.for_ms}
+        at = setting.at
         tested.append(
             Fold(
                 period=block,
@@ -186,7 +186,7 @@ def leave_one_out(
             scored.append(LeftOut(incident, None, False))
             continue
         setting = place(plateau, budget, current)
-        at = {"window_ms": setting.window_ms, "for_ms": setting.for_ms}
+        at = setting.at
         reach = next(r for r in replay.reaches(**at) if r.incident.id == incident)
         hit = reach.caught_within(replay.level(setting.threshold), budget.max_delay_ms)
         scored.append(LeftOut(incident, setting, hit))

@@ -45,7 +45,7 @@ def loss_matrix(replay: RuleBacktest, found: Sequence[Plateau], budget: Budget) 
     edges = np.linspace(start, end, BLOCKS + 1)
     columns = []
     for plateau in found:
-        at = {"window_ms": plateau.candidate.window_ms, "for_ms": plateau.candidate.for_ms}
+        at = plateau.candidate.at
         firing = replay.firing(**at)
         if not np.isfinite(firing.signal.lowest_level):
             continue

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kmon_analysis.backtest.run import Backtest, RuleBacktest, alert_names
-from kmon_analysis.backtest.score import Page, Score
+from kmon_analysis.backtest.score import Outcome, Page, Score
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.recommend import chance, uncertainty
 from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
@@ -27,7 +27,7 @@ from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant, parse_duration
 
-__all__ = ["recommend"]
+__all__ = ["Case", "case_of", "clusters_of", "fate", "limits_of", "meets", "recommend", "suspects_of"]
 
 # Fewer than this many weeks hide weekly behaviour altogether; fewer than the second make it provisional.
 SHORT_WEEKS, PROVISIONAL_WEEKS = 2, 4
@@ -40,7 +40,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class _Case:
+class Case:
     """What every check looks at."""
 
     replay: RuleBacktest
@@ -104,14 +104,19 @@ def recommend(
     return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
 
 
-def _advise(
-    name: str, replay: RuleBacktest, past: Score, budget: Budget, scrape_interval_ms: int, progress: Progress | None
-) -> RuleAdvice:
-    current = current_setting(replay)
+def case_of(replay: RuleBacktest, past: Score, budget: Budget, scrape_interval_ms: int) -> Case:
+    """Gather what the checks of one rule look at."""
     observed = replay.observed(replay.signal())
     weeks = float(observed.mean()) * replay.period.duration_ms / WEEK_MS if observed.size else 0.0
     tried = candidates(replay, scrape_interval_ms)
-    case = _Case(replay, budget, current, past, tried, _clusters(past), weeks)
+    return Case(replay, budget, current_setting(replay), past, tried, clusters_of(past), weeks)
+
+
+def _advise(
+    name: str, replay: RuleBacktest, past: Score, budget: Budget, scrape_interval_ms: int, progress: Progress | None
+) -> RuleAdvice:
+    case = case_of(replay, past, budget, scrape_interval_ms)
+    current, tried, weeks = case.current, case.tried, case.weeks
     base = RuleAdvice(
         name,
         "keep",
@@ -119,7 +124,7 @@ def _advise(
         (),
         current,
         past_current=past,
-        suspects=_suspects(past),
+        suspects=suspects_of(past),
     )
     if _blind(replay):
         nothing = "The history holds no series that the rule asks for: nothing can be said about it."
@@ -163,7 +168,7 @@ def _advise(
     )
     against = _objections(case, base, top, scored)
     if against:
-        return replace(base, headline="Keep the current rule", reasons=(*against, *_limits(case)))
+        return replace(base, headline="Keep the current rule", reasons=(*against, *limits_of(case)))
     return _tuned(case, base, setting, scored, top)
 
 
@@ -186,35 +191,35 @@ def _blind(replay: RuleBacktest) -> bool:
 # ---- counting ---------------------------------------------------------------------------------
 
 
-def _clusters(past: Score) -> int:
+def clusters_of(past: Score) -> int:
     """Count incidents that must page and were observed; those that name one cause count once."""
     seen = [outcome.incident for outcome in past.outcomes if outcome.status != "no data"]
     return len({incident.cause or incident.id for incident in seen})
 
 
-def _suspects(score: Score) -> tuple[Page, ...]:
+def suspects_of(score: Score) -> tuple[Page, ...]:
     """Return the longest false pages first: the ones most likely to be unlabelled incidents."""
     false = [page for page in score.pages if page.kind == "false"]
     return tuple(sorted(false, key=lambda page: -page.episode.interval.duration_ms)[:REVIEWED_PAGES])
 
 
-def _placed(case: _Case, found: Plateau) -> tuple[Setting, Score]:
+def _placed(case: Case, found: Plateau) -> tuple[Setting, Score]:
     setting = place(found, case.budget, case.current)
     return setting, _score(case, setting)
 
 
-def _score(case: _Case, setting: Setting, period: Interval | None = None) -> Score:
+def _score(case: Case, setting: Setting, period: Interval | None = None) -> Score:
     return case.replay.score(setting.threshold, period=period, window_ms=setting.window_ms, for_ms=setting.for_ms)
 
 
-def _meets(case: _Case, score: Score) -> bool:
+def meets(case: Case, score: Score) -> bool:
     """Tell whether a scored rule keeps to the budget and finds every incident in time."""
     quiet_enough = score.false_pages <= case.budget.false_pages_per_week * score.weeks
     calm_enough = not score.firing_ratio > case.budget.firing_ratio
     return quiet_enough and calm_enough and score.caught_within(case.budget.max_delay_ms) == score.incidents
 
 
-def _chance(case: _Case, setting: Setting, score: Score) -> float | None:
+def _chance(case: Case, setting: Setting, score: Score) -> float | None:
     """Return the share of shifted incident lists that the setting would have caught as well.
 
     None where nothing can be shifted: no incidents, or a history of less than two steps.
@@ -238,7 +243,7 @@ def _chance(case: _Case, setting: Setting, score: Score) -> float | None:
     return chance.shift_test(firing, windows, case.replay.period).p
 
 
-def _neighbours(case: _Case, setting: Setting) -> tuple[Neighbour, ...]:
+def _neighbours(case: Case, setting: Setting) -> tuple[Neighbour, ...]:
     """Score the settings one step away: a plateau has neighbours that keep to the budget, too."""
     if setting.threshold is None:
         return ()
@@ -264,7 +269,7 @@ def _neighbours(case: _Case, setting: Setting) -> tuple[Neighbour, ...]:
     found = []
     for change, other in changes:
         score = _score(case, other)
-        found.append(Neighbour(change, other, score, _meets(case, score)))
+        found.append(Neighbour(change, other, score, meets(case, score)))
     return tuple(found)
 
 
@@ -306,7 +311,7 @@ def _pages(count: int) -> str:
     return f"{count} false page{'' if count == 1 else 's'}"
 
 
-def _fixed_reasons(case: _Case) -> tuple[str, ...]:
+def _fixed_reasons(case: Case) -> tuple[str, ...]:
     past = case.past
     reasons = ["The expression has no threshold that can turn; it is scored as it stands."]
     if past.outcomes:
@@ -318,7 +323,7 @@ def _fixed_reasons(case: _Case) -> tuple[str, ...]:
         reasons.append(f"It {_paged_falsely(past)}; no incident concerns it: what it would find is unknown.")
     if past.false_pages > case.budget.false_pages_per_week * past.weeks:
         quieter = [_score(case, replace(case.current, for_ms=c.for_ms)) for c in case.tried]
-        good = [(c.for_ms, score) for c, score in zip(case.tried, quieter, strict=True) if _meets(case, score)]
+        good = [(c.for_ms, score) for c, score in zip(case.tried, quieter, strict=True) if meets(case, score)]
         if good:
             hold, score = min(good, key=lambda item: item[0])
             reasons.append(
@@ -327,7 +332,7 @@ def _fixed_reasons(case: _Case) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _limits(case: _Case) -> tuple[str, ...]:
+def limits_of(case: Case) -> tuple[str, ...]:
     """Say what the data cannot say."""
     limits = []
     kinds = {outcome.incident.kind for outcome in case.past.outcomes if outcome.incident.kind}
@@ -356,7 +361,7 @@ def _limits(case: _Case) -> tuple[str, ...]:
     return tuple(limits)
 
 
-def _without_incidents(case: _Case, base: RuleAdvice, own: Plateau) -> RuleAdvice:
+def _without_incidents(case: Case, base: RuleAdvice, own: Plateau) -> RuleAdvice:
     past, budget = case.past, case.budget
     side = "at or below" if case.replay.signal().falls else "at or above"
     reasons = [
@@ -380,7 +385,7 @@ def _without_incidents(case: _Case, base: RuleAdvice, own: Plateau) -> RuleAdvic
         base,
         verdict="refused",
         headline=UNKNOWN,
-        reasons=(*reasons, *_limits(case)),
+        reasons=(*reasons, *limits_of(case)),
         plateau=own,
         physics=tuple(physics),
     )
@@ -407,7 +412,7 @@ def _arithmetic(physics: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _inseparable(case: _Case, base: RuleAdvice, top: Plateau) -> RuleAdvice:
+def _inseparable(case: Case, base: RuleAdvice, top: Plateau) -> RuleAdvice:
     blocked = next(o.incident for o in case.past.outcomes if o.incident.id == top.blocking)
     lowest = case.replay.signal().falls
     reached = _number(top.weakest) if top.weakest is not None else "no value"
@@ -426,7 +431,7 @@ def _inseparable(case: _Case, base: RuleAdvice, top: Plateau) -> RuleAdvice:
         base,
         verdict="refused",
         headline="No threshold separates",
-        reasons=(*reasons, *_limits(case)),
+        reasons=(*reasons, *limits_of(case)),
         plateau=top,
     )
 
@@ -460,13 +465,13 @@ def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
     )
 
 
-def _one_or_two(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
+def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
     words = "one example" if case.clusters == 1 else "two examples"
     seen = {o.incident.id: o for o in case.past.outcomes if o.status != "no data"}
-    reasons = [f"The current rule: {_fate(outcome)}." for outcome in seen.values()]
+    reasons = [f"The current rule: {fate(outcome)}." for outcome in seen.values()]
     reasons += [
         f"With {setting} the past shows {_pages(scored.false_pages)} in {_span(scored.weeks)}, and: "
-        + "; ".join(_fate(outcome) for outcome in scored.outcomes if outcome.status != "no data")
+        + "; ".join(fate(outcome) for outcome in scored.outcomes if outcome.status != "no data")
         + ". "
         + _margin_sentence(top, setting, case.replay.signal().falls)
     ]
@@ -478,10 +483,11 @@ def _one_or_two(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, 
             f"Finding {words.replace('example', 'incident')} {verdict} (shift test p = {base.chance_p:.3f})."
         )
     reasons.append(f"{words.capitalize()} cannot support a change; the current rule stays.")
-    return replace(base, headline=f"Consistent with {words}", reasons=(*reasons, *_limits(case)))
+    return replace(base, headline=f"Consistent with {words}", reasons=(*reasons, *limits_of(case)))
 
 
-def _fate(outcome: Any) -> str:
+def fate(outcome: Outcome) -> str:
+    """Say what became of one incident."""
     name = f"{outcome.incident.id} ({format_instant(outcome.incident.interval.start_ms)[:10]})"
     if outcome.status == "missed":
         return f"{name} is missed"
@@ -489,10 +495,10 @@ def _fate(outcome: Any) -> str:
         return f"{name} finds the rule already firing"
     if outcome.status == "early":
         return f"{name} is paged before its labelled start"
-    return f"{name} is paged after {format_duration(outcome.delay_ms)}"
+    return f"{name} is paged after {format_duration(outcome.delay_ms or 0)}"
 
 
-def _objections(case: _Case, base: RuleAdvice, top: Plateau, scored: Score) -> tuple[str, ...]:
+def _objections(case: Case, base: RuleAdvice, top: Plateau, scored: Score) -> tuple[str, ...]:
     """Return the reasons to leave the rule alone, if any."""
     against = []
     if top.margin_ratio < FRAGILE:
@@ -507,9 +513,9 @@ def _objections(case: _Case, base: RuleAdvice, top: Plateau, scored: Score) -> t
             f"The search is fitting noise: its winner on one half of the weeks lands in the lower half on the other "
             f"in {base.overfit_ratio:.0%} of the splits."
         )
-    if not _meets(case, scored):
+    if not meets(case, scored):
         against.append("No rounded value inside the feasible interval keeps to the budget.")
-    if not against and _meets(case, case.past) and case.past.false_pages <= scored.false_pages:
+    if not against and meets(case, case.past) and case.past.false_pages <= scored.false_pages:
         against.append("The current rule already finds every incident in time within the budget; nothing gets better.")
     return tuple(against)
 
@@ -522,7 +528,7 @@ def _heldout_sentence(heldout: HeldOut) -> str:
     )
 
 
-def _tuned(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
+def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
     n, falls = case.clusters, case.replay.signal().falls
     lower = uncertainty.clopper_pearson(scored.caught, scored.incidents, level=0.95)[0]
     delays = f"worst delay {format_duration(scored.worst_delay_ms or 0)}"
@@ -581,9 +587,9 @@ def _tuned(case: _Case, base: RuleAdvice, setting: Setting, scored: Score, top: 
         base,
         verdict="tuned",
         headline=f"{headline}: {setting}",
-        reasons=(*reasons, *_limits(case)),
+        reasons=(*reasons, *limits_of(case)),
         proposed=setting,
         past_proposed=scored,
         next_4_weeks=prediction,
-        suspects=_suspects(scored),
+        suspects=suspects_of(scored),
     )

@@ -20,7 +20,6 @@ from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.recommend.advice import Advice, RuleAdvice, Written
 from kmon_analysis.report.page import render_report
-from kmon_analysis.rules.knobs import rule_with
 from kmon_analysis.rules.model import AlertingRule, RuleKey
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.timing import MINUTE_MS, Interval, format_duration, format_instant
@@ -78,10 +77,7 @@ def _workspace(directory: Path) -> Iterator[Path]:
 
 
 def _tuned(advice: RuleAdvice, rule: AlertingRule) -> AlertingRule:
-    if advice.proposed is None:
-        return rule
-    setting = advice.proposed
-    return rule_with(rule, threshold=setting.threshold, window_ms=setting.window_ms, for_ms=setting.for_ms)
+    return rule if advice.proposed is None else advice.proposed.applied(rule)
 
 
 def _changes(advice: Advice) -> tuple[dict[AlertKey, Change], dict[AlertKey, str]]:
@@ -100,7 +96,8 @@ def _changes(advice: Advice) -> tuple[dict[AlertKey, Change], dict[AlertKey, str
             change["for_ms"] = after.for_ms
         changes[before.key] = change
         digest = advice.backtest.history.digest[:12]
-        notes[before.key] = f"tuned by kmon_analysis: was {verdict.current}; history {digest}"
+        how = "chosen by hand with kmon_analysis" if verdict.by_hand else "tuned by kmon_analysis"
+        notes[before.key] = f"{how}: was {verdict.current}; history {digest}"
     return changes, notes
 
 

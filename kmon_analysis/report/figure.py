@@ -279,6 +279,23 @@ class Scale:
         bounds[0], bounds[-1] = self.low, self.high
         return bounds
 
+    def places(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return where values lie on the axis, 0 at its low end and 1 at its high one; NaN stays NaN."""
+        if self.kind == "log":
+            with np.errstate(divide="ignore", invalid="ignore"):
+                shown = np.log(np.maximum(values, 0.0))
+            ends = np.log(self.low), np.log(self.high)
+        elif self.kind == "symlog":
+            share = np.abs(values) / self.linear_to
+            with np.errstate(divide="ignore"):
+                far = _LINEAR_SHARE + np.log10(share)
+            shown = np.sign(values) * np.where(share <= 1, _LINEAR_SHARE * share, far)
+            ends = self._forward(self.low), self._forward(self.high)
+        else:
+            shown, ends = values, (self.low, self.high)
+        places: npt.NDArray[np.float64] = (shown - ends[0]) / (ends[1] - ends[0])
+        return places
+
     def _forward(self, value: float) -> float:
         share = abs(value) / self.linear_to
         length = _LINEAR_SHARE * share if share <= 1 else _LINEAR_SHARE + np.log10(share)

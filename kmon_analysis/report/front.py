@@ -79,7 +79,7 @@ def front(
 
 def _best_of(replay: RuleBacktest, candidate: Candidate, firing_ratio: float, keep_ms: int) -> list[Outlook]:
     """Return the quietest setting between any two thresholds at which detection changes."""
-    at = {"window_ms": candidate.window_ms, "for_ms": candidate.for_ms}
+    at = candidate.at
     firing = replay.firing(**at)
     signal, quiet = firing.signal, firing.windows.quiet
     weeks = firing.windows.quiet_weeks(signal.step_ms)

@@ -107,7 +107,12 @@ def _analysed(advice: Advice) -> list[tuple[str, str]]:
     version = settings.version or history.provenance.server_version
     groups = "each alert by itself" if settings.group_by is None else f"by {', '.join(settings.group_by) or 'rule'}"
     windows = count(len(truth.excluded), "excluded window")
-    limit = f"{allowance(budget.false_pages_per_week)} for each rule"
+    accepted = "nobody was asked: the values were chosen by hand"
+    if budget is not None:
+        accepted = (
+            f"{allowance(budget.false_pages_per_week)} for each rule; a delay of {duration(budget.max_delay_ms)}; "
+            f"firing for {duration(budget.firing_ratio * 7 * 86_400_000)} of a normal week"
+        )
     rows = [
         ("Source", history.provenance.source),
         ("Time (UTC)", f"{moment(interval.start_ms)} to {moment(interval.end_ms)}, {span(interval.duration_ms)}"),
@@ -123,11 +128,7 @@ def _analysed(advice: Advice) -> list[tuple[str, str]]:
             if truth.incidents
             else f"none; {windows}",
         ),
-        (
-            "Accepted",
-            f"{limit}; a delay of {duration(budget.max_delay_ms)}; "
-            f"firing for {duration(budget.firing_ratio * 7 * 86_400_000)} of a normal week",
-        ),
+        ("Accepted", accepted),
         (
             "Pages",
             f"grouped {groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "

@@ -141,7 +141,13 @@ def _page_limits(ax: Axes, rates: Sequence[float], budget: Budget | None) -> Non
 # ---- figures ------------------------------------------------------------------------------------
 
 
-def rule_figure(replay: RuleBacktest, threshold: float | None = None, period: Interval | None = None) -> Figure:
+def rule_figure(
+    replay: RuleBacktest,
+    threshold: float | None = None,
+    period: Interval | None = None,
+    *,
+    proposed: Setting | None = None,
+) -> Figure:
     """Draw a rule's signal with its states and incidents, and its pages and delays over thresholds.
 
     Parameters
@@ -152,16 +158,18 @@ def rule_figure(replay: RuleBacktest, threshold: float | None = None, period: In
         Draw this one instead of the rule's own.
     period : Interval, optional
         Draw the signal of this range only; the curves are always about the whole history.
+    proposed : Setting, optional
+        A second setting to draw beside it.
 
     Returns
     -------
     Figure
         Not registered with pyplot; notebooks show it by themselves.
     """
-    return _compose(replay, threshold=threshold, period=period)
+    return _compose(replay, threshold=threshold, period=period, proposed=proposed)
 
 
-def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget) -> Figure:
+def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget | None) -> Figure:
     """Draw the evidence of an advice: what the current and the proposed values do.
 
     Parameters
@@ -170,7 +178,7 @@ def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget) -> F
         The rule on its history.
     advice : RuleAdvice
         Verdict on it.
-    budget : Budget
+    budget : Budget or None
         What the team accepts.
     """
     return _compose(replay, budget=budget, proposed=advice.proposed, plateau=advice.plateau)

@@ -212,7 +212,7 @@ def _fate(outcome: Outcome | None) -> list[str]:
 
 def _extreme(replay: RuleBacktest, setting: Setting, page: Page) -> float:
     """Return the value of a page's alerts that lies furthest beyond the threshold while it is open."""
-    signal = replay.signal(setting.window_ms)
+    signal = replay.signal(setting.window_ms, setting.hours or "")
     group = signal.groups[page.episode.group]
     first, last = page.episode.columns
     peak = int(group.ranks[:, first : last + 1].max(initial=0))
@@ -266,7 +266,9 @@ def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: 
     )
     header = ["start (UTC)", "length", "alert"]
     if setting.threshold is not None:
-        header.append("lowest value" if replay.signal(setting.window_ms).falls else "highest value")
+        header.append(
+            "lowest value" if replay.signal(setting.window_ms, setting.hours or "").falls else "highest value"
+        )
     caption = (
         f"The largest {len(rows)} of {count(len(false), 'false page')}" if len(rows) < len(false) else "False pages"
     )

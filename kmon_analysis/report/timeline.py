@@ -129,7 +129,7 @@ def _draw_lines(
     handles: list[Any],
     names: list[str],
 ) -> None:
-    signal = replay.signal(settings[-1].window_ms)
+    signal = replay.signal(settings[-1].window_ms, settings[-1].hours or "")
     lines = shapes.signal_lines(signal, span)
     heading, shown = short_labels(lines.labels)
     if heading and shown:

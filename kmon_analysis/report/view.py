@@ -60,7 +60,7 @@ def look(replay: RuleBacktest, settings: Sequence[Setting], period: Interval | N
     """Compute the views of some settings, one after the other: a replay keeps one firing signal at a time."""
     found = []
     for setting in settings:
-        at = {"window_ms": setting.window_ms, "for_ms": setting.for_ms}
+        at = setting.at
         firing, counts = replay.firing(**at), replay.curve(**at)
         weeks = firing.windows.quiet_weeks(firing.signal.step_ms)
         false, every = (steps_of(firing.signal, part, weeks or math.nan) for part in (counts.false_pages, counts.pages))

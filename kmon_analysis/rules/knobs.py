@@ -285,6 +285,7 @@ def rule_with(
     window_ms: int | None = None,
     for_ms: int | None = None,
     keep_firing_for_ms: int | None = None,
+    hours: str | None = None,
 ) -> AlertingRule:
     """Return the rule with other values; its text changes at those values only.
 
@@ -298,6 +299,8 @@ def rule_with(
         New range of the range selectors.
     for_ms, keep_firing_for_ms : int, optional
         New durations.
+    hours : str, optional
+        New calendar guard, its operator included; an empty one takes the guard away.
 
     Raises
     ------
@@ -329,6 +332,8 @@ def rule_with(
             )
         _positive(window_ms, "window")
         edits += [(span, format_duration(window_ms)) for span in knobs.window_spans]
+    if hours is not None and hours != (knobs.hours or ""):
+        edits += _guarded(rule, knobs, hours)
     for name, duration_ms in (("for", for_ms), ("keep_firing_for", keep_firing_for_ms)):
         if duration_ms is not None and duration_ms < 0:
             raise SettingError(f"{name} is {duration_ms} ms", cure="Give a duration of 0 or more")
@@ -342,6 +347,33 @@ def rule_with(
         for_ms=rule.for_ms if for_ms is None else for_ms,
         keep_firing_for_ms=rule.keep_firing_for_ms if keep_firing_for_ms is None else keep_firing_for_ms,
     )
+
+
+def _guarded(rule: AlertingRule, knobs: Knobs, hours: str) -> list[tuple[Span, str]]:
+    """Return the edits that put one guard in the place of another, or behind an expression that has none."""
+    span = knobs.hours_span
+    if span is None and knobs.hours is not None:
+        raise SettingError(
+            f"{rule.name} asks for the hours in several places",
+            cure="Write its guards one after the other: '... and on() (hour() >= 8 < 20)'",
+        )
+    if span is None:
+        whole = rule.expr.span
+        # Only `or` binds less than the guard's `and`.
+        loose = isinstance(rule.expr, Binary) and rule.expr.op == "or"
+        edits = [(Span(whole.end, whole.end), f"{')' * loose} {hours}")]
+        edits += [(Span(whole.start, whole.start), "(")] * loose
+    else:
+        start = span.start - (0 if hours else len(rule.text[: span.start]) - len(rule.text[: span.start].rstrip(" ")))
+        edits = [(Span(start, span.end), hours)]
+    text = rule.text
+    for place, new in edits:
+        text = text[: place.start] + new + text[place.end :]
+    changed = dataclasses.replace(rule, text=text, expr=parse(text))
+    found = find_knobs(changed)
+    if (found.hours or "") != hours or found.threshold != knobs.threshold:
+        raise SettingError(f"{hours!r} is no guard of hours", cure="Write for example 'and on() (hour() >= 8 < 20)'")
+    return edits
 
 
 def _positive(duration_ms: int, name: str) -> None:

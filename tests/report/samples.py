@@ -64,7 +64,7 @@ def replay(
         Semantics.of("2.42.0"),
         SeriesSet.from_samples([up]),
         np.ones(len(grid.times), dtype=np.bool_),
-        _signals={None: signal, knobs.window_ms: signal},
+        _signals={(None, None): signal, (knobs.window_ms, None): signal},
     )
 
 

@@ -1,0 +1,624 @@
+// The tuner's front end. Foreign text (label values, names) enters the page as text nodes and attributes only.
+
+const SVG = "http://www.w3.org/2000/svg";
+const MARGIN = { left: 64, right: 12, top: 26, bottom: 36 };
+const PLOT_HEIGHT = 250, LANE = 20, MARKS = 18;
+const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
+const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600].map((m) => m * MINUTE);
+const LINE_COUNT = 6;
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+function make(tag, options = {}, ...children) {
+  const { text, on, ...attributes } = options;
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  if (text !== undefined) element.textContent = text;
+  for (const [name, listener] of Object.entries(on ?? {})) element.addEventListener(name, listener);
+  element.append(...children);
+  return element;
+}
+
+function shape(tag, attributes = {}, ...children) {
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+const identifier = (() => { let last = 0; return (name) => `kmon-${name}-${++last}`; })();
+
+// ---- time ---------------------------------------------------------------------------------------
+
+function localZone() {
+  try { return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC"; } catch { return "UTC"; }
+}
+
+class Clock {
+  constructor(zone) {
+    this.zone = zone;
+    const parts = { timeZone: zone, hourCycle: "h23" };
+    this.fields = new Intl.DateTimeFormat("en-GB", {
+      ...parts, year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit",
+    });
+  }
+
+  read(ms) {
+    const found = {};
+    for (const { type, value } of this.fields.formatToParts(new Date(ms))) found[type] = value;
+    return found;
+  }
+
+  offset(ms) {
+    const p = this.read(ms);
+    const wall = Date.UTC(+p.year, +p.month - 1, +p.day, +p.hour, +p.minute, +p.second);
+    return wall - Math.floor(ms / 1000) * 1000;
+  }
+
+  day(ms) { const p = this.read(ms); return `${p.year}-${p.month}-${p.day}`; }
+  minute(ms) { const p = this.read(ms); return `${p.year}-${p.month}-${p.day} ${p.hour}:${p.minute}`; }
+
+  ticks(start, end, most) {
+    const step = TICK_STEPS.find((each) => (end - start) / each <= most) ?? TICK_STEPS.at(-1);
+    const found = [];
+    let wall = Math.ceil((start + this.offset(start)) / step) * step;
+    for (; ; wall += step) {
+      // The offset at the tick itself: days of 23 and 25 hours keep their midnights.
+      let at = wall - this.offset(wall - this.offset(start));
+      if (at > end) break;
+      if (at < start) continue;
+      const p = this.read(at);
+      const midnight = p.hour === "00" && p.minute === "00";
+      found.push({ at, text: midnight || step >= DAY ? `${Number(p.day)} ${MONTHS[p.month - 1]}` : `${p.hour}:${p.minute}`, strong: midnight });
+    }
+    return found;
+  }
+}
+
+// ---- the widget ---------------------------------------------------------------------------------
+
+class Tuner {
+  constructor(model, element) {
+    this.model = model;
+    this.root = make("div", { class: "kmon-tuner", "data-kmon": "tuner" });
+    element.append(this.root);
+    this.seq = 0;
+    this.inFlight = false;
+    this.waiting = null;
+    this.here = localZone();
+    this.clock = new Clock("UTC");
+    this.controls = {};
+    this.lists = {};
+    this.build();
+    this.listeners = [
+      ["change:view", () => this.answered()],
+      ["change:picture", () => { this.readPoints(); }],
+      ["change:facts", () => { this.root.replaceChildren(); this.build(); this.showAll(); }],
+      ["msg:custom", (message) => this.heard(message)],
+    ];
+    for (const [name, listener] of this.listeners) model.on(name, listener);
+    this.readPoints();
+    this.showAll();
+    this.observer = new ResizeObserver(() => this.resized());
+    this.observer.observe(this.frame);
+    this.idle();
+  }
+
+  destroy() {
+    for (const [name, listener] of this.listeners) this.model.off(name, listener);
+    this.observer.disconnect();
+    clearTimeout(this.idleTimer);
+    clearTimeout(this.sayTimer);
+    clearTimeout(this.sizeTimer);
+  }
+
+  get facts() { return this.model.get("facts"); }
+  get picture() { return this.model.get("picture"); }
+  get view() { return this.model.get("view"); }
+
+  // -- talking to the kernel: one move at a time, the newest wins --
+
+  send(change) {
+    this.waiting = { ...(this.waiting ?? {}), ...change };
+    this.flush();
+  }
+
+  flush() {
+    if (this.inFlight || this.waiting === null) return;
+    const { kind = "move", ...content } = this.waiting;
+    this.waiting = null;
+    this.inFlight = true;
+    this.seq = Math.max(this.seq, this.view.seq ?? 0) + 1;
+    this.sentAt = performance.now();
+    this.root.setAttribute("aria-busy", "true");
+    this.model.send({ kind, seq: this.seq, ...content });
+  }
+
+  answered() {
+    if ((this.view.seq ?? 0) >= this.seq) {
+      this.inFlight = false;
+      if (this.sentAt) this.root.dataset.lastMoveMs = (performance.now() - this.sentAt).toFixed(1);
+      this.root.setAttribute("aria-busy", this.waiting === null ? "false" : "true");
+    }
+    this.showAll();
+    this.flush();
+    this.idle();
+  }
+
+  // When nobody moves, the kernel computes the next stops ahead.
+  idle() {
+    clearTimeout(this.idleTimer);
+    this.idleTimer = setTimeout(() => {
+      if (!this.inFlight && this.waiting === null) this.model.send({ kind: "prepare" });
+    }, 400);
+  }
+
+  heard(message) {
+    if (message?.kind === "prepared" && message.more) this.idle();
+  }
+
+  // -- building --
+
+  build() {
+    const { facts } = this;
+    this.controls = {};
+    this.lists = {};
+    const controls = make("div", { class: "kmon-controls", role: "group", "aria-label": `values of ${facts.name}` });
+    if (facts.thresholds.length) controls.append(this.slider("threshold", facts.thresholds, "a number"));
+    if (facts.windows.length) controls.append(this.slider("window", facts.windows, 'such as "5m"'));
+    controls.append(this.slider("for", facts.fors, 'such as "5m"'));
+    if (facts.hours.length) controls.append(this.hours());
+    controls.append(this.groupBy());
+    if (facts.reason) controls.append(make("p", { class: "kmon-note", text: `The threshold cannot turn: ${facts.reason}.` }));
+    this.message = make("div", { class: "kmon-message", role: "alert", "data-kmon": "message" });
+    this.numbers = make("div", { class: "kmon-sentence", role: "status", "data-kmon": "numbers" });
+    this.table = make("table", { class: "kmon-numbers", "data-kmon": "table" });
+    this.frame = make("div", {
+      class: "kmon-picture", tabindex: "0", role: "group", "data-kmon": "picture",
+      "aria-label": "picture over time: left and right arrow move, plus and minus zoom, 0 shows the whole range",
+      on: { keydown: (event) => this.pressed(event) },
+    });
+    this.legend = make("div", { class: "kmon-legend" });
+    this.lists = { incidents: this.list("incidents"), pages: this.list("pages") };
+    this.root.append(
+      make("div", { class: "kmon-head" },
+        make("h3", { text: facts.name }), make("pre", { text: facts.expression })),
+      make("div", { class: "kmon-top" }, controls,
+        make("div", { class: "kmon-side" }, this.table, this.numbers,
+          make("div", { class: "kmon-buttons" },
+            this.button("use these values", () => this.send({ kind: "use" }), true),
+            this.button("back to deployed", () => this.send({ reset: true }))),
+          this.message)),
+      this.toolbar(), this.frame, this.legend,
+      make("div", { class: "kmon-lists" }, this.lists.incidents.box, this.lists.pages.box),
+    );
+  }
+
+  button(name, act, main = false) {
+    return make("button", { type: "button", class: main ? "kmon-main" : "", text: name, on: { click: act } });
+  }
+
+  slider(name, stops, hint) {
+    const id = identifier(name);
+    const range = make("input", {
+      type: "range", id, min: 0, max: Math.max(0, stops.length - 1), step: 1, "aria-label": name,
+      on: { input: () => this.slid(name) },
+    });
+    const box = make("input", {
+      type: "text", "aria-label": `${name}, exact`, title: hint, spellcheck: "false", autocomplete: "off",
+      on: {
+        change: () => this.send({ [name]: box.value, [`${name}_stop`]: undefined }),
+        keydown: (event) => event.stopPropagation(),
+      },
+    });
+    this.controls[name] = { range, box, stops };
+    return make("div", { class: "kmon-row" }, make("label", { for: id, text: name }), range, box);
+  }
+
+  slid(name) {
+    const { range, box, stops } = this.controls[name];
+    const stop = Number(range.value);
+    box.value = stops[stop];
+    range.setAttribute("aria-valuetext", stops[stop]);
+    if (name === "threshold" && this.picture.places) this.moveLine(this.picture.places[stop]);
+    this.send({ [`${name}_stop`]: stop, [name]: undefined });
+  }
+
+  hours() {
+    const id = identifier("hours");
+    const own = make("input", {
+      type: "text", "aria-label": "hours, as text", placeholder: "Mon-Fri 08:00-18:00", spellcheck: "false", hidden: "",
+      on: { change: () => this.sendHours(), keydown: (event) => event.stopPropagation() },
+    });
+    const zone = make("input", {
+      type: "text", "aria-label": "time zone of the hours", value: this.here, spellcheck: "false", hidden: "",
+      on: { change: () => this.sendHours(), keydown: (event) => event.stopPropagation() },
+    });
+    const select = make("select", { id, "aria-label": "hours", on: { change: () => this.sendHours() } },
+      ...this.facts.hours.map((text) => make("option", { value: text, text })),
+      make("option", { value: "own", text: "other hours…" }));
+    this.controls.hours = { select, own, zone };
+    return make("div", { class: "kmon-row kmon-hours" }, make("label", { for: id, text: "hours" }),
+      make("span", { class: "kmon-wide" }, select, own, zone));
+  }
+
+  sendHours() {
+    const { select, own, zone } = this.controls.hours;
+    const fixed = select.value === "as deployed" || select.value === "at all hours";
+    own.hidden = select.value !== "own";
+    zone.hidden = fixed;
+    if (select.value === "own" && !own.value.trim()) return own.focus();
+    this.send({ hours: select.value === "own" ? own.value : select.value, zone: zone.value });
+  }
+
+  groupBy() {
+    const id = identifier("group");
+    const select = make("select", { id, "aria-label": "group by", on: { change: () => this.send({ group: Number(select.value) }) } },
+      ...this.facts.groups.map((text, place) => make("option", { value: place, text })));
+    this.controls.group = { select };
+    return make("div", { class: "kmon-row" }, make("label", { for: id, text: "group by" }),
+      make("span", { class: "kmon-wide" }, select));
+  }
+
+  toolbar() {
+    const select = make("select", {
+      "aria-label": "time zone", on: { change: () => { this.clock = new Clock(select.value); this.showAll(true); } },
+    }, make("option", { value: "UTC", text: "UTC" }));
+    if (this.here !== "UTC") select.append(make("option", { value: this.here, text: `${this.here} (this browser)` }));
+    select.value = this.clock.zone;
+    this.shown = make("span", { class: "kmon-note", "data-kmon": "shown" });
+    return make("div", { class: "kmon-toolbar", role: "group", "aria-label": "what is shown" },
+      this.button("whole range", () => this.zoom(...this.facts.period)),
+      this.button("zoom in", () => this.scaled(0.5)), this.button("zoom out", () => this.scaled(2)),
+      make("label", { text: "time zone " }, select), this.shown);
+  }
+
+  list(name) {
+    const caption = make("h4", { text: name });
+    const body = make("tbody");
+    const table = make("table", {}, body);
+    const box = make("section", { class: "kmon-list", "aria-label": name, "data-kmon": name }, caption,
+      make("div", { class: "kmon-scroll" }, table));
+    return { box, caption, table, body, key: "" };
+  }
+
+  // -- showing --
+
+  readPoints() {
+    const bytes = this.model.get("points");
+    const buffer = bytes instanceof DataView ? bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) : new ArrayBuffer(0);
+    this.points = new Float32Array(buffer);
+  }
+
+  showAll(again = false) {
+    if (!this.view.numbers) return;
+    this.showControls();
+    this.showNumbers();
+    this.draw();
+    this.showIncidents(again);
+    this.showPages(again);
+  }
+
+  showControls() {
+    const { values } = this.view;
+    const busy = this.inFlight || this.waiting !== null;
+    for (const name of ["threshold", "window", "for"]) {
+      const control = this.controls[name];
+      if (!control) continue;
+      // A hand on the slider is ahead of the kernel: it is not pulled back.
+      if (!busy) {
+        control.range.value = values[`${name}_stop`];
+        if (document.activeElement !== control.box || !this.view.wrong) control.box.value = values[name];
+      }
+      control.range.setAttribute("aria-valuetext", control.box.value);
+    }
+    if (this.controls.group && !busy) this.controls.group.select.value = values.group;
+    if (this.message.textContent !== this.view.message) this.message.textContent = this.view.message;
+    this.message.classList.toggle("kmon-wrong", Boolean(this.view.wrong));
+  }
+
+  showNumbers() {
+    const { view } = this;
+    const numbers = { seq: view.seq, chosen: view.numbers.chosen, deployed: view.numbers.deployed, values: view.values, period: this.picture.period };
+    this.numbers.dataset.numbers = JSON.stringify(numbers);
+    clearTimeout(this.sayTimer);
+    // Spoken once the hand rests, not at every stop on the way.
+    this.sayTimer = setTimeout(() => { this.numbers.textContent = view.sentence; }, this.numbers.textContent ? 350 : 0);
+    this.table.replaceChildren(
+      make("thead", {}, make("tr", {}, make("td"), make("th", { scope: "col", text: "chosen" }), make("th", { scope: "col", text: "deployed" }))),
+      make("tbody", {}, ...view.rows.map(([name, deployed, chosen]) =>
+        make("tr", {}, make("th", { scope: "row", text: name }), make("td", { class: "kmon-chosen", text: chosen }), make("td", { text: deployed })))),
+    );
+  }
+
+  showIncidents(again) {
+    const list = this.lists.incidents, rows = this.view.incidents;
+    const key = JSON.stringify(rows);
+    if (!again && key === list.key) return;
+    list.key = key;
+    list.caption.textContent = rows.length ? `incidents (${rows.length})` : "no incident concerns this rule";
+    list.body.replaceChildren(...rows.map((row) => make("tr", {},
+      make("td", {}, this.jump(row, `${row.found ? "▼" : "▽"} ${row.id}`, `zoom to incident ${row.id}, ${row.status}`)),
+      make("td", { text: this.clock.minute(row.start) }),
+      make("td", { text: row.must ? row.status : `${row.status} (need not page)` }),
+      make("td", { text: row.delay === "–" ? "" : `after ${row.delay}` }))));
+  }
+
+  showPages(again) {
+    const list = this.lists.pages, { pages, more_pages: more } = this.view;
+    const key = JSON.stringify([pages, more]);
+    if (!again && key === list.key) return;
+    list.key = key;
+    list.caption.textContent = more ? `pages (the first ${pages.length} of ${pages.length + more})` : `pages (${pages.length})`;
+    const sign = { true: "▲", duplicate: "△", false: "✕", excluded: "◦" };
+    list.body.replaceChildren(...pages.map((page) => {
+      const when = this.clock.minute(page.start);
+      return make("tr", { class: `kmon-${page.kind}` },
+        make("td", {}, this.jump(page, `${sign[page.kind]} ${when}`, `zoom to page ${when}, ${page.words}`)),
+        make("td", { text: page.length }), make("td", { text: page.words }), make("td", { text: page.alert }));
+    }));
+  }
+
+  jump(span, text, name) {
+    return make("button", { type: "button", class: "kmon-jump", text, "aria-label": name, on: { click: () => this.zoomTo(span) } });
+  }
+
+  // -- zooming --
+
+  zoomTo({ start, end }) {
+    const air = Math.max(2 * HOUR, 1.5 * (end - start));
+    this.zoom(start - air, end + air);
+  }
+
+  scaled(factor) {
+    const [start, end] = this.picture.period;
+    const middle = (start + end) / 2, half = ((end - start) / 2) * factor;
+    this.zoom(middle - half, middle + half);
+  }
+
+  shifted(share) {
+    const [start, end] = this.picture.period;
+    const [first, last] = this.facts.period;
+    const by = Math.max(first - start, Math.min(share * (end - start), last - end));
+    this.zoom(start + by, end + by);
+  }
+
+  zoom(start, end) {
+    const [first, last] = this.facts.period;
+    this.send({ period: [Math.round(Math.max(first, start)), Math.round(Math.min(last, end))] });
+  }
+
+  pressed(event) {
+    const act = {
+      ArrowLeft: () => this.shifted(-0.25), ArrowRight: () => this.shifted(0.25),
+      "+": () => this.scaled(0.5), "=": () => this.scaled(0.5), "-": () => this.scaled(2),
+      0: () => this.zoom(...this.facts.period), Home: () => this.zoom(...this.facts.period),
+    }[event.key];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
+  }
+
+  resized() {
+    clearTimeout(this.sizeTimer);
+    this.sizeTimer = setTimeout(() => {
+      const columns = Math.round(this.width());
+      if (columns > 100 && Math.abs(columns - (this.columns ?? 0)) > 20) {
+        this.columns = columns;
+        this.draw();
+        this.send({ columns });
+      }
+    }, 120);
+  }
+
+  width() { return Math.max(200, (this.frame.clientWidth || 900) - MARGIN.left - MARGIN.right); }
+
+  // -- drawing --
+
+  draw() {
+    const { picture, view, facts } = this;
+    if (!picture.period) return;
+    const [start, end] = picture.period;
+    const width = this.width(), below = MARGIN.top + PLOT_HEIGHT;
+    const lanes = below + 8, axis = lanes + 2 * LANE + MARKS;
+    const height = axis + MARGIN.bottom;
+    const x = (ms) => ((ms - start) / Math.max(1, end - start)) * width;
+    this.x = x;
+    const clip = identifier("clip");
+    const inner = shape("g", { transform: `translate(${MARGIN.left},0)` });
+    const inside = shape("g", { "clip-path": `url(#${clip})` });
+    const svg = shape("svg", { width: width + MARGIN.left + MARGIN.right, height, "aria-hidden": "true", focusable: "false" },
+      shape("defs", {}, shape("clipPath", { id: clip }, shape("rect", { x: 0, y: 0, width, height }))), inner);
+    this.drawBands(inside, picture.bands, x, axis);
+    this.drawAxis(inner, picture, width);
+    inner.append(inside);
+    if (picture.lines.length || picture.rest) this.drawLines(inside, picture, width);
+    if (picture.present) this.drawPresence(inside, inner, picture.present, x);
+    if (picture.empty) inner.append(this.words("The expression returned nothing in this time", width / 2, MARGIN.top + PLOT_HEIGHT / 2, "middle"));
+    if (picture.infinite) inner.append(this.words(`${picture.infinite} infinite values are not drawn`, width, MARGIN.top + 12, "end"));
+    if (picture.deployed.place !== null && facts.thresholds.length) inside.append(this.level(picture.deployed.place, "kmon-deployed-line", width));
+    if (view.place !== null) {
+      this.line = this.level(view.place, "kmon-chosen-line", width);
+      inside.append(this.line);
+    }
+    this.drawLane(inside, inner, view.pending, view.firing, lanes, x, "chosen");
+    this.drawLane(inside, inner, picture.deployed.pending, picture.deployed.firing, lanes + LANE, x, "deployed");
+    this.drawMarks(inside, view.marks, lanes + 2 * LANE + MARKS / 2, x);
+    this.drawTime(inner, start, end, axis, width);
+    this.drawIncidentMarks(inside, x, start, end);
+    this.pointer(svg, width, axis, start, end);
+    this.frame.replaceChildren(svg);
+    this.drawLegend(picture);
+    this.shown.textContent = `${this.clock.minute(start)} to ${this.clock.minute(end)}, ${this.clock.zone}`;
+  }
+
+  words(text, x, y, anchor = "start", kind = "kmon-words") {
+    const element = shape("text", { x, y, "text-anchor": anchor, class: kind });
+    element.textContent = text;
+    return element;
+  }
+
+  high(place) { return MARGIN.top + (1 - Math.max(-0.02, Math.min(1.02, place))) * PLOT_HEIGHT; }
+
+  level(place, kind, width) {
+    const y = this.high(place);
+    return shape("line", { x1: 0, x2: width, y1: y, y2: y, class: kind });
+  }
+
+  moveLine(place) {
+    if (!this.line) return;
+    for (const end of ["y1", "y2"]) this.line.setAttribute(end, this.high(place));
+  }
+
+  drawBands(into, bands, x, bottom) {
+    for (const band of bands) {
+      const left = x(band.start), wide = Math.max(2, x(band.end) - left);
+      into.append(shape("rect", { x: left - (wide === 2 ? 1 : 0), y: MARGIN.top, width: wide, height: bottom - MARGIN.top, class: `kmon-band kmon-band-${band.kind}` }));
+    }
+  }
+
+  drawAxis(into, picture, width) {
+    for (const [place, text] of picture.ticks ?? []) {
+      const y = this.high(place);
+      into.append(shape("line", { x1: 0, x2: width, y1: y, y2: y, class: "kmon-grid" }), this.words(text, -6, y + 4, "end", "kmon-tick"));
+    }
+    into.append(shape("line", { x1: 0, x2: 0, y1: MARGIN.top, y2: MARGIN.top + PLOT_HEIGHT, class: "kmon-edge" }));
+    const unit = [picture.unit, picture.scale].filter(Boolean).join(", ");
+    into.append(this.words(unit, 4 - MARGIN.left, 12, "start", "kmon-tick"));
+  }
+
+  drawLines(into, picture, width) {
+    let at = 0;
+    const sizes = [...picture.lines.map((line) => line.size), ...(picture.rest_sizes ?? [])];
+    const drawn = sizes.map((size, place) => {
+      const xs = this.points.subarray(at, at + size), ys = this.points.subarray(at + size, at + 2 * size);
+      at += 2 * size;
+      let path = "", pen = "M";
+      for (let i = 0; i < size; i += 1) {
+        if (Number.isNaN(ys[i]) || Number.isNaN(xs[i])) { pen = "M"; continue; }
+        path += `${pen}${(xs[i] * width).toFixed(1)} ${this.high(ys[i]).toFixed(1)}`;
+        pen = "L";
+      }
+      const rest = place >= picture.lines.length;
+      return shape("path", { d: path || "M0 0", class: rest ? "kmon-line kmon-rest" : `kmon-line kmon-line-${place % LINE_COUNT}` });
+    });
+    into.append(...drawn.reverse());
+  }
+
+  drawPresence(into, beside, rows, x) {
+    const high = Math.min(26, PLOT_HEIGHT / Math.max(1, rows.length));
+    rows.forEach((row, place) => {
+      const y = MARGIN.top + 8 + place * high;
+      for (const [from, length] of row.runs) {
+        into.append(shape("rect", { x: x(from), y, width: Math.max(1, x(from + length) - x(from)), height: high * 0.5, class: "kmon-present" }));
+      }
+      beside.append(this.words(row.name, 4, y - 2, "start", "kmon-tick"));
+    });
+  }
+
+  drawLane(into, beside, pending, firing, y, x, name) {
+    for (const [runs, kind, high] of [[pending, "kmon-pending", 6], [firing, "kmon-firing", 12]]) {
+      for (const [from, length] of runs) {
+        into.append(shape("rect", { x: x(from), y: y + (LANE - high) / 2, width: Math.max(1, x(from + length) - x(from)), height: high, class: kind }));
+      }
+    }
+    beside.append(this.words(name, -6, y + LANE / 2 + 4, "end", "kmon-tick"));
+  }
+
+  drawMarks(into, marks, y, x) {
+    for (const at of marks.excluded) into.append(shape("circle", { cx: x(at), cy: y, r: 3, class: "kmon-mark-excluded" }));
+    for (const at of marks.false) {
+      const c = x(at);
+      into.append(shape("path", { d: `M${c - 4} ${y - 4}L${c + 4} ${y + 4}M${c - 4} ${y + 4}L${c + 4} ${y - 4}`, class: "kmon-mark-false" }));
+    }
+    for (const at of marks.true) {
+      const c = x(at);
+      into.append(shape("path", { d: `M${c} ${y - 6}L${c + 5} ${y + 5}L${c - 5} ${y + 5}Z`, class: "kmon-mark-true" }));
+    }
+  }
+
+  drawIncidentMarks(into, x, start, end) {
+    for (const incident of this.view.incidents) {
+      if (incident.end < start || incident.start > end || !incident.must) continue;
+      const c = (x(incident.start) + x(incident.end)) / 2;
+      into.append(shape("path", { d: `M${c - 5} ${MARGIN.top - 9}L${c + 5} ${MARGIN.top - 9}L${c} ${MARGIN.top - 1}Z`, class: incident.found ? "kmon-found" : "kmon-missed" }));
+    }
+  }
+
+  drawTime(into, start, end, y, width) {
+    into.append(shape("line", { x1: 0, x2: width, y1: y, y2: y, class: "kmon-edge" }));
+    for (const tick of this.clock.ticks(start, end, Math.max(2, Math.floor(width / 70)))) {
+      const at = this.x(tick.at);
+      into.append(shape("line", { x1: at, x2: at, y1: y, y2: y + 5, class: "kmon-edge" }),
+        this.words(tick.text, at, y + 17, "middle", tick.strong ? "kmon-tick kmon-strong" : "kmon-tick"));
+    }
+    into.append(this.words(`time in ${this.clock.zone}`, width, y + 32, "end", "kmon-tick"));
+  }
+
+  drawLegend(picture) {
+    const items = [];
+    const item = (kind, text) => items.push(make("span", { class: "kmon-key" }, make("span", { class: `kmon-swatch ${kind}`, "aria-hidden": "true" }), text));
+    picture.lines.forEach((line, place) => item(`kmon-swatch-${place % LINE_COUNT}`, line.name));
+    if (picture.rest) item("kmon-swatch-rest", `${picture.rest} more: highest and lowest`);
+    if (this.facts.thresholds.length) {
+      item("kmon-swatch-chosen", "chosen threshold");
+      item("kmon-swatch-deployed", "deployed threshold");
+    }
+    item("kmon-swatch-firing", "firing");
+    item("kmon-swatch-pending", "pending");
+    item("kmon-swatch-band", "incident (▼ found, ▽ not found)");
+    item("kmon-swatch-true", "page for an incident");
+    item("kmon-swatch-false", "false page");
+    this.legend.replaceChildren(...items);
+  }
+
+  // A click goes to the nearest page, else to the incident under it; dragging chooses a range.
+  pointer(svg, width, bottom, start, end) {
+    const time = (event) => {
+      const left = svg.getBoundingClientRect().left + MARGIN.left;
+      return start + (Math.max(0, Math.min(width, event.clientX - left)) / width) * (end - start);
+    };
+    let from = null, box = null;
+    svg.addEventListener("pointerdown", (event) => { if (event.button === 0) from = { at: time(event), x: event.clientX }; });
+    svg.addEventListener("pointermove", (event) => {
+      if (from === null || Math.abs(event.clientX - from.x) < 5) return;
+      if (box === null) {
+        box = shape("rect", { y: MARGIN.top, height: bottom - MARGIN.top, class: "kmon-selection" });
+        svg.append(box);
+        try { svg.setPointerCapture(event.pointerId); } catch { /* the pointer is gone */ }
+      }
+      const edges = [this.x(from.at), this.x(time(event))].sort((a, b) => a - b);
+      box.setAttribute("x", edges[0] + MARGIN.left);
+      box.setAttribute("width", edges[1] - edges[0]);
+    });
+    svg.addEventListener("pointerup", (event) => {
+      if (from === null) return;
+      const begun = from, to = time(event), dragged = box !== null;
+      from = null;
+      box?.remove();
+      box = null;
+      if (dragged) return this.zoom(Math.min(begun.at, to), Math.max(begun.at, to));
+      this.clicked(to, ((end - start) / width) * 7);
+    });
+    svg.addEventListener("pointercancel", () => { from = null; box?.remove(); box = null; });
+  }
+
+  clicked(at, reach) {
+    const { view, picture } = this;
+    const starts = [...view.marks.true, ...view.marks.false, ...view.marks.excluded];
+    const nearest = starts.reduce((best, one) => (Math.abs(one - at) < Math.abs(best - at) ? one : best), Infinity);
+    if (Math.abs(nearest - at) <= reach) {
+      const page = view.pages.find((each) => each.start === nearest);
+      return this.zoomTo(page ?? { start: nearest, end: nearest });
+    }
+    const band = picture.bands.find((each) => at >= each.start - reach && at <= each.end + reach);
+    if (band) this.zoomTo(band);
+  }
+}
+
+function render({ model, el }) {
+  const tuner = new Tuner(model, el);
+  return () => tuner.destroy();
+}
+
+export default { render };

@@ -1,0 +1,230 @@
+"""The tuner: turn the knobs of one rule by hand and see at once what it would have done.
+
+In a notebook ``result.explore("HighConsumerLag")`` shows controls above a picture; anywhere else the same object draws
+itself with matplotlib. Names that programs may rely on (accessible names of the controls in the browser):
+
+- sliders ``threshold``, ``window``, ``for``; text boxes ``threshold, exact``, ``window, exact``, ``for, exact``
+- lists ``hours``, ``group by``, ``time zone``; text boxes ``hours, as text``, ``time zone of the hours``
+- buttons ``use these values``, ``back to deployed``, ``whole range``, ``zoom in``, ``zoom out``
+- the picture is ``[data-kmon="picture"]``; every page and incident has a button in the lists
+  ``[data-kmon="pages"]`` and ``[data-kmon="incidents"]``
+- ``[data-kmon="numbers"]`` (a status region) holds the numbers as JSON in its attribute ``data-numbers``:
+  ``{"seq", "chosen": {...}, "deployed": {...}, "values": {...}, "period": [start, end]}``, fields as in
+  `kmon_analysis.explore.model.Numbers`
+- ``[data-kmon="message"]`` (an alert region) holds what went wrong, or what was done
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from kmon_analysis.backtest.run import Backtest
+from kmon_analysis.backtest.tabular import html_table, text_table
+from kmon_analysis.explore.choices import GroupBy, guard_of, read_duration, read_threshold
+from kmon_analysis.explore.model import TunerModel, View
+from kmon_analysis.explore.packets import comparison_rows, group_words
+from kmon_analysis.recommend.advice import Advice
+from kmon_analysis.recommend.by_hand import chosen_by_hand
+from kmon_analysis.recommend.candidates import Setting
+from kmon_analysis.report.words import clean, describe
+from kmon_analysis.timing import Interval
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from kmon_analysis.explore.widget import TunerWidget
+
+__all__ = ["Tuner", "explore"]
+
+
+class Tuner:
+    """One rule whose knobs are turned by hand.
+
+    Parameters
+    ----------
+    advice : Advice
+        Where the chosen values go; it may know nothing of the rule yet.
+    name : str
+        Alert name.
+    start : Setting, optional
+        Where the knobs stand at first; None: as deployed.
+
+    Attributes
+    ----------
+    model : TunerModel
+        What it computes with.
+    advice : Advice
+        With the values that were used, see `use`.
+    setting : Setting
+        Where the knobs stand.
+    group_by : tuple of str or None
+        How alerts make pages.
+    """
+
+    def __init__(self, advice: Advice, name: str, start: Setting | None = None) -> None:
+        known = advice.rules.get(name)
+        given = [start, *((known.proposed, known.candidate) if known is not None else ())]
+        self.model = TunerModel(advice.backtest, name, tuple(setting for setting in given if setting is not None))
+        self.advice = advice
+        self.setting = start or self.model.deployed
+        self.group_by: GroupBy = advice.backtest.settings.group_by
+        self._widget: TunerWidget | None = None
+
+    @property
+    def name(self) -> str:
+        """The alert's name."""
+        return self.model.name
+
+    @property
+    def view(self) -> View:
+        """The rule where the knobs stand."""
+        return self.model.at(self.setting, self.group_by)
+
+    def turn(
+        self,
+        *,
+        threshold: float | str | None = None,
+        window: str | int | None = None,
+        for_: str | int | None = None,
+        hours: str | None = None,
+        zone: str = "UTC",
+        group_by: GroupBy | str = "",
+    ) -> None:
+        """Turn knobs; what is left out stays.
+
+        Parameters
+        ----------
+        threshold : float or str, optional
+            Of the comparison.
+        window, for_ : str or int, optional
+            A duration such as ``"5m"``, or milliseconds.
+        hours : str, optional
+            ``"as deployed"``, ``"at all hours"``, or traffic hours such as ``"Mon-Fri 08:00-18:00"`` in `zone`.
+        zone : str
+            Time zone of `hours`.
+        group_by : tuple of str or None, optional
+            Labels that make one page of several alerts; None: every alert pages by itself.
+
+        Raises
+        ------
+        SettingError
+            If a value makes no sense, or the rule has no such knob. Nothing is turned then.
+        ExpressionError
+            If the expression cannot be evaluated so. Nothing is turned then.
+        """
+        setting = self.setting
+        if threshold is not None:
+            value = read_threshold(threshold) if isinstance(threshold, str) else float(threshold)
+            setting = replace(setting, threshold=read_threshold(repr(value)))
+        if window is not None:
+            length = read_duration(window, "window") if isinstance(window, str) else window
+            setting = replace(setting, window_ms=length)
+        if for_ is not None:
+            setting = replace(setting, for_ms=read_duration(for_, "for") if isinstance(for_, str) else for_)
+        if hours is not None:
+            setting = replace(setting, hours=guard_of(hours, zone, self.model.replay.knobs.hours))
+        grouping = self.group_by if isinstance(group_by, str) else group_by
+        setting.applied(self.model.replay.rule)
+        self.model.track(setting, grouping)
+        self.setting, self.group_by = setting, grouping
+
+    def move(self, **knobs: Any) -> View:
+        """Turn knobs as `turn` does, show it, and return what the rule does there."""
+        self.turn(**knobs)
+        if self._widget is not None:
+            self._widget.refresh()
+        return self.view
+
+    def use(self) -> Advice:
+        """Write the values where the knobs stand into the advice, and return it.
+
+        Returns
+        -------
+        Advice
+            The rule's verdict says that its values were chosen by hand; ``write`` exports them.
+        """
+        self.advice = chosen_by_hand(self.advice, self.name, self.setting)
+        return self.advice
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return header and rows: what the deployed and the chosen values did."""
+        rows = comparison_rows(self.model.deployed_numbers(self.group_by), self.view.numbers)
+        values = ["values", describe(self.model.deployed), describe(self.setting)]
+        guards = [clean(setting.hours or "at all hours") for setting in (self.model.deployed, self.setting)]
+        hours = [["hours", *guards]] if len({*guards}) > 1 else []
+        return [self.name, "deployed", "chosen"], [values, *hours, *rows]
+
+    def plot(self, period: Interval | None = None) -> Figure:
+        """Draw the signal with states, pages and incidents, the chosen values beside the deployed ones.
+
+        Parameters
+        ----------
+        period : Interval, optional
+            What to draw of the signal; None: the whole history.
+        """
+        from kmon_analysis.report.plots import rule_figure
+
+        chosen = self.setting if self.setting != self.model.deployed else None
+        return rule_figure(self.model.grouped(self.group_by), period=period, proposed=chosen)
+
+    @property
+    def widget(self) -> TunerWidget | None:
+        """The widget, or None where the extra ``[lab]`` is not installed."""
+        if self._widget is None and find_spec("anywidget") is not None:
+            from kmon_analysis.explore.widget import TunerWidget
+
+            self._widget = TunerWidget(self)
+        return self._widget
+
+    def __repr__(self) -> str:
+        header, rows = self.table()
+        return text_table([clean(cell) for cell in header], rows, left=1)
+
+    def _repr_html_(self) -> str:
+        from kmon_analysis.report.figure import png_bytes
+
+        picture = base64.b64encode(png_bytes(self.plot(), dpi=110)).decode()
+        note = f"Pages: one for {group_words(self.group_by)}. Times in UTC."
+        said = html.escape(f"{self.name}: deployed and chosen values over time, as in the table")
+        return (
+            html_table(*self.table())
+            + f"<p>{html.escape(note)}</p>"
+            + f'<img style="max-width:100%" alt="{said}" src="data:image/png;base64,{picture}">'
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]:
+        plain = {"text/plain": repr(self), "text/html": self._repr_html_()}
+        widget = self.widget
+        if widget is None:
+            return plain
+        shown = widget._repr_mimebundle_()
+        data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
+        # A front end without widgets, and a stored page, show the still picture.
+        return {**data, **plain}, metadata
+
+
+def explore(result: Backtest | Advice, name: str) -> Tuner:
+    """Open the tuner on a rule.
+
+    Parameters
+    ----------
+    result : Backtest or Advice
+        An advice's proposed values are where the knobs stand at first.
+    name : str
+        Alert name.
+
+    Raises
+    ------
+    ExpressionError
+        If the rule could not be evaluated.
+    """
+    if isinstance(result, Backtest):
+        _ = result[name]
+        return Tuner(Advice(result, None), name)
+    _ = result.backtest[name]
+    known = result.rules.get(name)
+    return Tuner(result, name, None if known is None else known.proposed or known.current)

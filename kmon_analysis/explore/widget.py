@@ -1,0 +1,127 @@
+"""The tuner in a notebook: an anywidget that draws in the browser what the model computes in the kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anywidget
+import traitlets
+
+from kmon_analysis.errors import KmonError
+from kmon_analysis.explore.model import COLUMNS
+from kmon_analysis.explore.packets import facts_of, picture_of, view_of
+from kmon_analysis.report.words import clean, describe
+from kmon_analysis.timing import MINUTE_MS, Interval
+
+if TYPE_CHECKING:
+    from kmon_analysis.explore.tuner import Tuner
+
+__all__ = ["TunerWidget"]
+
+_STATIC = Path(__file__).parent / "static"
+_NARROW, _WIDE = 200, 2400
+
+
+class TunerWidget(anywidget.AnyWidget):
+    """The tuner's front end.
+
+    Notes
+    -----
+    The browser sends ``{"kind": "move", "seq", ...}``, one at a time, and gets the traits below back; their ``seq``
+    tells which move they answer. ``{"kind": "prepare"}`` comes when nobody moves: the next stops are then computed
+    ahead.
+    """
+
+    _esm = _STATIC / "tuner.js"
+    _css = _STATIC / "tuner.css"
+    facts = traitlets.Dict().tag(sync=True)
+    picture = traitlets.Dict().tag(sync=True)
+    points = traitlets.Bytes().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, tuner: Tuner) -> None:
+        super().__init__()
+        self._tuner = tuner
+        self._period = tuner.model.replay.period
+        self._columns = COLUMNS
+        self._shown: tuple[Any, ...] = ()
+        self._seq = 0
+        self.facts = facts_of(tuner.model)
+        self.refresh()
+        self.on_msg(self._heard)
+
+    def refresh(self, message: str = "", *, wrong: bool = False) -> None:
+        """Send what is new where the tuner's knobs stand now."""
+        tuner, model = self._tuner, self._tuner.model
+        setting, group_by, period = tuner.setting, tuner.group_by, self._period
+        view = model.at(setting, group_by, period=period, columns=self._columns)
+        lines = (setting.window_ms, setting.hours, group_by, period, self._columns)
+        with self.hold_sync():
+            if lines != self._shown:
+                picture = picture_of(model, setting, group_by, period, self._columns)
+                self.picture, self.points = picture.head, picture.points
+                self._shown = lines
+            told = view_of(model, view, period, self._columns)
+            self.view = {**told, "seq": self._seq, "message": clean(message), "wrong": wrong}
+
+    def _heard(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        """Answer one message of the browser; a wrong one turns nothing."""
+        if not isinstance(content, dict):
+            return
+        kind = content.get("kind")
+        if kind == "prepare":
+            tuner = self._tuner
+            self.send({"kind": "prepared", "more": tuner.model.prepare(tuner.setting, tuner.group_by)})
+            return
+        self._seq = int(content.get("seq", self._seq))
+        try:
+            message = self._move(content)
+            message = self._use() if kind == "use" else message
+        except KmonError as error:
+            self.refresh(str(error), wrong=True)
+        else:
+            self.refresh(message)
+
+    def _use(self) -> str:
+        tuner = self._tuner
+        entry = tuner.use()[tuner.name]
+        return f"Written into the advice: {entry.headline}. Export with tuner.advice.write('tuned/')."
+
+    def _move(self, content: dict[str, Any]) -> str:
+        """Turn what the browser turned."""
+        tuner, choices = self._tuner, self._tuner.model.choices
+        self._look(content)
+        turned: dict[str, Any] = {}
+        if content.get("reset"):
+            deployed = tuner.model.deployed
+            tuner.setting = deployed
+            return f"As deployed: {describe(deployed)}"
+        for name, stops in (
+            ("threshold", choices.thresholds),
+            ("window", choices.windows_ms),
+            ("for", choices.fors_ms),
+        ):
+            key = "for_" if name == "for" else name
+            if f"{name}_stop" in content and stops:
+                turned[key] = stops[max(0, min(int(content[f"{name}_stop"]), len(stops) - 1))]
+            elif name in content:
+                turned[key] = str(content[name])
+        if "hours" in content:
+            turned |= {"hours": str(content["hours"]), "zone": str(content.get("zone") or "UTC")}
+        if "group" in content and 0 <= int(content["group"]) < len(choices.group_by):
+            turned["group_by"] = choices.group_by[int(content["group"])]
+        if turned:
+            tuner.turn(**turned)
+        return ""
+
+    def _look(self, content: dict[str, Any]) -> None:
+        """Take over which stretch of time is shown, and how wide."""
+        whole = self._tuner.model.replay.period
+        if "columns" in content:
+            self._columns = max(_NARROW, min(int(content["columns"]), _WIDE))
+        if "period" in content:
+            start, end = (int(edge) for edge in content["period"])
+            least = max(10 * self._tuner.model.replay.grid.step_ms, MINUTE_MS)
+            start = max(whole.start_ms, min(start, whole.end_ms - least))
+            self._period = Interval(start, min(max(end, start + least), max(whole.end_ms, start)))

@@ -1,0 +1,136 @@
+"""Values that a person chose: scored on the whole past, and said to be just that.
+
+Whoever turns a knob until the past looks well has fitted it to the past. So nothing here is called a recommendation, no
+held-out result and no prediction is carried over, and with few incidents each one is named instead of counted.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from kmon_analysis.backtest.run import alert_names
+from kmon_analysis.backtest.score import Score
+from kmon_analysis.recommend.advice import Advice, RuleAdvice
+from kmon_analysis.recommend.candidates import Budget, Setting
+from kmon_analysis.recommend.verdict import FEW_INCIDENTS, Case, case_of, fate, limits_of, meets, suspects_of
+from kmon_analysis.timing import HOUR_MS, WEEK_MS, format_duration
+
+__all__ = ["chosen_by_hand"]
+
+_HEADLINE = "Chosen by hand"
+
+
+def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
+    """Return an advice in which a person's values take the place of the proposed ones.
+
+    Parameters
+    ----------
+    advice : Advice
+        What is known so far; it may hold nothing of the rule.
+    name : str
+        Alert name.
+    setting : Setting
+        The chosen values. Those of the rule as deployed leave it alone; those that the advice proposes anyway keep
+        its evidence.
+
+    Raises
+    ------
+    SettingError
+        If the rule has no such knob.
+    ExpressionError
+        If the rule cannot be evaluated with these values.
+    """
+    result = advice.backtest
+    replay, known = result[name], advice.rules.get(name)
+    if known is not None and not known.by_hand and known.proposed == setting:
+        return advice
+    setting.applied(replay.rule)
+    budget = advice.budget or Budget(HOUR_MS)
+    case = case_of(replay, result.scores[name], budget, result.history.scrape_interval_ms)
+    entry = RuleAdvice(
+        name,
+        "keep",
+        "Keep the current rule, by hand",
+        ("Its values were looked at and left as they are.", *limits_of(case)),
+        case.current,
+        past_current=case.past,
+        suspects=suspects_of(case.past),
+        evaluated_by=result.evaluated_by.get(name, "kmon"),
+        by_hand=True,
+    )
+    if setting != case.current:
+        score = replay.score(setting.threshold, **setting.at)
+        entry = replace(
+            entry,
+            verdict="tuned",
+            headline=f"{_HEADLINE}: {setting}{_other_hours(case.current, setting)}",
+            reasons=(
+                f"{_HEADLINE} with the whole past in view: this is no recommendation, and nothing was held out to test "
+                "it on.",
+                *_found(case, score),
+                *([] if advice.budget is None else [_kept_to_budget(case, score)]),
+                *_procedure(known),
+                *limits_of(case),
+            ),
+            proposed=setting,
+            past_proposed=score,
+            suspects=suspects_of(score),
+        )
+    rules = {**advice.rules, name: entry}
+    return replace(advice, rules={each: rules[each] for each in alert_names(result.rules) if each in rules})
+
+
+def _other_hours(current: Setting, setting: Setting) -> str:
+    if current.hours == setting.hours:
+        return ""
+    return f", {setting.hours}" if setting.hours else ", at all hours"
+
+
+def _quiet(score: Score) -> str:
+    """Write the false pages with the time that they stand in."""
+    pages = f"{score.false_pages} false page{'' if score.false_pages == 1 else 's'}"
+    hours = score.weeks * WEEK_MS / HOUR_MS
+    span = f"{score.weeks:.1f} weeks" if score.weeks >= 1 else f"{hours:.0f} hours"
+    return f"{pages} in {span} of normal time"
+
+
+def _found(case: Case, score: Score) -> list[str]:
+    """Say what the values found, in words that so few or so many incidents carry."""
+    now, then = _quiet(score), _quiet(case.past)
+    if not score.outcomes:
+        return [
+            f"No incident concerns this rule: what the values would find is unknown. In the past: {now}, now {then}."
+        ]
+    if case.clusters <= FEW_INCIDENTS:
+        seen = "; ".join(fate(outcome) for outcome in score.outcomes if outcome.status != "no data")
+        few = "One incident" if case.clusters == 1 else "So few incidents" if case.clusters == 0 else "Two incidents"
+        return [
+            f"With these values: {seen or 'no incident was observed'}. {few} cannot support a change.",
+            f"In the past: {now}; the current rule {then}.",
+        ]
+    delay = "" if score.worst_delay_ms is None else f", worst delay {format_duration(score.worst_delay_ms)}"
+    return [
+        f"In the past it would have found {score.caught} of {score.incidents} incidents{delay}, with {now}. The "
+        f"current rule on the same weeks: {case.past.caught} of {case.past.incidents}, {then}."
+    ]
+
+
+def _kept_to_budget(case: Case, score: Score) -> str:
+    if meets(case, score):
+        return "On that past it keeps to the budget."
+    missed = [outcome for outcome in score.outcomes if outcome.status in ("missed", "already firing")]
+    late = score.caught - score.caught_within(case.budget.max_delay_ms)
+    parts = [fate(outcome) for outcome in missed[:3]]
+    if late:
+        parts.append(f"{late} paged later than {format_duration(case.budget.max_delay_ms)}")
+    if score.false_pages > case.budget.false_pages_per_week * score.weeks:
+        parts.append("more false pages than accepted")
+    if not math.isnan(score.firing_ratio) and score.firing_ratio > case.budget.firing_ratio:
+        parts.append("firing for longer than accepted")
+    return f"Even on that past it does not keep to the budget: {', '.join(parts) or 'not every incident in time'}."
+
+
+def _procedure(known: RuleAdvice | None) -> list[str]:
+    """Repeat what the procedure itself said of the rule."""
+    return [] if known is None or known.by_hand else [f'The procedure itself says "{known.headline}".']
