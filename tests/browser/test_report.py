@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kmon_analysis.tabular import SORT_SCRIPT
 from tests.browser.checks import check_page, table_rows
 from tests.browser.hostile import MARKUP, backtest_of_hostile_text
 
@@ -14,6 +15,18 @@ def test_the_report_is_readable(visit, report, width, scheme):
     with visit(width=width, color_scheme=scheme) as here:
         here.page.goto(report)
         check_page(here, f"report-{scheme}-{width}")
+
+
+def test_a_table_is_sorted_by_a_press_on_its_head(visit, report, bundled):
+    ascending = sorted(entry.past_current.false_pages for entry in bundled.values())
+    with visit() as here:
+        here.page.goto(report)
+        head = here.page.locator("table").first.get_by_role("columnheader", name="false pages")
+        for order, keys in (("ascending", ascending), ("descending", ascending[::-1])):
+            head.get_by_role("button").press("Enter")
+            assert head.get_attribute("aria-sort") == order
+            shown = [int(row[4].replace(",", "")) for row in table_rows(here) if row[0]]
+            assert shown == keys
 
 
 def test_the_report_shows_what_the_library_says(visit, report, bundled):
@@ -51,5 +64,6 @@ def test_hostile_text_does_nothing_in_the_report(visit, hostile, width):
         here.page.goto(hostile)
         check_page(here, f"report-hostile-{width}")
         assert here.page.evaluate("window.acted") is None
-        assert here.page.locator("script, body img, [onload], [onerror], a:not([href^='#'])").count() == 0
+        assert set(here.page.locator("script").all_text_contents()) <= {SORT_SCRIPT}
+        assert here.page.locator("body img, [onload], [onerror], a:not([href^='#'])").count() == 0
         assert MARKUP in here.page.locator("main").text_content()
