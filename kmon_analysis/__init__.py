@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from kmon_analysis.incidents import read_incidents as read_incidents
     from kmon_analysis.labelling.suggest import suggest_incidents as suggest_incidents
     from kmon_analysis.labels import Labels as Labels
+    from kmon_analysis.postmortem.run import postmortem as postmortem
     from kmon_analysis.recommend.advice import Advice as Advice
     from kmon_analysis.recommend.confirm import confirm as confirm
     from kmon_analysis.recommend.verdict import recommend as recommend
-    from kmon_analysis.rules.model import RuleFile as RuleFile
     from kmon_analysis.rules.reader import read_rules as read_rules
     from kmon_analysis.sources.simulation.store import load_scenario as load_scenario
     from kmon_analysis.timing import Interval as Interval
@@ -44,7 +44,6 @@ _HOMES = {
     "Incidents": "kmon_analysis.incidents",
     "read_incidents": "kmon_analysis.incidents",
     "read_rules": "kmon_analysis.rules.reader",
-    "RuleFile": "kmon_analysis.rules.model",
     "Labels": "kmon_analysis.labels",
     "suggest_incidents": "kmon_analysis.labelling.suggest",
     "Interval": "kmon_analysis.timing",
@@ -54,6 +53,7 @@ _HOMES = {
     "Advice": "kmon_analysis.recommend.advice",
     "recommend": "kmon_analysis.recommend.verdict",
     "confirm": "kmon_analysis.recommend.confirm",
+    "postmortem": "kmon_analysis.postmortem.run",
     "fetch": "kmon_analysis.workflow",
     "demo": "kmon_analysis.workflow",
     "load_scenario": "kmon_analysis.sources.simulation.store",

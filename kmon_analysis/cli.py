@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kmon_analysis import __version__, cli_kafka, cli_verify
+from kmon_analysis import __version__, cli_kafka, cli_postmortem, cli_verify
 from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_incidents import incidents_app
 from kmon_analysis.cli_jmx import jmx_app
@@ -481,6 +481,7 @@ def plain_cell(text: str) -> str:
 
 cli_verify.register(app)
 cli_kafka.register(app)
+cli_postmortem.register(app)
 
 
 @app.command("lab")

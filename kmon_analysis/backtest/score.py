@@ -29,6 +29,7 @@ __all__ = [
     "Score",
     "columns_of",
     "credit",
+    "credit_window",
     "make_windows",
     "outcome_of",
     "reaches",

@@ -12,7 +12,7 @@ from kmon_analysis import __version__, cli_terminal
 from tests.cli.conftest import environment_of, on_a_terminal, spawned
 from tests.tools import REPOSITORY
 
-VERBS = ("backtest", "demo", "doctor", "fetch", "lab", "tune", "verify")
+VERBS = ("backtest", "demo", "doctor", "fetch", "lab", "postmortem", "tune", "verify")
 
 
 # ---- help ---------------------------------------------------------------------------------------

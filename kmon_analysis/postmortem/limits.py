@@ -1,0 +1,278 @@
+"""What the data cannot say about an incident."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kmon_analysis.backtest.run import Backtest, RuleBacktest
+from kmon_analysis.incidents import Incident
+from kmon_analysis.labels import Labels
+from kmon_analysis.postmortem.stories import RuleStory
+from kmon_analysis.promql.needs import selections
+from kmon_analysis.rules.model import RuleGroup
+from kmon_analysis.timing import SECOND_MS, Interval, format_duration, format_instant
+
+__all__ = ["Limit", "limits_of"]
+
+# Gaps are told one by one up to this many.
+GAPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Something that is not known.
+
+    Attributes
+    ----------
+    code : str
+        Its kind, for programs.
+    text : str
+        A sentence.
+    facts : Mapping
+        The numbers and names in it; JSON values.
+    """
+
+    code: str
+    text: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def limits_of(result: Backtest, incident: Incident, stories: Sequence[RuleStory]) -> tuple[Limit, ...]:
+    """List what weakens the statements of a postmortem, the nearest to the incident first."""
+    told = [story for story in stories if story.concerned]
+    return (
+        *_ends(result, incident, told),
+        *_gaps(result, incident, told),
+        *_alerts(result, incident, told),
+        *_overlaps(result, incident),
+        *_clocks(result, told),
+        *_others(result, stories),
+        Limit(
+            "labels by people",
+            "Start, end and labels of incidents are what people wrote down; every offset here is as good as they are. "
+            "A false page may be an incident that nobody wrote down.",
+        ),
+        Limit(
+            "one example",
+            "What would have paged sooner is found with this incident in view: one example, no forecast. "
+            "`kmon tune` weighs all incidents and tests on weeks that it did not see.",
+        ),
+        Limit(
+            "not replayed",
+            "Restarts of Prometheus, and what Alertmanager does behind a page: routing, grouping waits, silences.",
+        ),
+    )
+
+
+def _ends(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> Iterator[Limit]:
+    """Say where the history begins or ends inside what is looked at."""
+    history, when = result.history.interval, incident.interval
+    facts = {"start": format_instant(history.start_ms), "end": format_instant(history.end_ms)}
+    if when.start_ms < history.start_ms:
+        yield Limit(
+            "starts before the history",
+            f"The incident starts at {format_instant(when.start_ms)}, before the history ({facts['start']}): "
+            "what came before is not seen.",
+            facts,
+        )
+    if when.end_ms > history.end_ms:
+        yield Limit(
+            "ends after the history",
+            f"The incident ends at {format_instant(when.end_ms)}, after the history ({facts['end']}): "
+            "what came after is not seen.",
+            facts,
+        )
+    else:
+        cut = [story.rule for story in told if story.window.end_ms > history.end_ms]
+        if cut:
+            yield Limit(
+                "history ends soon after",
+                f"The history ends at {facts['end']}, inside the time in which a page still counts.",
+                {**facts, "rules": cut},
+            )
+    for story in told:
+        if story.open:
+            yield Limit("open", f"{story.rule} had not resolved when the history ends.", {"rule": story.rule})
+        if any(life.from_first for life in story.lives):
+            yield Limit(
+                "unknown past",
+                f"{story.rule} was pending or firing at the first evaluation of the history: since when is not known.",
+                {"rule": story.rule},
+            )
+
+
+def _gaps(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> Iterator[Limit]:
+    """Say where samples are missing around the incident."""
+    scrape_ms = result.history.scrape_interval_ms
+    for story in told:
+        replay = result.results[story.rule]
+        silent = _silences(replay, incident, story.window, scrape_ms)
+        if silent:
+            shown = "; ".join(
+                f"{labels} for {format_duration(gap.duration_ms)} from {format_instant(gap.start_ms)}"
+                for labels, gap in silent[:GAPS]
+            )
+            more = f"; and {len(silent) - GAPS} more" if len(silent) > GAPS else ""
+            yield Limit(
+                "gaps",
+                f"{story.rule} reads series without samples for more than two scrapes: {shown}{more}. "
+                "A gap may reset a pending alert, or hide that the condition was true.",
+                {
+                    "rule": story.rule,
+                    "gaps": [
+                        {
+                            "series": dict(labels),
+                            "start": format_instant(gap.start_ms),
+                            "end": format_instant(gap.end_ms),
+                        }
+                        for labels, gap in silent
+                    ],
+                },
+            )
+        failed = replay.signal().failed
+        count = int(np.count_nonzero((failed >= story.window.start_ms) & (failed < story.window.end_ms)))
+        if count:
+            yield Limit(
+                "failed evaluations",
+                f"Prometheus would have failed {count} evaluations of {story.rule} in this time; they change no state.",
+                {"rule": story.rule, "count": count},
+            )
+
+
+def _silences(
+    replay: RuleBacktest, incident: Incident, window: Interval, scrape_ms: int
+) -> list[tuple[Labels, Interval]]:
+    """Return pauses of more than two scrapes, of the series that a rule reads and the incident may concern."""
+    chosen: set[int] = set()
+    for need in selections(replay.rule.expr):
+        chosen |= set(replay.series.matching(need.matchers, dot_all=replay.semantics.dot_all).tolist())
+    found = []
+    inside = Interval(max(window.start_ms, replay.period.start_ms), min(window.end_ms, replay.period.end_ms))
+    for index in sorted(chosen):
+        part = replay.series[index]
+        if not incident.concerns(replay.rule.name, part.labels):
+            continue
+        near = part.times[(part.times >= inside.start_ms - 2 * scrape_ms) & (part.times < inside.end_ms)]
+        if not len(near):
+            # Not one sample: it may have ended long ago, or begin later.
+            if len(part.times) and part.times[0] < inside.start_ms <= part.times[-1]:
+                found.append((part.labels, inside))
+            continue
+        ends = np.append(near, inside.end_ms)
+        found += [
+            (part.labels, Interval(int(ends[place]), int(ends[place + 1])))
+            for place in np.flatnonzero(np.diff(ends) > 2 * scrape_ms).tolist()
+        ]
+    return sorted(found, key=lambda each: (-each[1].duration_ms, each[1].start_ms, each[0]))
+
+
+def _alerts(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> Iterator[Limit]:
+    """Say where alerts cannot be told to be about the incident."""
+    if not incident.labels and told:
+        yield Limit(
+            "no labels",
+            "The incident names no labels, so every alert of a rule counts as being about it.",
+        )
+    for story in told:
+        lacking = sorted(
+            {
+                name
+                for group in result.results[story.rule].signal().groups
+                for member in group.members
+                for name in incident.labels
+                if name not in member
+            }
+        )
+        if lacking and incident.labels:
+            yield Limit(
+                "labels missing",
+                f"Alerts of {story.rule} lack {', '.join(lacking)}: whether they are about this incident is taken on "
+                "the labels that both have.",
+                {"rule": story.rule, "labels": lacking},
+            )
+
+
+def _overlaps(result: Backtest, incident: Incident) -> Iterator[Limit]:
+    """Say what else was going on."""
+    others = [
+        other.id for other in result.incidents if other.id != incident.id and other.interval.overlaps(incident.interval)
+    ]
+    if others:
+        yield Limit(
+            "other incidents",
+            f"At the same time: {', '.join(others)}. One page may be about either.",
+            {"incidents": others},
+        )
+    for window in result.incidents.excluded:
+        if window.interval.overlaps(incident.interval):
+            reason = f" ({window.reason})" if window.reason else ""
+            yield Limit(
+                "excluded",
+                f"Part of it lies in time excluded from the scores{reason}, "
+                f"{format_instant(window.interval.start_ms)} to {format_instant(window.interval.end_ms)}. "
+                "Pages for the incident count, others there do not.",
+                {
+                    "start": format_instant(window.interval.start_ms),
+                    "end": format_instant(window.interval.end_ms),
+                    "reason": window.reason,
+                },
+            )
+
+
+def _clocks(result: Backtest, told: Sequence[RuleStory]) -> Iterator[Limit]:
+    """Say how well instants are known."""
+    if not told:
+        return
+    steps = {result.results[story.rule].grid.step_ms for story in told}
+    scrape_ms, step_ms = result.history.scrape_interval_ms, max(steps)
+    yield Limit(
+        "resolution",
+        f"Values are known every {format_duration(scrape_ms)} (scrape) and states every {format_duration(step_ms)} "
+        f"(evaluation): nothing is known better than to {format_duration(scrape_ms + step_ms)}.",
+        {"scrape_s": scrape_ms / SECOND_MS, "evaluation_s": step_ms / SECOND_MS},
+    )
+    groups = dict.fromkeys(result.results[story.rule].rule.group for story in told)
+    unknown = [name for name in groups if name in result.phases and result.phases[name].how == "unknown"]
+    if unknown:
+        yield Limit(
+            "phase",
+            f"When inside its interval a server evaluates {_listed('group', unknown)} is not known; full intervals are "
+            f"taken, and every instant may be up to {format_duration(step_ms)} later or earlier.",
+            {"groups": unknown},
+        )
+    limited = [name for name in groups if _group(result, name).limit]
+    if limited:
+        yield Limit("limit", f"The limit of {_listed('group', limited)} is not replayed.", {"groups": limited})
+
+
+def _others(result: Backtest, stories: Sequence[RuleStory]) -> Iterator[Limit]:
+    """Say which rules were not evaluated here, or not at all."""
+    for story in stories:
+        if story.status == "not evaluated":
+            yield Limit(
+                "not evaluated",
+                f"{story.rule} is not evaluated: {story.reason}.",
+                {"rule": story.rule},
+            )
+    for name, who in result.evaluated_by.items():
+        yield Limit(
+            "evaluated by",
+            f"{name} was evaluated by {who}, from what it held when it was asked.",
+            {"rule": name, "by": who},
+        )
+    for warning in result.history.provenance.warnings:
+        yield Limit("warning", f"The history says: {warning}", {"warning": warning})
+    for note in (*result.notes, *result.recorded):
+        yield Limit("note", note, {"note": note})
+
+
+def _group(result: Backtest, name: str) -> RuleGroup:
+    return next(group for group in result.rules.groups if group.name == name)
+
+
+def _listed(noun: str, names: Sequence[str]) -> str:
+    return f"{noun}{'' if len(names) == 1 else 's'} {', '.join(names)}"

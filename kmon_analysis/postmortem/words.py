@@ -1,0 +1,188 @@
+"""The sentences of a postmortem: what a rule did, why not more, and what an answer costs."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from kmon_analysis.postmortem.pricing import Answer, Reference
+from kmon_analysis.postmortem.stories import RuleStory
+from kmon_analysis.postmortem.timeline import Step
+from kmon_analysis.postmortem.zones import offset
+from kmon_analysis.recommend.candidates import Setting
+from kmon_analysis.report.words import count, describe, number, per_week, rough, same_duration, span
+from kmon_analysis.timing import WEEK_MS, format_duration
+
+if TYPE_CHECKING:
+    from kmon_analysis.postmortem.run import Postmortem
+
+__all__ = ["because", "did", "everywhere", "happened", "knob_words", "sooner_than", "summary", "why_not"]
+
+
+def summary(made: Postmortem) -> str:
+    """Say in one sentence who paged first, or that nobody did."""
+    start_ms = made.incident.interval.start_ms
+    told = made.concerned
+    if not told:
+        return "No rule has a part in this incident."
+    paged = [(story.first_ms, story.rule) for story in told if story.status in ("paged", "paged early")]
+    first = min(((ms, rule) for ms, rule in paged if ms is not None), default=None)
+    if first is None:
+        already = [story.rule for story in told if story.status == "already firing"]
+        if already:
+            return f"No new page: {', '.join(already)} had been firing since before."
+        return "No rule paged for it."
+    after_ms = first[0] - start_ms
+    when = f"{format_duration(after_ms)} after" if after_ms > 0 else "at"
+    if after_ms < 0:
+        when = f"{format_duration(-after_ms)} before"
+    text = f"{first[1]} paged {when} the labelled start"
+    if made.incident.detected_ms is not None:
+        ahead_ms = made.incident.detected_ms - first[0]
+        side = "before" if ahead_ms > 0 else "after"
+        text += f", {format_duration(abs(ahead_ms))} {side} people knew" if ahead_ms else ", just when people knew"
+    quiet = len(told) - len(paged)
+    return f"{text}; {count(quiet, 'other rule')} concerned did not page." if quiet else f"{text}."
+
+
+def did(made: Postmortem, story: RuleStory) -> str:
+    """Say what a rule did, and why not more."""
+    start_ms = made.incident.interval.start_ms
+    first = None if story.first_ms is None else story.first_ms - start_ms
+    match story.status:
+        case "paged" if first is not None:
+            return f"paged at {offset(first)}"
+        case "paged early" if first is not None:
+            return f"paged at {offset(first)}, before the labelled start"
+        case "already firing":
+            return f"was firing already: no new page{_since(story, start_ms)}"
+        case "pending only":
+            return f"was pending, and did not fire: {because(story, start_ms)}"
+        case "never true":
+            return f"never came true: {because(story, start_ms)}"
+        case "nothing returned":
+            return "its expression returned nothing that the incident concerns"
+        case "no data":
+            return "the history has no samples of this time"
+        case "not evaluated":
+            return f"is not evaluated: {story.reason}"
+        case _:
+            return _no_part(made, story)
+
+
+def _since(story: RuleStory, start_ms: int) -> str:
+    fired = [life for life in story.lives if life.firing_ms is not None and life.firing_ms < story.window.start_ms]
+    if not fired:
+        return ""
+    first = min(fired, key=lambda life: life.firing_ms or 0)
+    if first.from_first:
+        return ", since before the history begins"
+    return f", since {offset((first.firing_ms or 0) - start_ms)}"
+
+
+def _no_part(made: Postmortem, story: RuleStory) -> str:
+    if made.incident.rules and story.rule.partition(" (")[0] not in made.incident.rules:
+        return "has no part in it: the incident names other rules"
+    return "has no part in it: its selectors leave out what the incident's labels name"
+
+
+def because(story: RuleStory, start_ms: int) -> str:
+    """Say why a rule did not fire."""
+    longest, setting = story.longest, story.setting
+    if story.status == "pending only" and longest is not None and setting is not None:
+        held = f"the condition held for {format_duration(longest.held_ms)} at most"
+        held += f" (from {offset(longest.active_ms - start_ms)}), “for” is {same_duration(setting.for_ms)}"
+        lost = sum(life.ended == "no sample" for life in story.lives)
+        if lost:
+            held += f"; {count(lost, 'time')} a missing value took it back"
+        if story.open:
+            held += "; it was still pending when the history ends"
+        return held
+    if story.closest is None or setting is None or setting.threshold is None:
+        return "the condition was not true once"
+    return (
+        f"the value came nearest with {rough(story.closest.value)} at {offset(story.closest.at_ms - start_ms)}, "
+        f"the threshold is {story.op} {number(setting.threshold)}"
+    )
+
+
+def happened(step: Step) -> str:
+    """Say what a step is."""
+    names = {
+        "true": "condition true",
+        "page": "page",
+        "reset": "condition false again" if step.life is None or step.life.ended == "value" else "no value any more",
+        "still pending": "still pending when the history ends",
+        "still firing": "still firing when the history ends",
+    }
+    words = [names.get(word, word) for word in step.words]
+    if step.page is not None and step.page.kind in ("duplicate", "false", "excluded"):
+        words[-1] += f" ({step.page.kind})"
+    life = step.life
+    if life is not None and step.words[0] == "true" and life.from_first:
+        words[0] = "true at the first evaluation of the history"
+    if step.words == ("resolved",) and life is not None and life.ended == "no sample":
+        words[0] += ", no value any more"
+    return ", ".join(words)
+
+
+def everywhere(story: RuleStory) -> str:
+    """Say what a rule did in all incidents, and how often without one."""
+    score = story.score
+    if score is None:
+        return ""
+    found = (
+        f"paged for {score.caught} of {count(score.incidents, 'incident')}"
+        if score.incidents
+        else "has no incident that must page"
+    )
+    already = f" ({score.already_firing} already firing)" if score.already_firing else ""
+    weeks = span(round(score.weeks * WEEK_MS))
+    rate = "" if math.isnan(score.false_pages_per_week) else f" ({per_week(score.false_pages_per_week)} a week)"
+    return (
+        f"In the whole history it {found}{already} and sent {count(score.false_pages, 'false page')} in {weeks} of "
+        f"observed normal time{rate}."
+    )
+
+
+def sooner_than(reference: Reference, start_ms: int) -> str:
+    """Say what sooner is counted from."""
+    when = offset(reference.at_ms - start_ms)
+    return {
+        "own page": f"its own page at {when}",
+        "detected": f"when people knew, at {when}; it did not page itself",
+        "other page": f"the page of {reference.rule} at {when}; it did not page itself",
+        "end": f"the end of the incident, at {when}; it did not page itself",
+    }[reference.kind]
+
+
+def knob_words(answer: Answer, current: Setting, op: str | None) -> str:
+    """Say what is turned, from what to what."""
+    setting = answer.setting
+    if setting is None:
+        return "–"
+    if answer.knob == "combination":
+        return describe(setting)
+    if answer.knob == "threshold":
+        return f"threshold {op} {number(setting.threshold)} instead of {number(current.threshold)}"
+    if answer.knob == "for":
+        return f"for {same_duration(setting.for_ms)} instead of {same_duration(current.for_ms)}"
+    return f"window {same_duration(setting.window_ms or 0)} instead of {same_duration(current.window_ms or 0)}"
+
+
+def why_not(answer: Answer, start_ms: int) -> str:
+    """Say why no value of a knob pages in time."""
+    return {
+        "": "",
+        "no threshold": "no threshold that can turn",
+        "for is zero": "“for” is 0 already",
+        "no window": "no window that can turn",
+        "nothing by then": "no value had been there for long enough by then",
+        "not true by then": "the condition was not true by then"
+        if answer.since_ms is None
+        else f"the condition came true at {offset(answer.since_ms - start_ms)} only",
+        "already firing": "it would have been firing since before: no new page",
+        "no such window": "no window that was tried pages by then",
+        "no combination": "none that was tried pages by then without firing most of the time",
+        "nothing else turns": "nothing but “for” can turn",
+    }[answer.why]

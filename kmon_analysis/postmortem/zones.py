@@ -1,0 +1,54 @@
+"""Instants for people: UTC, a stated local zone, and the distance from the start of the incident."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo, available_timezones
+
+from kmon_analysis.errors import SettingError, nearest
+from kmon_analysis.timing import SECOND_MS, format_duration
+
+__all__ = ["clock", "offset", "zone_of"]
+
+
+def zone_of(name: str) -> ZoneInfo:
+    """Return a time zone by its IANA name.
+
+    Raises
+    ------
+    SettingError
+        If there is no such zone; the nearest name is offered.
+    """
+    if name in available_timezones():
+        return ZoneInfo(name)
+    cure = nearest(name, sorted(available_timezones())) or 'Give an IANA name, for example "Europe/Zurich" or "UTC"'
+    raise SettingError(f"there is no time zone {name!r}", cure=cure)
+
+
+def clock(instant_ms: int, zone: ZoneInfo | None = None, *, date: bool = True) -> str:
+    """Write an instant to the second, in UTC or a zone; a zone's offset is written with it.
+
+    Examples
+    --------
+    >>> clock(0), clock(0, ZoneInfo("Europe/Zurich")), clock(1_500, date=False)
+    ('1970-01-01 00:00:00', '1970-01-01 01:00:00 +01:00', '00:00:01.500')
+    """
+    seconds, rest = divmod(instant_ms, SECOND_MS)
+    at = datetime.fromtimestamp(seconds, UTC)
+    local = at if zone is None else at.astimezone(zone)
+    text = local.strftime("%Y-%m-%d %H:%M:%S" if date else "%H:%M:%S") + (f".{rest:03d}" if rest else "")
+    if zone is None:
+        return text
+    sign = local.strftime("%z")
+    return f"{text} {sign[:3]}:{sign[3:5]}"
+
+
+def offset(length_ms: int) -> str:
+    """Write how far an instant lies behind the start, with its sign.
+
+    Examples
+    --------
+    >>> offset(270_000), offset(-120_000), offset(0)
+    ('+4m30s', '-2m', '+0s')
+    """
+    return ("+" if length_ms >= 0 else "") + format_duration(length_ms)
