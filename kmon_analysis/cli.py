@@ -202,7 +202,7 @@ def demo_command(
 
 @app.command(
     "doctor",
-    short_help="Look at a history or a server: what is there and what is missing.",
+    short_help="Look at a history or a server: what is there, what is missing.",
     epilog="""\b
 Examples:
   kmon doctor --prometheus http://localhost:9090 --rules rules.yml

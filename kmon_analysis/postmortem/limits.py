@@ -264,6 +264,13 @@ def _others(result: Backtest, stories: Sequence[RuleStory]) -> Iterator[Limit]:
             f"{name} was evaluated by {who}, from what it held when it was asked.",
             {"rule": name, "by": who},
         )
+    waiting = [each.id for each in result.incidents.suggested]
+    if waiting:
+        yield Limit(
+            "undecided",
+            f"Nobody has decided on the suggestions {', '.join(waiting)}: pages in them count as false.",
+            {"incidents": waiting},
+        )
     for warning in result.history.provenance.warnings:
         yield Limit("warning", f"The history says: {warning}", {"warning": warning})
     for note in (*result.notes, *result.recorded):

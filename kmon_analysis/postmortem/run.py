@@ -193,6 +193,16 @@ def find_incident(incidents: Incidents, incident_id: str) -> Incident:
     try:
         return incidents[incident_id]
     except KeyError:
+        for other in (*incidents.suggested, *incidents.rejected):
+            if other.id == incident_id:
+                finding = Finding(
+                    f"{incident_id!r} is {other.status}, no confirmed incident",
+                    incidents.path,
+                    other.line,
+                    other.column,
+                    "Confirm it first, by removing its 'status'",
+                )
+                raise IncidentError([finding]) from None
         known = [each.id for each in incidents]
         some = f"Known are {', '.join(map(repr, known[:10]))}" + (" and more" if len(known) > 10 else "")
         cure = nearest(incident_id, known) or (some if known else "Add it to the list")
