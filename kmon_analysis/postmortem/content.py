@@ -13,7 +13,8 @@ from kmon_analysis.postmortem.zones import clock, offset, zone_of
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.words import clean, describe, duration, number, per_week, short_labels, span
-from kmon_analysis.timing import DAY_MS, WEEK_MS, format_duration
+from kmon_analysis.tabular import Cell
+from kmon_analysis.timing import WEEK_MS, format_duration
 
 if TYPE_CHECKING:
     from kmon_analysis.postmortem.run import Postmortem
@@ -124,12 +125,12 @@ def _times(made: Postmortem, at_ms: int) -> tuple[str, ...]:
     start_ms, zone = made.incident.interval.start_ms, zone_of(made.zone)
     dated = clock(at_ms)[:10] != clock(start_ms)[:10]
     utc = clock(at_ms, date=dated)
-    first = offset(at_ms - start_ms)
+    first, utc = Cell(offset(at_ms - start_ms), at_ms), Cell(utc, at_ms)
     if made.zone == "UTC":
         return (first, utc)
     local = clock(at_ms, zone)
     same = local[:10] == clock(start_ms, zone)[:10]
-    return (first, utc, local[11:] if same else local)
+    return (first, utc, Cell(local[11:] if same else local, at_ms))
 
 
 def _overall(made: Postmortem) -> Table:
@@ -302,7 +303,7 @@ def _row(
 ) -> tuple[str, ...]:
     start_ms = made.incident.interval.start_ms
     low, high = (_by(rung.sooner_ms) for rung in (first, last))
-    by = low if low == high else f"{low} to {high}"
+    by = Cell(low if low == high else f"{low} to {high}", last.sooner_ms)
     turn = {"combination": "best of all"}.get(answer.knob, f"{answer.knob} alone")
     price = answer.price
     if price is None:
@@ -318,11 +319,11 @@ def _row(
         by,
         turn,
         knob_words(answer, current, story.op),
-        offset(price.page_ms - start_ms),
+        Cell(offset(price.page_ms - start_ms), price.page_ms),
         f"{price.false_pages:,}",
         per_week(price.false_pages_per_week),
-        duration(price.firing_ratio * 7 * DAY_MS),
-        room + (" (edge)" if price.fragile else ""),
+        Cell(duration(price.firing_ratio * WEEK_MS), price.firing_ratio),
+        Cell(room + (" (edge)" if price.fragile else ""), price.margin_ratio),
         "; ".join(others) or "none lost",
     )
 

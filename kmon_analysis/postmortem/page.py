@@ -32,7 +32,7 @@ def render_page(made: Postmortem) -> str:
     Returns
     -------
     str
-        An HTML document without scripts and without references to other places.
+        An HTML document without references to other places. Its one script sorts tables; all can be read without it.
     """
     content = content_of(made)
     pictures, left = {}, PICTURES

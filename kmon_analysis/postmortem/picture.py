@@ -35,7 +35,7 @@ def concerned_only(replay: RuleBacktest, incident: Incident) -> RuleBacktest:
             # What the rule itself sets tells no alert from another, and takes the legend's room.
             members = tuple(group.members[row].without(ALERT_NAME, *replay.rule.labels) for row in rows)
             groups.append(replace(group, members=members, ranks=np.ascontiguousarray(group.ranks[rows])))
-    return replace(replay, groups=None, _signals={None: replace(signal, groups=tuple(groups))}, _latest={})
+    return replace(replay, groups=None, _signals={(None, None): replace(signal, groups=tuple(groups))}, _latest={})
 
 
 @styled

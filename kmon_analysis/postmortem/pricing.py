@@ -264,7 +264,7 @@ class _Offer:
 def _sweep(
     replay: RuleBacktest, candidate: Candidate, incident: Incident, found_now: frozenset[str], firing_now: float
 ) -> _Swept:
-    at: dict[str, int | None] = {"window_ms": candidate.window_ms, "for_ms": candidate.for_ms}
+    at = candidate.at
     firing, counted, reaches = replay.firing(**at), replay.curve(**at), replay.reaches(**at)
     accepted = FIRING_RATIO if math.isnan(firing_now) else max(FIRING_RATIO, firing_now)
     quiet = int(np.count_nonzero(firing.windows.quiet))
@@ -319,8 +319,7 @@ class _Question:
             threshold = priced("threshold", replace(self.current, threshold=value), self.alone.false_pages)
         hold = self._hold()
         if isinstance(hold, int):
-            at = {"window_ms": self.current.window_ms, "for_ms": hold}
-            expected = self.replay.curve(**at).false_pages.at(self.replay.level())
+            expected = self.replay.curve(for_ms=hold).false_pages.at(self.replay.level())
             hold = priced("for", replace(self.current, for_ms=hold), expected)
         if self.window is not None:
             _, candidate, expected = self.window
@@ -389,18 +388,18 @@ class _Question:
         longest, since_ms = _held_by(self.replay, self.incident, self.deadline_ms)
         if longest is None:
             return Answer("for", why="not true by then", since_ms=since_ms)
-        reaches = self.replay.reaches(window_ms=self.current.window_ms, for_ms=longest)
+        reaches = self.replay.reaches(for_ms=longest)
         reach = next(each for each in reaches if each.incident.id == self.incident.id)
         if longest >= self.current.for_ms or not self._in_time(reach, self.replay.level()):
             return Answer("for", why="already firing")
         return longest
 
     def _price(self, setting: Setting, expected: int, now: Score, scores: dict[Setting, Score]) -> Price:
-        at = {"window_ms": setting.window_ms, "for_ms": setting.for_ms}
+        at = setting.candidate.at
         level = self.replay.level(setting.threshold)
         reach = next(each for each in self.replay.reaches(**at) if each.incident.id == self.incident.id)
         if setting not in scores:
-            scores[setting] = self.replay.score(setting.threshold, window_ms=setting.window_ms, for_ms=setting.for_ms)
+            scores[setting] = self.replay.score(setting.threshold, **at)
         score = scores[setting]
         first = reach.first_firing(level)
         if score.false_pages != expected or first is None or not self._in_time(reach, level):

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.run import Backtest
-from kmon_analysis.backtest.tabular import html_table, text_table
-from kmon_analysis.errors import Finding, IncidentError, SettingError, nearest
+from kmon_analysis.errors import Finding, IncidentError, SettingError, nearest, printable
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.postmortem.limits import Limit, limits_of
 from kmon_analysis.postmortem.pricing import Reference, Rung, price_rule, reference_of
 from kmon_analysis.postmortem.stories import RuleStory, stories_of
 from kmon_analysis.postmortem.zones import zone_of
+from kmon_analysis.tabular import html_table, text_table
 from kmon_analysis.timing import SECOND_MS, Interval, format_instant, parse_duration
 
 if TYPE_CHECKING:
@@ -170,16 +170,14 @@ class Postmortem:
         return ["rule", "what it did"], [[story.rule, did(self, story)] for story in self.rules]
 
     def __repr__(self) -> str:
-        when = self.incident.interval
-        head = f"{self.incident.id}: {format_instant(when.start_ms)} to {format_instant(when.end_ms)}"
-        return "\n".join([head, text_table(*self.table(), left=2)])
+        return "\n".join([self._headline(), text_table(*self.table(), left=2)])
 
     def _repr_html_(self) -> str:
-        import html
+        return html_table(*self.table(), caption=self._headline(), left=2)
 
+    def _headline(self) -> str:
         when = self.incident.interval
-        head = f"{self.incident.id}: {format_instant(when.start_ms)} to {format_instant(when.end_ms)}"
-        return f"<p><b>{html.escape(head)}</b></p>{html_table(*self.table())}"
+        return f"{printable(self.incident.id)}: {format_instant(when.start_ms)} to {format_instant(when.end_ms)}"
 
 
 def find_incident(incidents: Incidents, incident_id: str) -> Incident:
