@@ -323,7 +323,7 @@ def _variables(profile: Profile, topics: Sequence[str]) -> list[dict[str, Any]]:
 
 def _variable(name: str, chosen: str, label: str, selected: Sequence[str] = ()) -> dict[str, Any]:
     query = f"label_values({chosen},{label})"
-    text = list(selected) or ["All"]
+    usable = [each for each in selected if "`" not in each]
     return {
         "name": name,
         "label": name.capitalize(),
@@ -331,13 +331,15 @@ def _variable(name: str, chosen: str, label: str, selected: Sequence[str] = ()) 
         "datasource": _DATASOURCE,
         "definition": query,
         "query": {"query": query, "refId": f"{name}-values", "qryType": 1},
+        # Nothing writes a backtick in the raw strings of the panels; such a name is shown by All, and not offered.
+        "regex": "/^[^`]*$/",
         "refresh": 2,
         "sort": 1,
         "multi": True,
         "includeAll": True,
         # Not ".*": that would take in the total of all topics, which has no topic.
         "allValue": ".*" if name == "cluster" else ".+",
-        "current": {"selected": True, "text": text, "value": list(selected) or ["$__all"]},
+        "current": {"selected": True, "text": usable or ["All"], "value": usable or ["$__all"]},
         "options": [],
         "hide": 0,
     }
