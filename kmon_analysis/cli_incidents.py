@@ -28,13 +28,20 @@ from kmon_analysis.cli_options import (
     make_settings,
     read_truth,
 )
-from kmon_analysis.cli_terminal import put, put_json, say, working
+from kmon_analysis.cli_terminal import naming, put, put_json, say, working
+from kmon_analysis.errors import SettingError
 
 if TYPE_CHECKING:
+    from kmon_analysis.incidents import Status
+    from kmon_analysis.labelling.imported import Imported
+    from kmon_analysis.labelling.merging import Merged
     from kmon_analysis.labelling.suggest import Suggestions
     from kmon_analysis.sources.prometheus import Progress
 
 __all__ = ["incidents_app"]
+
+# Entries that were left out for one reason and are said in full.
+MOST_ALIKE = 3
 
 incidents_app = typer.Typer(
     name="incidents",
@@ -119,10 +126,201 @@ def suggest_command(
         found = suggest_from(result, truth.within(recorded.interval), most=most)
     show_suggestions(found, as_json=as_json)
     if out is not None:
-        merged = found.write(out)
-        for sentence in merged.left_out:
-            say(f"note: {sentence}")
-        say(merged.sentence)
+        say_merged(found.write(out))
+
+
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--column",
+        metavar="ROLE=NAME",
+        help="What a column is called; ROLE is id, start, end, service, cause or duration_ms. May be repeated.",
+    ),
+]
+MapOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="SERVICE=RULE",
+        help="Which rules, and with {label=value} which series, a service stands for. May be repeated.",
+    ),
+]
+
+
+@incidents_app.command(
+    "import",
+    short_help="Take incidents over from PagerDuty, Opsgenie, a table, or alerts.",
+    epilog="""\b
+Examples:
+  kmon incidents import incidents.csv --from pagerduty \\
+      --map "Kafka lag=HighConsumerLag" --only-mapped -o incidents.yml
+  kmon incidents import tickets.csv --from csv --zone Europe/Berlin \\
+      --column id=ticket --column start=opened_at --column end=resolved_at
+  kmon incidents import --from alerts --prometheus http://localhost:9090 \\
+      --last 30d -o incidents.yml""",
+)
+def import_command(
+    source: Annotated[
+        str, typer.Option("--from", metavar="TOOL", help="pagerduty, opsgenie, csv or alerts.", show_default=False)
+    ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="An export; for alerts a history with ALERTS, an answer of the query API, or Alertmanager JSON.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--out", metavar="FILE", help="Add them to this list of incidents; made if it is not there."
+        ),
+    ] = None,
+    column: ColumnOption = None,
+    zone: Annotated[
+        str | None, typer.Option("--zone", metavar="ZONE", help="Time zone of times that name none: Europe/Berlin.")
+    ] = None,
+    time_format: Annotated[
+        str | None,
+        typer.Option(
+            "--time-format",
+            metavar="FORMAT",
+            help='How times are written, as for strptime: "%d.%m.%Y %H:%M". By default ISO 8601, or seconds or '
+            "milliseconds since 1970.",
+        ),
+    ] = None,
+    mapped: MapOption = None,
+    only_mapped: Annotated[bool, typer.Option("--only-mapped", help="Leave out what no --map speaks of.")] = False,
+    open_until: Annotated[
+        str | None,
+        typer.Option("--open-until", metavar="INSTANT", help="End of entries that have none; by default left out."),
+    ] = None,
+    confirmed: Annotated[
+        bool | None,
+        typer.Option(
+            "--confirmed/--unconfirmed",
+            help="Whether they are incidents, or suggestions to decide on; alerts are suggestions by default.",
+            show_default=False,
+        ),
+    ] = None,
+    merge_gap: Annotated[
+        str, typer.Option("--merge-gap", metavar="TIME", help="For alerts: firing again within this time is one entry.")
+    ] = "5m",
+    prometheus: Annotated[
+        str | None,
+        typer.Option("--prometheus", metavar="URL", help="For alerts: a running Prometheus, with --last or --start."),
+    ] = None,
+    last: LastOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
+    timeout: TimeoutOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take incidents over from another tool; what cannot be taken over is said, and nothing is overwritten.
+
+    A list that is there keeps its entries, their order and its comments; an id that it holds is left out.
+    """
+    from kmon_analysis.labelling.importing import import_incidents
+    from kmon_analysis.labelling.merging import check_target
+    from kmon_analysis.timing import parse_duration
+
+    if (file is None) == (prometheus is None):
+        what = "both FILE and --prometheus are given" if file else "neither FILE nor --prometheus is given"
+        raise SettingError(what, cure="Name one source: a file, or --prometheus URL --last 30d")
+    with naming("--merge-gap"):
+        merge_gap_ms = parse_duration(merge_gap)
+    if out is not None:
+        check_target(out)
+    if prometheus is not None:
+        if source != "alerts":
+            raise SettingError("is about alerts", place="--prometheus", cure="Give --from alerts with it")
+        found = fetch_alerts(
+            Samples(None, prometheus, last, start, end, None, timeout),
+            open_until=open_until,
+            status="confirmed" if confirmed else "suggested",
+            merge_gap_ms=merge_gap_ms,
+        )
+    else:
+        for name, value in {"--last": last, "--start": start, "--end": end, "--timeout": timeout}.items():
+            if value is not None:
+                raise SettingError("is about a server", place=name, cure="Leave it out with a file")
+        with working("reading"):
+            found = import_incidents(
+                file or Path(),
+                source,
+                columns=_pairs(column or []),
+                zone=zone,
+                time_format=time_format,
+                services=mapped or [],
+                only_mapped=only_mapped,
+                open_until=open_until,
+                confirmed=confirmed,
+                merge_gap_ms=merge_gap_ms,
+            )
+    show_imported(found, as_json=as_json)
+    if out is not None:
+        say_merged(found.write(out))
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    """Split ROLE=NAME."""
+    pairs = {}
+    for text in texts:
+        role, sign, name = text.partition("=")
+        if not sign or not role.strip() or not name.strip():
+            raise SettingError(
+                f"{text!r} names no column", place="--column", cure="Write it as --column start=opened_at"
+            )
+        if role.strip() in pairs:
+            raise SettingError(f"{role.strip()!r} is given twice", place="--column", cure="Give each once")
+        pairs[role.strip()] = name.strip()
+    return pairs
+
+
+def fetch_alerts(samples: Samples, *, open_until: str | None, status: Status, merge_gap_ms: int) -> Imported:
+    """Read what a server recorded about its alerts."""
+    from kmon_analysis.labelling.alerts import ALERTS, entries_of
+    from kmon_analysis.sources.prometheus import fetch_history
+    from kmon_analysis.timing import parse_duration, parse_instant
+
+    asked = samples.range
+    open_until_ms = None if open_until is None else parse_instant(open_until)
+    with working("fetching ALERTS") as work:
+        history = fetch_history(
+            samples.prometheus or "",
+            [ALERTS],
+            start_ms=None if asked["start"] is None else parse_instant(asked["start"]),
+            end_ms=None if asked["end"] is None else parse_instant(asked["end"]),
+            last_ms=None if asked["last"] is None else parse_duration(asked["last"]),
+            progress=lambda state: work.update(state.done, state.total),
+            patience=samples.patience,
+        )
+    for warning in history.provenance.warnings:
+        say(f"warning: {warning}")
+    source = history.provenance.source
+    return entries_of(history, source, status=status, open_until_ms=open_until_ms, merge_gap_ms=merge_gap_ms)
+
+
+def show_imported(found: Imported, *, as_json: bool) -> None:
+    """Print entries as data, and what became of the others as words."""
+    from kmon_analysis.labelling.imported import summary
+
+    if as_json:
+        put_json(found.to_json())
+    else:
+        put(found.table())
+    say(found.headline)
+    for line in (*summary(found.left_out), *found.notes):
+        say(f"note: {line}")
+
+
+def say_merged(merged: Merged) -> None:
+    """Say what was added to a list and what was not."""
+    for sentence in merged.left_out[:MOST_ALIKE]:
+        say(f"note: {sentence}")
+    if len(merged.left_out) > MOST_ALIKE:
+        say(f"note: {len(merged.left_out) - MOST_ALIKE} more were left out for the same reasons")
+    say(merged.sentence)
 
 
 def show_suggestions(found: Suggestions, *, as_json: bool) -> None:

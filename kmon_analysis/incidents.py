@@ -289,8 +289,8 @@ class Incidents:
             own = sum(rule in each.suggested_by for each in scored)
             if own:
                 sentences.append(
-                    f"{own} of the {_counted(len(scored), 'incident')} of {rule} were suggested from its own breaches: "
-                    "that it finds them is no evidence for it"
+                    f"of the {_counted(len(scored), 'incident')} that {rule} is scored on, its own breaches suggested "
+                    f"{own}: that it finds them is no evidence for it"
                 )
         return tuple(sentences)
 

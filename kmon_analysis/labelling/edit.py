@@ -6,9 +6,10 @@ import dataclasses
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -19,32 +20,32 @@ from kmon_analysis.incidents_writer import block_entry, flow_entry
 from kmon_analysis.rules.document import Field, Source, is_null
 from kmon_analysis.rules.scalars import block_end
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 __all__ = ["EMPTY", "IncidentFile", "appended"]
 
 EMPTY = "incidents: []\n"
 Entry = Incident | Excluded | Reviewed
+Entries = Sequence[Entry]
 _LISTS: dict[type, str] = {Incident: "incidents", Excluded: "excluded", Reviewed: "reviewed"}
 _REST_OF_LINE = re.compile(r"[^\r\n]*")
 _BREAK = re.compile(r"\r\n|\r|\n")
 
 
-def appended(text: str, entry: Entry) -> str:
-    r"""Return a list of incidents with one entry more, and every other byte as it was.
+def appended(text: str, *entries: Entry, comments: Sequence[str] = ()) -> str:
+    r"""Return a list of incidents with more entries, and every other byte as it was.
 
     Parameters
     ----------
     text : str
         The list, in YAML or JSON.
-    entry : Incident, Excluded or Reviewed
-        Goes to the end of its list, in the style of the entries before it.
+    *entries : Incident, Excluded or Reviewed
+        All of one kind; they go to the end of its list, in the style of the entries before them.
+    comments : sequence of str
+        Lines that stand before them; left out where the list is written in brackets.
 
     Raises
     ------
     IncidentError
-        If `text` is no valid list, or the entry's id is taken.
+        If `text` is no valid list, or an entry's id is taken.
     SettingError
         If the list is written so that nothing can be added, for example as an alias.
 
@@ -60,33 +61,32 @@ def appended(text: str, entry: Entry) -> str:
         reason: deploy
     """
     before = parse_incidents(text)
-    wanted = _with(before, entry)
+    if not entries:
+        return text
+    [name] = {_LISTS[type(entry)] for entry in entries}
+    longer: dict[str, Any] = {name: (*getattr(before, name), *entries)}
+    wanted = dataclasses.replace(before, **longer)
     try:
-        edited = _Editor(text).add(_LISTS[type(entry)], entry)
+        edited = _Editor(text, comments).add(name, entries)
         if parse_incidents(edited) == wanted:
             return edited
     except IncidentError:
         pass
-    name = _LISTS[type(entry)]
     raise SettingError(
         f"cannot add to the list {name!r}: it is written in a way that a new entry would change",
         cure=f"Write {name!r} out as a list with '- ' in front of each entry, without anchors",
     )
 
 
-def _with(incidents: Incidents, entry: Entry) -> Incidents:
-    """Return the list with one entry more."""
-    if isinstance(entry, Incident):
-        return dataclasses.replace(incidents, incidents=(*incidents.incidents, entry))
-    if isinstance(entry, Excluded):
-        return dataclasses.replace(incidents, excluded=(*incidents.excluded, entry))
-    return dataclasses.replace(incidents, reviewed=(*incidents.reviewed, entry))
+def _flow(entries: Entries) -> str:
+    return ", ".join(map(flow_entry, entries))
 
 
 class _Editor:
     """Finds the place for a new entry."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, comments: Sequence[str] = ()) -> None:
+        self.comments = comments
         self.mark = "\ufeff" if text.startswith("\ufeff") else ""
         self.text = text.removeprefix("\ufeff")
         self.source = Source(self.text, "<list>")
@@ -98,52 +98,54 @@ class _Editor:
         found = _BREAK.search(self.text)
         self.line_break = found[0] if found else "\n"
 
-    def add(self, name: str, entry: Entry) -> str:
-        """Return the text with an entry at the end of a list."""
+    def add(self, name: str, entries: Entries) -> str:
+        """Return the text with entries at the end of a list."""
         field = self.fields.get(name)
         if field is None:
-            return self._new_list(name, entry)
+            return self._new_list(name, entries)
         items = field.value
         if isinstance(items, SequenceNode) and items.value:
             add = self._into_flow if items.flow_style else self._into_block
-            return add(items, entry)
-        return self._into_empty(field, entry)
+            return add(items, entries)
+        return self._into_empty(field, entries)
 
-    def _new_list(self, name: str, entry: Entry) -> str:
+    def _new_list(self, name: str, entries: Entries) -> str:
         if self.top.flow_style:
             last = self._end(self.top)
             separator = ", " if self.top.value else ""
-            return self._spliced(last, last, f'{separator}"{name}": [{flow_entry(entry)}]')
+            return self._spliced(last, last, f'{separator}"{name}": [{_flow(entries)}]')
         column = int(self.top.start_mark.column)
         opening = "" if not self.text or self.text.endswith(("\n", "\r")) else self.line_break
-        lines = [" " * column + f"{name}:", *self._indented(column + self._list_indent(), entry)]
+        lines = [" " * column + f"{name}:", *self._indented(column + self._list_indent(), entries)]
         end = len(self.text)
         return self._spliced(end, end, opening + self.line_break.join(lines) + self.line_break)
 
-    def _into_flow(self, items: SequenceNode, entry: Entry) -> str:
+    def _into_flow(self, items: SequenceNode, entries: Entries) -> str:
         at = self._end(items.value[-1])
-        return self._spliced(at, at, f", {flow_entry(entry)}")
+        return self._spliced(at, at, f", {_flow(entries)}")
 
-    def _into_block(self, items: SequenceNode, entry: Entry) -> str:
+    def _into_block(self, items: SequenceNode, entries: Entries) -> str:
         column = self._dash_column(items)
         at = self._after_lines(self._end(items.value[-1]), column)
-        return self._lines_at(at, self._indented(column, entry))
+        return self._lines_at(at, self._indented(column, entries))
 
-    def _into_empty(self, field: Field, entry: Entry) -> str:
+    def _into_empty(self, field: Field, entries: Entries) -> str:
         """Fill a list that is written as nothing, ``null`` or ``[]``."""
         node = field.value
         start, end = int(node.start_mark.index), int(node.end_mark.index)
         if isinstance(node, SequenceNode) and (self.top.flow_style or end - start > len("[]")):
             # Something stands between the brackets: white space or a comment.
-            return self._spliced(start + 1, start + 1, flow_entry(entry))
+            return self._spliced(start + 1, start + 1, _flow(entries))
         if self.top.flow_style:
-            return self._spliced(start, end, f"[{flow_entry(entry)}]")
+            return self._spliced(start, end, f"[{_flow(entries)}]")
         colon = self.text.index(":", int(field.key.end_mark.index)) + 1
         empty = is_null(node) and not str(getattr(node, "value", ""))
-        cut = self if empty else _Editor(self._spliced(colon, end, ""))
+        cut = self if empty else _Editor(self._spliced(colon, end, ""), self.comments)
         column = int(self.top.start_mark.column)
         at = cut._after_lines(colon, column)
-        return self.mark + cut._lines_at(at, self._indented(column + self._list_indent(), entry)).removeprefix("\ufeff")
+        return self.mark + cut._lines_at(at, self._indented(column + self._list_indent(), entries)).removeprefix(
+            "\ufeff"
+        )
 
     def _list_indent(self) -> int:
         """Return how far the other lists of the file are indented below their key."""
@@ -167,8 +169,10 @@ class _Editor:
                         return value.style is None
         return False
 
-    def _indented(self, column: int, entry: Entry) -> list[str]:
-        return [" " * column + line for line in block_entry(entry, plain_times=self._plain_times())]
+    def _indented(self, column: int, entries: Entries) -> list[str]:
+        plain = self._plain_times()
+        lines = [line for entry in entries for line in block_entry(entry, plain_times=plain)]
+        return [" " * column + line for line in (*(f"# {line}" for line in self.comments), *lines)]
 
     def _end(self, node: Node) -> int:
         """Return where a node's own text ends; for a mapping in braces, where its last value does."""
@@ -293,7 +297,7 @@ class IncidentFile:
             raise OutputError(
                 "was changed by someone else since it was read; nothing was written",
                 place=str(self.path),
-                cure="Start the review again: it goes on with the file as it is now",
+                cure="Start again: it goes on with the file as it is now",
             )
 
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import re
-import secrets
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kmon_analysis.errors import OutputError, printable
 from kmon_analysis.incidents import Excluded, Incident, Incidents, parse_incidents
 from kmon_analysis.incidents_reader import read_text
-from kmon_analysis.incidents_writer import block_entry, flow_entry
+from kmon_analysis.labelling.edit import IncidentFile, appended
 from kmon_analysis.labelling.phrases import counted
-from kmon_analysis.rules.document import Source, is_null
-from kmon_analysis.timing import format_instant
+from kmon_analysis.timing import Interval, format_instant
 
-__all__ = ["Merged", "added_text", "check_target", "merge_incidents"]
+__all__ = ["Merged", "check_target", "merge_incidents", "same_matter"]
 
 _WIDTH = 100
 
@@ -95,20 +90,28 @@ def merge_incidents(
     ------
     IncidentError
         If the file is no valid list of incidents.
+    SettingError
+        If it is laid out so that nothing can be added without changing the rest.
     OutputError
-        If it cannot be written, is a table, or is laid out so that nothing can be added without changing the rest.
+        If it cannot be written, or is a table.
     """
     check_target(path)
-    path = Path(path).resolve()
-    before = read_text(path) if path.exists() else None
-    old = Incidents() if before is None or not before.strip() else parse_incidents(before, str(path))
+    file = IncidentFile.open(path)
+    old = file.incidents
     listed = _listed(incidents)
     kept, left_out = _without_known(listed, old) if renumber is None else _numbered(listed, old, renumber)
     if kept:
-        text = added_text(before or "", str(path), kept, heading)
-        _check(text, str(path), old, kept)
-        _write(path, text, before)
-    return Merged(path, tuple(each.id for each in kept), tuple(left_out))
+        comments = [line for paragraph in heading for line in _wrapped(paragraph)]
+        # A new list begins with what is to be known about it.
+        above = "" if file.exists else "".join(f"# {line}\n" for line in comments)
+        file.written(above + appended(file.text, *kept, comments=comments if file.exists else ()))
+    return Merged(Path(path), tuple(each.id for each in kept), tuple(left_out))
+
+
+def same_matter(known: Incident | Excluded, interval: Interval, labels: Mapping[str, str]) -> bool:
+    """Tell whether an entry may speak of the same: at that time, and no label of both differs."""
+    agree = all(labels.get(name, value) == value for name, value in known.labels.items())
+    return agree and known.interval.overlaps(interval)
 
 
 def _listed(incidents: Incidents) -> tuple[Incident, ...]:
@@ -138,7 +141,7 @@ def _numbered(entries: Sequence[Incident], old: Incidents, prefix: str) -> tuple
     kept: list[Incident] = []
     left_out = []
     for each in entries:
-        met = next((known for known in everything if known.interval.overlaps(each.interval)), None)
+        met = next((known for known in everything if same_matter(known, each.interval, each.labels)), None)
         if met is None:
             last += 1
             kept.append(replace(each, id=f"{prefix}{last:03d}"))
@@ -152,118 +155,7 @@ def _span(incident: Incident) -> str:
     return f"{format_instant(incident.interval.start_ms)} to {format_instant(incident.interval.end_ms)}"
 
 
-def added_text(before: str, path: str, entries: Sequence[Incident], heading: Sequence[str] = ()) -> str:
-    """Return the text of a list with entries added at its end.
-
-    Parameters
-    ----------
-    before : str
-        The text of a valid list in YAML; empty: a new one.
-    path : str
-        Its name, for messages.
-    entries : sequence of Incident
-        What is added.
-    heading : sequence of str
-        Paragraphs that stand before them as comments.
-
-    Raises
-    ------
-    OutputError
-        If the list is laid out so that nothing can be added without changing the rest.
-    """
-    comments = [line for paragraph in heading for line in _comment(paragraph)]
-    if not before.strip():
-        lines = ["  " + line for each in entries for line in block_entry(each)]
-        return "\n".join([*comments, "incidents:", *lines]) + "\n"
-    mark = "\ufeff" if before.startswith("\ufeff") else ""
-    text = before.removeprefix("\ufeff")
-    source = Source(text, path)
-    top = next(iter(source.documents()), None)
-    field = source.fields(top, None, "the file").get("incidents") if isinstance(top, MappingNode) else None
-    if not isinstance(top, MappingNode) or field is None or field.merged or source.composed != text:
-        raise _cannot(path)
-    value = field.value
-    blockwise = not top.flow_style
-    empty = is_null(value) or (isinstance(value, SequenceNode) and not value.value)
-    if blockwise and empty:
-        start, end = int(value.start_mark.index), int(value.end_mark.index)
-        text = text[:start].rstrip(" ") + text[end:] if end > start else text
-        indent, at = 2, _line_end(text, int(field.key.end_mark.index))
-    elif isinstance(value, SequenceNode) and not value.flow_style:
-        indent, at = int(value.start_mark.column), _line_end(text, _content_end(value))
-    elif isinstance(value, SequenceNode):
-        at = int(value.end_mark.index) - 1
-        inside = text[int(value.start_mark.index) + 1 : at].rstrip()
-        comma = "" if not inside or inside.endswith(",") else ", "
-        flow = ", ".join(map(flow_entry, entries))
-        return mark + text[:at].rstrip() + comma + flow + text[at:]
-    else:
-        raise _cannot(path)
-    line_break = "\r\n" if "\r\n" in text else "\n"
-    lines = [*comments, *(line for each in entries for line in block_entry(each))]
-    block = line_break.join(" " * indent + line for line in lines) + line_break
-    if at and text[at - 1] not in "\r\n":
-        block = line_break + block
-    return mark + text[:at] + block + text[at:]
-
-
-def _cannot(path: str) -> OutputError:
-    return OutputError(
-        "is laid out so that nothing can be added without changing the rest",
-        place=path,
-        cure="Write to another file, and copy the entries by hand",
-    )
-
-
-def _comment(paragraph: str) -> list[str]:
+def _wrapped(paragraph: str) -> list[str]:
     import textwrap
 
-    return [f"# {line}" for line in textwrap.wrap(printable(paragraph), _WIDTH)]
-
-
-def _content_end(node: Node) -> int:
-    """Return where the content of a node ends; a block's own end lies behind the comments that follow it."""
-    last = node
-    while isinstance(last, MappingNode | SequenceNode) and not last.flow_style and last.value:
-        tail = last.value[-1]
-        if isinstance(tail, tuple):
-            key, value = tail
-            last = key if isinstance(value, ScalarNode) and value.value == "" and value.style is None else value
-        else:
-            last = tail
-    return int(last.end_mark.index)
-
-
-def _line_end(text: str, at: int) -> int:
-    """Return where the line that holds a place ends, behind its break; the place itself at the start of a line."""
-    if at and text[at - 1] in "\r\n":
-        return at
-    found = re.compile(r"\r\n|\r|\n").search(text, at)
-    return found.end() if found else len(text)
-
-
-def _check(text: str, path: str, old: Incidents, kept: Sequence[Incident]) -> None:
-    """Make sure that the new text says what the old one said, and what was added."""
-    if parse_incidents(text, path) != replace(old, incidents=(*old.incidents, *kept)):
-        raise _cannot(path)
-
-
-def _write(path: Path, text: str, before: str | None) -> None:
-    """Write beside and rename, unless somebody else wrote in the meantime."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        try:
-            beside.write_bytes(text.encode())
-            if before is not None:
-                shutil.copymode(path, beside)
-            if (read_text(path) if path.exists() else None) != before:
-                raise OutputError("was changed in the meantime", place=str(path), cure="Run it again")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"cannot be written: {error.strerror or error}",
-            place=str(path),
-            cure="Choose a folder that you may write to, with room on its disk",
-        ) from None
+    return textwrap.wrap(printable(paragraph), _WIDTH)

@@ -12,16 +12,16 @@ import numpy as np
 from kmon_analysis.backtest import run
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.settings import Settings
-from kmon_analysis.backtest.tabular import html_table, text_table
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History
-from kmon_analysis.incidents import Incident, Incidents
-from kmon_analysis.labelling.merging import Merged, merge_incidents
+from kmon_analysis.incidents import Excluded, Incident, Incidents
+from kmon_analysis.labelling.merging import Merged, merge_incidents, same_matter
 from kmon_analysis.labelling.phrases import counted, length
 from kmon_analysis.labelling.signs import Sign, find_signs
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.groups import Outside
 from kmon_analysis.rules.model import RuleFile
+from kmon_analysis.tabular import html_table, text_table
 from kmon_analysis.timing import MINUTE_MS, Interval, format_instant
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class Suggestions(Sequence[Suggestion]):
     weaker : int
         How many more there were behind them.
     known : int
-        How many were left out because the given list already holds something at that time.
+        How many were left out because the given list already holds something that may be the same.
     period : Interval
         The history that was looked at.
     notes : tuple of str
@@ -222,7 +222,7 @@ class Suggestions(Sequence[Suggestion]):
         """How many there are, and what was left out."""
         parts = [counted(len(self), "suggestion")]
         parts += [f"{self.weaker:,} weaker left out"] if self.weaker else []
-        parts += [f"{self.known:,} at times that the list already speaks of left out"] if self.known else []
+        parts += [f"{self.known:,} that the list already speaks of left out"] if self.known else []
         return ", ".join(parts)
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
@@ -317,7 +317,7 @@ def suggest_from(result: Backtest, incidents: Incidents | None = None, *, most: 
     """
     truth = result.incidents if incidents is None else incidents
     everything = sorted(join(find_signs(result)), key=lambda each: (-each.strength, each.interval.start_ms))
-    fresh = [each for each in everything if not speaks_of(truth, each.interval)]
+    fresh = [each for each in everything if not speaks_of(truth, each)]
     numbered = tuple(replace(each, id=f"{PREFIX}{place:03d}") for place, each in enumerate(fresh[:most], 1))
     notes = [f"{name} was not looked at: {reason}" for name, reason in result.refused.items()]
     return Suggestions(
@@ -329,11 +329,11 @@ def suggest_from(result: Backtest, incidents: Incidents | None = None, *, most: 
     )
 
 
-def speaks_of(incidents: Incidents, interval: Interval) -> bool:
-    """Tell whether a list holds anything, decided or not, at a time."""
-    entries = (*incidents.incidents, *incidents.suggested, *incidents.rejected)
-    spans = [entry.interval for entry in entries] + [window.interval for window in incidents.excluded]
-    return any(span.overlaps(interval) for span in spans)
+def speaks_of(incidents: Incidents, suggestion: Suggestion) -> bool:
+    """Tell whether a list holds anything, decided or not, that may be the same."""
+    listed: list[Incident | Excluded] = [*incidents.incidents, *incidents.suggested, *incidents.rejected]
+    entries = [*listed, *incidents.excluded]
+    return any(same_matter(entry, suggestion.interval, suggestion.labels) for entry in entries)
 
 
 def join(signs: Sequence[Sign]) -> list[Suggestion]:

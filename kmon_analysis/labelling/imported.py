@@ -1,0 +1,184 @@
+"""Incidents of another tool, and what could not be taken over from it."""
+
+from __future__ import annotations
+
+import html
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kmon_analysis.errors import printable
+from kmon_analysis.incidents import Incident, Incidents
+from kmon_analysis.labelling.merging import Merged, merge_incidents
+from kmon_analysis.labelling.phrases import counted, length
+from kmon_analysis.tabular import text_table
+from kmon_analysis.timing import format_instant
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PAGES", "Imported", "LeftOut", "gathered", "summary"]
+
+PAGES = (
+    "An entry that a page opened says that the page came, not that anything was wrong. A rule that is scored on its "
+    "own pages finds them all."
+)
+_MOST_ALIKE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An entry that was not taken over.
+
+    Attributes
+    ----------
+    why : str
+        The reason, the same words for all that share it.
+    what : str
+        Which one, with its place.
+    """
+
+    why: str
+    what: str
+
+
+@dataclass(frozen=True, repr=False)
+class Imported:
+    """What was read from another tool.
+
+    Attributes
+    ----------
+    incidents : Incidents
+        In the order of their start.
+    left_out : tuple of LeftOut
+        What was not taken over.
+    notes : tuple of str
+        What should be known about the rest.
+    source : str
+        Where it came from.
+    """
+
+    incidents: Incidents
+    left_out: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.incidents) + len(self.incidents.suggested)
+
+    def write(self, path: str | Path) -> Merged:
+        """Add them to a list of incidents, which keeps its entries, their order and its comments.
+
+        Parameters
+        ----------
+        path : str or Path
+            A new file, or a list in YAML; an id that it holds is left out.
+
+        Raises
+        ------
+        IncidentError
+            If the file is no valid list of incidents.
+        OutputError
+            If it cannot be written, or is a table.
+        """
+        return merge_incidents(path, self.incidents, heading=(f"From {self.source}.",))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return one row an entry, as `Incidents.to_frame` does, with its status."""
+        import pandas as pd
+
+        listed = self._listed()
+        frame = Incidents(tuple(_confirmed(listed))).to_frame()
+        frame["status"] = pd.Series([each.status for each in listed], index=frame.index, dtype="str")
+        return frame
+
+    def _listed(self) -> list[Incident]:
+        """Return all entries in the order of their start."""
+        both = (*self.incidents.incidents, *self.incidents.suggested)
+        return sorted(both, key=lambda each: (each.interval, each.id))
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Return JSON values, as the list on disk has them."""
+        return [
+            {
+                "id": each.id,
+                "start": format_instant(each.interval.start_ms),
+                "end": format_instant(each.interval.end_ms),
+                "labels": dict(each.labels),
+                "rules": list(each.rules),
+                "kind": each.kind,
+                "cause": each.cause,
+                "status": each.status,
+                "suggested_by": list(each.suggested_by),
+            }
+            for each in self._listed()
+        ]
+
+    def table(self) -> str:
+        """Return the entries as aligned text."""
+        rows = [
+            [
+                each.id,
+                format_instant(each.interval.start_ms),
+                length(each.interval.duration_ms),
+                " ".join(filter(None, [", ".join(each.rules), str(each.labels) if each.labels else ""])),
+                each.kind,
+            ]
+            for each in self._listed()
+        ]
+        return text_table(["id", "start (UTC)", "length", "concerns", "kind"], rows, left=5)
+
+    @property
+    def headline(self) -> str:
+        """How many there are, and how many were left out."""
+        suggested = len(self.incidents.suggested)
+        parts = [counted(len(self), "entry", "entries") + f" from {printable(self.source)}"]
+        parts += [f"{suggested:,} of them to be confirmed"] if suggested else []
+        parts += [f"{len(self.left_out):,} left out"] if self.left_out else []
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        lines = [*summary(self.left_out), *self.notes]
+        return "\n".join([self.headline, self.table(), *map(printable, lines)])
+
+    def _repr_html_(self) -> str:
+        table = Incidents(tuple(_confirmed(self._listed())))._repr_html_()
+        items = "".join(f"<li>{html.escape(line)}</li>" for line in (*summary(self.left_out), *self.notes))
+        return f"<p>{html.escape(self.headline)}</p>{table}" + (f"<ul>{items}</ul>" if items else "")
+
+
+def _confirmed(incidents: Iterable[Incident]) -> Iterable[Incident]:
+    """Return them as if they were confirmed, to be shown in one table."""
+    import dataclasses
+
+    return (dataclasses.replace(each, status="confirmed") for each in incidents)
+
+
+def summary(left_out: Sequence[LeftOut]) -> tuple[str, ...]:
+    """Say what was left out: of each reason the first three, and how many more."""
+    lines = []
+    counts = Counter(each.why for each in left_out)
+    for why, count in counts.items():
+        named = [each.what for each in left_out if each.why == why][:_MOST_ALIKE]
+        more = f" and {count - len(named):,} more" if count > len(named) else ""
+        lines.append(f"left out, {why}: {', '.join(named)}{more}")
+    return tuple(printable(line) for line in lines)
+
+
+def gathered(entries: Iterable[Incident], left_out: Sequence[LeftOut], notes: Sequence[str], source: str) -> Imported:
+    """Put entries in order, and note those that lie over each other."""
+    ordered = sorted(entries, key=lambda each: (each.interval, each.id))
+    overlapping = sum(
+        earlier.interval.overlaps(later.interval) and set(earlier.rules) == set(later.rules)
+        for earlier, later in itertools.pairwise(ordered)
+    )
+    said = list(notes)
+    if overlapping:
+        said.append(
+            f"{counted(overlapping, 'entry overlaps', 'entries overlap')} the one before of the same rules: a page is "
+            "credited to one of them only; where they are one incident, write them as one"
+        )
+    return Imported(Incidents(tuple(ordered), path=source), tuple(left_out), tuple(said), source)

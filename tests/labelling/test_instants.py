@@ -1,0 +1,102 @@
+"""Times as other tools write them."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kmon_analysis.errors import SettingError
+from kmon_analysis.labelling.instants import NaiveTimeError, find_zone, read_instant
+
+MORNING = 1_772_352_000_000  # 2026-03-01T08:00:00Z
+BERLIN = find_zone("Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-03-01T08:00:00Z", MORNING),
+        ("2026-03-01 08:00:00 UTC", MORNING),
+        ("2026-03-01T09:00:00+01:00", MORNING),
+        ("2026-03-01T09:00:00+0100", MORNING),
+        ("2026-03-01T00:00:00-08:00", MORNING),
+        ("2026-03-01T08:00Z", MORNING),
+        ("2026-03-01T08:00:00.123456Z", MORNING + 123),
+        ("2026-03-01T08:00:00,5Z", MORNING + 500),
+        ("1772352000", MORNING),
+        ("1772352000.25", MORNING + 250),
+        ("1772352000123", MORNING + 123),
+        ("  1772352000  ", MORNING),
+    ],
+)
+def test_what_names_its_instant_is_read(text, expected):
+    assert read_instant(text) == expected
+    # A zone for the others changes nothing.
+    assert read_instant(text, BERLIN) == expected
+
+
+@pytest.mark.parametrize("text", ["2026-03-01T09:00:00", "2026-03-01 9:00", "2026-03-01 09:00:00.000"])
+def test_what_names_no_zone_needs_one(text):
+    with pytest.raises(NaiveTimeError, match="has no time zone"):
+        read_instant(text)
+    assert read_instant(text, BERLIN) == MORNING
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("01/03/2026 08:00", "can be read in several ways"),
+        ("1.3.26", "can be read in several ways"),
+        ("2026-03-01", "is a day without a time"),
+        ("2026-02-30T08:00:00Z", "is no time: day"),
+        ("2026-03-01T25:00:00Z", "is no time: hour"),
+        ("yesterday", "is no time"),
+        ("", "is no time"),
+        ("17723520", "is no time"),
+        ("1772352000000000000", "is no time"),
+        ("٢٠٢٦-03-01T08:00:00Z", "is no time"),
+        ("2026-03-01T08:00:00Z; drop", "is no time"),
+    ],
+)
+def test_what_is_no_instant_is_refused(text, problem):
+    with pytest.raises(SettingError) as caught:
+        read_instant(text, UTC)
+    assert problem in caught.value.problem
+    assert caught.value.cure
+
+
+def test_hours_that_clocks_show_twice_or_never_are_refused():
+    with pytest.raises(SettingError, match="twice"):
+        read_instant("2026-10-25 02:30:00", BERLIN)
+    with pytest.raises(SettingError, match="never"):
+        read_instant("2026-03-29 02:30:00", BERLIN)
+    assert read_instant("2026-10-25T02:30:00+01:00", BERLIN) == read_instant("2026-10-25T01:30:00Z")
+
+
+def test_a_format_of_ones_own():
+    assert read_instant("1.3.2026 09:00", BERLIN, "%d.%m.%Y %H:%M") == MORNING
+    assert read_instant("03/01/2026 08:00 +0000", None, "%m/%d/%Y %H:%M %z") == MORNING
+    with pytest.raises(NaiveTimeError):
+        read_instant("1.3.2026 09:00", None, "%d.%m.%Y %H:%M")
+    with pytest.raises(SettingError, match="is not written as"):
+        read_instant("2026-03-01", UTC, "%d.%m.%Y %H:%M")
+
+
+@pytest.mark.parametrize("name", ["Europe/Berlin2", "../../etc/passwd", "", "/etc/localtime", "a\x00b"])
+def test_unknown_zones_are_refused(name):
+    with pytest.raises(SettingError, match="is no time zone"):
+        find_zone(name)
+
+
+@given(
+    st.datetimes(datetime(1974, 1, 1), datetime(2100, 1, 1)),  # noqa: DTZ001 - the zone is drawn beside it
+    st.integers(-14 * 60, 14 * 60),
+)
+def test_any_moment_in_any_zone_comes_back(moment, minutes):
+    aware = moment.replace(tzinfo=timezone(timedelta(minutes=minutes)))
+    wanted = int((aware - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(milliseconds=1))
+    written = aware.isoformat(timespec="microseconds")
+    assert abs(read_instant(written) - wanted) <= 1
+    naive = moment.isoformat(sep=" ", timespec="milliseconds")
+    assert read_instant(naive, aware.tzinfo) == read_instant(aware.isoformat(timespec="milliseconds"))
