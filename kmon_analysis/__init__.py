@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest as Backtest
     from kmon_analysis.backtest.settings import Settings as Settings
     from kmon_analysis.errors import KmonError as KmonError
+    from kmon_analysis.explore.review import review_incidents as review_incidents
     from kmon_analysis.history import History as History
     from kmon_analysis.history import open_history as open_history
     from kmon_analysis.incidents import Incident as Incident
     from kmon_analysis.incidents import Incidents as Incidents
     from kmon_analysis.incidents import read_incidents as read_incidents
     from kmon_analysis.labelling.suggest import suggest_incidents as suggest_incidents
-    from kmon_analysis.labels import Labels as Labels
     from kmon_analysis.postmortem.run import postmortem as postmortem
     from kmon_analysis.recommend.advice import Advice as Advice
     from kmon_analysis.recommend.confirm import confirm as confirm
@@ -44,7 +44,6 @@ _HOMES = {
     "Incidents": "kmon_analysis.incidents",
     "read_incidents": "kmon_analysis.incidents",
     "read_rules": "kmon_analysis.rules.reader",
-    "Labels": "kmon_analysis.labels",
     "suggest_incidents": "kmon_analysis.labelling.suggest",
     "Interval": "kmon_analysis.timing",
     "Settings": "kmon_analysis.backtest.settings",
@@ -56,6 +55,7 @@ _HOMES = {
     "postmortem": "kmon_analysis.postmortem.run",
     "fetch": "kmon_analysis.workflow",
     "demo": "kmon_analysis.workflow",
+    "review_incidents": "kmon_analysis.explore.review",
     "load_scenario": "kmon_analysis.sources.simulation.store",
 }
 

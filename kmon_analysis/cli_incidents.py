@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kmon_analysis import cli_incidents_review
 from kmon_analysis.cli_options import (
     EndOption,
     EvaluateOnOption,
@@ -45,7 +46,7 @@ MOST_ALIKE = 3
 
 incidents_app = typer.Typer(
     name="incidents",
-    help="Suggest incidents from a history, and take them over from other tools.",
+    help="Suggest incidents from a history, take them over from other tools, and review false pages.",
     no_args_is_help=False,
     rich_markup_mode=None,
 )
@@ -53,7 +54,10 @@ incidents_app = typer.Typer(
 
 @incidents_app.callback()
 def incidents() -> None:
-    """Suggest incidents from a history, and take them over from other tools."""
+    """Suggest incidents from a history, take them over from other tools, and review false pages."""
+
+
+cli_incidents_review.register(incidents_app)
 
 
 @incidents_app.command(

@@ -14,8 +14,9 @@ from kmon_analysis.kafka.dialects import Metric, Profile
 from kmon_analysis.kafka.quoting import alternatives
 from kmon_analysis.labels import quote
 
-__all__ = ["GUIDE_TOPICS", "STARTING_LIMITS", "dashboard", "dashboard_text", "incident_queries", "limits_of"]
+__all__ = ["GUIDE_TOPICS", "STARTING_LIMITS", "UID", "dashboard", "dashboard_text", "incident_queries", "limits_of"]
 
+UID = "kmon-kafka"
 GUIDE_TOPICS = ("user.registered", "developer.profile.updated")
 # Thresholds of the starter rules, drawn until advice has better ones.
 STARTING_LIMITS = {"HighConsumerLag": 1000.0, "LowMessageRate": 1.0, "LagSeconds": 600.0}
@@ -201,7 +202,7 @@ def dashboard(
     names = [*drawn, "KafkaNoLeader", "ConsumerLagGrowing", "MessageRateDrop", "TopicSilent", "KafkaBrokersGone"]
     return {
         "id": None,
-        "uid": "kmon-kafka",
+        "uid": UID,
         "title": title,
         "description": "Made by kmon dashboard for " + ", ".join(each.title for each in profile.dialects),
         "tags": ["kafka", "kmon"],

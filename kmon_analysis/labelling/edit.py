@@ -20,7 +20,7 @@ from kmon_analysis.incidents_writer import block_entry, flow_entry
 from kmon_analysis.rules.document import Field, Source, is_null
 from kmon_analysis.rules.scalars import block_end
 
-__all__ = ["EMPTY", "IncidentFile", "appended"]
+__all__ = ["EMPTY", "Draft", "IncidentFile", "appended"]
 
 EMPTY = "incidents: []\n"
 Entry = Incident | Excluded | Reviewed
@@ -299,6 +299,19 @@ class IncidentFile:
                 place=str(self.path),
                 cure="Start again: it goes on with the file as it is now",
             )
+
+
+class Draft(IncidentFile):
+    """A list of incidents that is changed in memory only."""
+
+    @classmethod
+    def of(cls, file: IncidentFile) -> Draft:
+        """Begin with what a file says."""
+        return cls(file.path, file.text, file.exists)
+
+    def written(self, text: str) -> Draft:
+        """Return the changed list; the file stays as it is."""
+        return Draft(self.path, text, self.exists)
 
 
 def _umask() -> int:

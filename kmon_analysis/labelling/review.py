@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import Episode, Firing
 from kmon_analysis.backtest.run import Backtest, RuleBacktest
+from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents
 from kmon_analysis.labelling.edit import appended
@@ -30,6 +31,7 @@ __all__ = [
     "Trace",
     "alike",
     "answered",
+    "group_of",
     "proposed_id",
     "questions",
     "settled",
@@ -405,15 +407,19 @@ def _entry(incidents: Incidents, question: Question, answer: Answer) -> Incident
             note=answer.note,
         )
     name = answer.id.strip() or proposed_id(incidents, question)
-    if name in {each.id for each in incidents}:
+    if name in _ids(incidents):
         cure = f"Give another one, for example {proposed_id(incidents, question)}"
         raise SettingError(f"there is an incident {name!r} already", cure=cure)
     return Incident(name, interval, labels, (question.alert,), answer.must_page, answer.kind, answer.note)
 
 
+def _ids(incidents: Incidents) -> set[str]:
+    return {each.id for each in (*incidents, *incidents.suggested, *incidents.rejected)}
+
+
 def proposed_id(incidents: Incidents, question: Question) -> str:
     """Return an id for a new incident: the next number where the last ones are numbered, else its time."""
-    taken = {each.id for each in incidents}
+    taken = _ids(incidents)
     for each in reversed(incidents.incidents):
         if match := _NUMBERED.fullmatch(each.id):
             prefix, digits = match.groups()
@@ -460,17 +466,24 @@ class Trace:
     firing: npt.NDArray[np.bool_]
 
 
+def group_of(signal: Signal, question: Question) -> int:
+    """Return the page group that a question is about."""
+    start_ms = question.pages[0].start_ms
+    [place] = [
+        place
+        for place, group in enumerate(signal.groups)
+        if _key(question.rule, group.labels, start_ms) == question.key
+    ]
+    return place
+
+
 def trace(result: Backtest, question: Question, period: Interval | None = None) -> Trace:
     """Return the values around a page; those of a rule without a threshold are 1 where its condition holds."""
     replay = result[question.rule]
     firing, span = replay.firing(), period or question.around(replay.period)
     signal = firing.signal
     low, high = (int(at) for at in np.searchsorted(signal.times, [span.start_ms, span.end_ms]))
-    [place] = [
-        place
-        for place, group in enumerate(signal.groups)
-        if _key(question.rule, group.labels, question.pages[0].start_ms) == question.key
-    ]
+    place = group_of(signal, question)
     group = signal.groups[place]
     levels = group.levels(group.ranks[:, low:high].max(axis=0))
     values = np.where(np.isneginf(levels), np.nan, -levels if signal.falls else levels)

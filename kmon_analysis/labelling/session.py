@@ -110,6 +110,10 @@ class Session:
                 return each
         raise SettingError(f"there is no question {which!r}", cure="Take a number or a key of those listed")
 
+    def number_of(self, question: Question) -> int:
+        """Return a question's number."""
+        return self.questions.index(question) + 1
+
     def proposed_id(self, which: int | str) -> str:
         """Return an id for a new incident."""
         return proposed_id(self.file.incidents, self.question(which))

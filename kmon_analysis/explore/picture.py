@@ -1,0 +1,38 @@
+"""The picture of one page: what its alert compared, the threshold, and when it fired."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from kmon_analysis.backtest.run import Backtest
+from kmon_analysis.labelling.review import Question, group_of
+from kmon_analysis.report.figure import Panel, stacked, styled
+from kmon_analysis.report.timeline import LANE, signal_axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["page_figure"]
+
+
+@styled
+def page_figure(result: Backtest, question: Question) -> Figure:
+    """Draw the compared value around a page, of its own alert only.
+
+    Parameters
+    ----------
+    result : Backtest
+        Rules over a history.
+    question : Question
+        From `kmon_analysis.labelling.review.questions`.
+    """
+    replay = result[question.rule]
+    signal = replay.signal()
+    alone = replace(signal, groups=(signal.groups[group_of(signal, question)],))
+    # The merge gap of the replay stays; a signal of its own makes a replay that evaluates nothing.
+    one = replace(replay, groups=None, outside=None, _signals={None: alone}, _latest={})
+    height = 2.2
+    figure = stacked([Panel(height, above=0.75, below=0.6 + LANE * height)])
+    signal_axes(figure.axes[0], one, None, question.around(replay.period))
+    return figure
