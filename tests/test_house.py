@@ -192,8 +192,8 @@ def test_the_front_door_is_typed_as_it_is_loaded():
 
 def test_a_folder_never_hides_a_front_door_function():
     door = type(sys.modules["kmon_analysis"])("door")
-    door.Labels = ModuleType("kmon_analysis.Labels")
-    assert "Labels" not in vars(door)
+    door.Interval = ModuleType("kmon_analysis.Interval")
+    assert "Interval" not in vars(door)
     door.sources = ModuleType("kmon_analysis.sources")
     assert "sources" in vars(door)
 
