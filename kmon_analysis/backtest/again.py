@@ -1,18 +1,18 @@
-"""The same replay against other labelled truth: signals do not depend on incidents, scores do."""
+"""Variants of a replay that need no evaluation: other labelled truth, one page group alone."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from kmon_analysis.backtest.run import Backtest, incidents_of
+from kmon_analysis.backtest.run import Backtest, RuleBacktest, incidents_of
 from kmon_analysis.errors import IncidentError
 from kmon_analysis.incidents import Incidents
 
-__all__ = ["with_incidents"]
+__all__ = ["alone", "with_incidents"]
 
 
 def with_incidents(result: Backtest, incidents: Incidents) -> Backtest:
-    """Score a backtest against another list of incidents, without evaluating anything again.
+    """Score a backtest against another list of incidents: signals do not depend on it.
 
     Parameters
     ----------
@@ -40,3 +40,10 @@ def with_incidents(result: Backtest, incidents: Incidents) -> Backtest:
     }
     scores = {name: replay.score() for name, replay in results.items()}
     return replace(result, incidents=incidents, results=results, scores=scores)
+
+
+def alone(replay: RuleBacktest, place: int) -> RuleBacktest:
+    """Return the replay of one page group only, at its own window and hours."""
+    signal = replay.signal()
+    one = replace(signal, groups=(signal.groups[place],))
+    return replace(replay, groups=None, outside=None, _signals={(None, None): one}, _latest={})

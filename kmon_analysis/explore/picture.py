@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from kmon_analysis.backtest.again import alone
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.labelling.review import Question, group_of
 from kmon_analysis.report.figure import Panel, stacked, styled
@@ -28,10 +28,7 @@ def page_figure(result: Backtest, question: Question) -> Figure:
         From `kmon_analysis.labelling.review.questions`.
     """
     replay = result[question.rule]
-    signal = replay.signal()
-    alone = replace(signal, groups=(signal.groups[group_of(signal, question)],))
-    # The merge gap of the replay stays; a signal of its own makes a replay that evaluates nothing.
-    one = replace(replay, groups=None, outside=None, _signals={None: alone}, _latest={})
+    one = alone(replay, group_of(replay.signal(), question))
     height = 2.2
     figure = stacked([Panel(height, above=0.75, below=0.6 + LANE * height)])
     signal_axes(figure.axes[0], one, None, question.around(replay.period))
