@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from kmon_analysis.backtest.run import Backtest, RuleBacktest, incidents_of
@@ -42,8 +43,20 @@ def with_incidents(result: Backtest, incidents: Incidents) -> Backtest:
     return replace(result, incidents=incidents, results=results, scores=scores)
 
 
-def alone(replay: RuleBacktest, place: int) -> RuleBacktest:
-    """Return the replay of one page group only, at its own window and hours."""
+def alone(replay: RuleBacktest, place: int, hidden: Collection[str] = ()) -> RuleBacktest:
+    """Return the replay of one page group only, at its own window and hours.
+
+    Parameters
+    ----------
+    replay : RuleBacktest
+        With all its groups.
+    place : int
+        Of the group in its signal.
+    hidden : collection of str
+        Labels that its alerts are not named by.
+    """
     signal = replay.signal()
-    one = replace(signal, groups=(signal.groups[place],))
+    group = signal.groups[place]
+    group = replace(group, members=tuple(member.without(*hidden) for member in group.members))
+    one = replace(signal, groups=(group,))
     return replace(replay, groups=None, outside=None, _signals={(None, None): one}, _latest={})

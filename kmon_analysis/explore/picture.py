@@ -28,7 +28,8 @@ def page_figure(result: Backtest, question: Question) -> Figure:
         From `kmon_analysis.labelling.review.questions`.
     """
     replay = result[question.rule]
-    one = alone(replay, group_of(replay.signal(), question))
+    # What the rule sets is the same for all its alerts, and would crowd the legend.
+    one = alone(replay, group_of(replay.signal(), question), ("alertname", *replay.rule.labels))
     height = 2.2
     figure = stacked([Panel(height, above=0.75, below=0.6 + LANE * height)])
     signal_axes(figure.axes[0], one, None, question.around(replay.period))

@@ -355,7 +355,7 @@ def alike(question: Question, among: Sequence[Question]) -> tuple[Question, ...]
 # ---- answers ------------------------------------------------------------------------------------
 
 
-def answered(document: str, question: Question, answer: Answer) -> str:
+def answered(document: str, question: Question, answer: Answer, also: Sequence[Question] = ()) -> str:
     """Return the text of a list of incidents with what a person said about a question added.
 
     Parameters
@@ -366,6 +366,8 @@ def answered(document: str, question: Question, answer: Answer) -> str:
         From `questions`.
     answer : Answer
         Of a person.
+    also : sequence of Question
+        Others of which the same is said, each at its own time.
 
     Raises
     ------
@@ -375,15 +377,18 @@ def answered(document: str, question: Question, answer: Answer) -> str:
         If the answer does not settle the question, its id is taken, or nothing can be added to the list.
     """
     incidents = parse_incidents(document)
-    entry = _entry(incidents, question, answer)
-    if not settled(question, _only(entry), some=True):
-        raise SettingError(
-            f"with this time and these labels the {answer.decision} does not concern the page of "
-            f"{format_instant(question.pages[0].start_ms)} with {question.labels}",
-            cure=f"Let it overlap {format_instant(question.breach.start_ms)} to "
-            f"{format_instant(question.breach.end_ms)}, and keep labels that the page has",
-        )
-    return appended(document, entry)
+    entries = []
+    for each in (question, *also):
+        entry = _entry(incidents, each, answer if each is question else replace(answer, interval=None))
+        if not settled(each, _only(entry), some=True):
+            raise SettingError(
+                f"with this time and these labels the {answer.decision} does not concern the page of "
+                f"{format_instant(each.pages[0].start_ms)} with {each.labels}",
+                cure=f"Let it overlap {format_instant(each.breach.start_ms)} to "
+                f"{format_instant(each.breach.end_ms)}, and keep labels that the page has",
+            )
+        entries.append(entry)
+    return appended(document, *entries)
 
 
 def _only(entry: Incident | Excluded | Reviewed) -> Incidents:

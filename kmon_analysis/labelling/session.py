@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.again import with_incidents
@@ -166,10 +166,7 @@ class Session:
             raise SettingError("incidents are told one by one", cure="Answer for this question alone")
         answer = Answer(decision, interval=_moved(first.breach, start, end), **said)
         asked = (first, *(self.alike(which) if all_alike else ()))
-        text = answered(self.file.text, first, answer)
-        for each in asked[1:]:
-            text = answered(text, each, replace(answer, interval=None))
-        self._write(text, asked, decision)
+        self._write(answered(self.file.text, first, answer, asked[1:]), asked, decision)
         return asked
 
     def skip(self, which: int | str) -> None:

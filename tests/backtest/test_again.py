@@ -1,11 +1,12 @@
 import pytest
 
-from kmon_analysis.backtest.again import with_incidents
+from kmon_analysis.backtest.again import alone, with_incidents
 from kmon_analysis.errors import IncidentError
 from kmon_analysis.incidents import Excluded, Incident, Incidents
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval
 from kmon_analysis.workflow import backtest
+from tests.labelling.test_review import pages_of
 from tests.recommend.world import RULES, lag_history
 
 
@@ -32,3 +33,13 @@ def test_truth_outside_the_history_is_refused():
     result = backtest(parse_rules(RULES.format(threshold=500)), history, incidents)
     with pytest.raises(IncidentError, match="starts after the history"):
         with_incidents(result, Incidents((Incident("late", Interval(9 * 10**15 // 1000, 10**13)),)))
+
+
+def test_one_group_alone_pages_as_it_did_among_the_others():
+    result = pages_of([(100, 30, 200), (300, 5, 900)], groups=("a", "b"))
+    replay = result["Lag"]
+    for place, group in enumerate(replay.signal().groups):
+        one = alone(replay, place, ("alertname",))
+        among = [each.interval for each in replay.episodes() if each.group == place]
+        assert [each.interval for each in one.episodes()] == among
+        assert one.signal().labels == (group.labels.without("alertname"),)
