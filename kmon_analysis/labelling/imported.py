@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from kmon_analysis.errors import printable
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labelling.merging import Merged, merge_incidents
 from kmon_analysis.labelling.phrases import counted, length
-from kmon_analysis.tabular import text_table
+from kmon_analysis.tabular import MOST_ROWS, Cell, html_list, html_table, text_lines, text_table
 from kmon_analysis.timing import format_instant
 
 if TYPE_CHECKING:
@@ -117,19 +116,25 @@ class Imported:
             for each in self._listed()
         ]
 
-    def table(self) -> str:
-        """Return the entries as aligned text."""
+    def _table(self) -> tuple[list[str], list[list[str]]]:
+        header = ["id", "start (UTC)", "length", "concerns", "kind", "cause", "status"]
         rows = [
             [
                 each.id,
                 format_instant(each.interval.start_ms),
-                length(each.interval.duration_ms),
-                " ".join(filter(None, [", ".join(each.rules), str(each.labels) if each.labels else ""])),
+                Cell(length(each.interval.duration_ms), each.interval.duration_ms),
+                f"{', '.join(each.rules)}{each.labels or ''}" or "everything",
                 each.kind,
+                each.cause,
+                each.status,
             ]
             for each in self._listed()
         ]
-        return text_table(["id", "start (UTC)", "length", "concerns", "kind"], rows, left=5)
+        return header, rows
+
+    def table(self) -> str:
+        """Return the entries as aligned text."""
+        return text_table(*self._table(), left=7, most=MOST_ROWS)
 
     @property
     def headline(self) -> str:
@@ -141,13 +146,12 @@ class Imported:
         return ", ".join(parts)
 
     def __repr__(self) -> str:
-        lines = [*summary(self.left_out), *self.notes]
-        return "\n".join([self.headline, self.table(), *map(printable, lines)])
+        return "\n".join([self.headline, self.table(), *text_lines([*summary(self.left_out), *self.notes])])
 
     def _repr_html_(self) -> str:
-        table = Incidents(tuple(_confirmed(self._listed())))._repr_html_()
-        items = "".join(f"<li>{html.escape(line)}</li>" for line in (*summary(self.left_out), *self.notes))
-        return f"<p>{html.escape(self.headline)}</p>{table}" + (f"<ul>{items}</ul>" if items else "")
+        words = {0, 1, 3, 4, 5, 6}
+        table = html_table(*self._table(), caption=self.headline, left=words, most=MOST_ROWS)
+        return table + html_list([*summary(self.left_out), *self.notes])
 
 
 def _confirmed(incidents: Iterable[Incident]) -> Iterable[Incident]:

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from kmon_analysis.timing import DAY_MS, MINUTE_MS, WEEK_MS, Interval
 
-__all__ = ["BIN_MS", "Bins", "excess", "excess_floor", "ordinary", "runs"]
+__all__ = ["BIN_MS", "Bins", "excess", "excess_floor", "negligible", "ordinary", "runs"]
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -119,6 +119,34 @@ def _others(near: Floats, period: int, fewest: int, forgiven: int) -> Floats:
     found[others < fewest - 1] = np.nan
     usual: Floats = found.reshape(-1)[: len(near)]
     return usual
+
+
+def negligible(levels: Floats, threshold: float, *, falls: bool) -> float:
+    """Return the difference that is too small to matter, in the unit of the compared value.
+
+    Parameters
+    ----------
+    levels : float64 array, shape (N,)
+        Levels that are compared with each other; -inf where the signal is not there.
+    threshold : float
+        The rule's own: who wrote it said what is much and what is little.
+    falls : bool
+        Whether the rule fires on low values.
+
+    Returns
+    -------
+    float
+        A tenth of the threshold; not more than what 1 % of the levels exceed, for a threshold out of their reach.
+        Where low values are the bad ones, not less than a hundredth of the median value. 0 where nothing is there.
+    """
+    values = np.abs(levels[np.isfinite(levels)])
+    if not len(values):
+        return 0.0
+    tenth = abs(threshold) / 10
+    if falls:
+        return max(tenth, float(np.median(values)) / 100)
+    top = float(np.quantile(values, 0.99, method="higher"))
+    return min(tenth, top) if tenth > 0 else top / 10
 
 
 def excess(levels: Floats, usual: Floats, unit: float, *, falls: bool) -> Floats:

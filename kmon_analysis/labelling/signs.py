@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import Curve, Firing
 from kmon_analysis.backtest.run import Backtest, RuleBacktest, observed_evaluations
-from kmon_analysis.labelling.ordinary import BIN_MS, Bins, excess, excess_floor, ordinary, runs
+from kmon_analysis.labelling.ordinary import BIN_MS, Bins, excess, excess_floor, negligible, ordinary, runs
 from kmon_analysis.labelling.phrases import amount, length, times
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.printer import format_number
@@ -100,6 +100,7 @@ class _Replayed:
         self.signal = self.firing.signal
         self.telling = _telling([group.labels for group in self.signal.groups])
         self.sweepable = replay.knobs.sweepable
+        self.threshold = replay.knobs.threshold or 0.0
         seen = replay.observed(self.signal).astype(np.float64)
         self.seen: Bools = bins.highest(self.signal.times, seen) > 0
 
@@ -109,7 +110,7 @@ class _Replayed:
             return
         fired = [group.levels(self.firing.row(place)) for place, group in enumerate(self.signal.groups)]
         binned = [self.bins.highest(self.signal.times, row) for row in fired]
-        unit = self._unit(binned)
+        together = np.concatenate(binned) if binned else np.empty(0)
         for place, (row, levels) in enumerate(zip(fired, binned, strict=True)):
             raw = self.signal.groups[place]
             there = raw.ranks.max(axis=0, initial=0) > 0
@@ -117,32 +118,17 @@ class _Replayed:
             born = self.bins.of(self.signal.times[[int(np.argmax(there))]])[0] if there.any() else self.bins.count
             known = self.seen & (np.arange(self.bins.count) >= born)
             if self.sweepable:
+                unit = negligible(levels if self.signal.falls else together, self.threshold, falls=self.signal.falls)
                 yield from self._levels(place, row, levels, known, unit)
                 present = self.bins.highest(self.signal.times, there.astype(np.float64)) > 0
                 yield from self._gone(place, known & ~present, known)
             else:
                 yield from self._fired(place, levels, known)
 
-    def _unit(self, binned: list[Floats]) -> float:
-        """Return the difference that is too small to matter, in the unit of the compared value."""
-        if not self.sweepable:
-            return 0.0
-        values = np.abs(np.concatenate([row[np.isfinite(row)] for row in binned] or [np.empty(0)]))
-        if not len(values):
-            return 0.0
-        threshold = abs(self.replay.level()) / 10
-        if self.signal.falls:
-            return max(threshold, float(np.median(values)) / 100)
-        top = float(np.quantile(values, 0.99, method="higher"))
-        return min(threshold, top) if threshold > 0 else top / 10
-
     def _levels(self, place: int, row: Floats, levels: Floats, known: Bools, unit: float) -> Iterator[Sign]:
         """Yield where the compared value was beyond the ordinary for as long as the rule waits."""
         falls = self.signal.falls
         usual, basis = ordinary(levels, known)
-        if falls:
-            values = -levels[np.isfinite(levels)]
-            unit = max(abs(self.replay.level()) / 10, float(np.median(values)) / 100) if len(values) else unit
         height = excess(levels, usual, unit, falls=falls)
         floor = excess_floor(usual, unit, LEAST_EXCESS, falls=falls)
         over = row >= floor[self.bins.of(self.signal.times)]
@@ -200,16 +186,16 @@ class _Replayed:
         """Tell a sign of the level in words."""
         falls, for_ms = self.signal.falls, self.replay.rule.for_ms
         value, normal = (-peak, -usual) if falls else (peak, usual)
-        bound = "no value" if math.isinf(normal) else f"at {'least' if falls else 'most'} {amount(normal)}"
+        bound = "no value" if math.isinf(normal) else f"ordinarily at {'least' if falls else 'most'} {amount(normal)}"
         reached = f"{'down' if falls else 'up'} to {amount(value)} for {length(interval.duration_ms)}"
         paged = bool(np.any(self.firing.fires(place, self.replay.level())[columns]))
-        op, threshold = self.replay.knobs.op, self.replay.knobs.threshold
-        deployed = f"{op} {format_number(threshold or 0.0)}" + (f" for {format_duration(for_ms)}" if for_ms else "")
+        deployed = f"{self.replay.knobs.op} {format_number(self.threshold)}" + (
+            f" for {format_duration(for_ms)}" if for_ms else ""
+        )
         pages = self.curve.pages.at(math.nextafter(peak, -math.inf))
         return (
             f"{self._named(place)} {reached}; {basis} {bound}. As deployed ({deployed}) it "
-            f"{'fired' if paged else 'did not fire'}; a threshold just short of this value pages {times(pages)} "
-            "in the whole history"
+            f"{'fired' if paged else 'did not fire'}; a threshold just short of this value pages {times(pages)} in all"
         )
 
     @cached_property

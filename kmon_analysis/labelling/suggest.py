@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from kmon_analysis.backtest import run
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.settings import Settings
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import SettingError, printable
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Excluded, Incident, Incidents
 from kmon_analysis.labelling.merging import Merged, merge_incidents, same_matter
@@ -21,7 +22,7 @@ from kmon_analysis.labelling.signs import Sign, find_signs
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.groups import Outside
 from kmon_analysis.rules.model import RuleFile
-from kmon_analysis.tabular import html_table, text_table
+from kmon_analysis.tabular import MOST_ROWS, Cell, html_list, html_table, text_lines, text_table
 from kmon_analysis.timing import MINUTE_MS, Interval, format_instant
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ TELLING_SHARE = 0.25
 # Several signs together count for more than one, and not as much as their sum.
 FURTHER_SIGNS, FURTHER_WEIGHT = 2, 0.5
 PREFIX = "SUG-"
+_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +79,8 @@ class Suggestion:
             return first.why
         named = dict.fromkeys(other.rule or _KINDS[other.kind] for other in others if other.rule != first.rule)
         alike = sum(other.rule == first.rule for other in others)
-        parts = [f"{', '.join(named)} too"] if named else []
-        parts += [f"{counted(alike, 'more sign')} of the same rule"] if alike else []
-        return f"{first.why}. {'; '.join(parts)}"
+        parts = [f"{counted(alike, 'more sign')} of the same rule"] if alike else []
+        return f"{first.why}. Beside it: {', '.join([*named, *parts])}"
 
     def to_incident(self) -> Incident:
         """Return the window as an entry for a list of incidents."""
@@ -226,14 +227,14 @@ class Suggestions(Sequence[Suggestion]):
         return ", ".join(parts)
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
-        header = ["", "start (UTC)", "length", "concerns", "rules", "strength"]
+        header = ["id", "start (UTC)", "length", "concerns", "rules", "strength"]
         rows = [
             [
                 each.id,
                 format_instant(each.interval.start_ms),
-                length(each.interval.duration_ms),
-                ", ".join(f"{name}={value}" for name, value in each.labels.items()),
-                ", ".join(each.rules),
+                Cell(length(each.interval.duration_ms), each.interval.duration_ms),
+                ", ".join(f"{name}={value}" for name, value in each.labels.items()) or "anything",
+                ", ".join(each.rules) or "–",
                 f"{each.strength:.1f}",
             ]
             for each in self
@@ -241,18 +242,24 @@ class Suggestions(Sequence[Suggestion]):
         return header, rows
 
     def __repr__(self) -> str:
-        reasons = [text_table(["", "why"], [[each.id, each.why] for each in self], left=2)] if self.shown else []
-        table = [text_table(*self._table(), left=5), ""] if self.shown else []
-        return "\n".join([self.headline, *table, *reasons, *self.notes, CIRCULAR])
+        lines = [self.headline]
+        if self.shown:
+            lines += [text_table(*self._table(), left=5, most=MOST_ROWS), ""]
+            lines += [_paragraph(each.id, each.why) for each in self.shown[:MOST_ROWS]]
+            lines.append("")
+        return "\n".join([*lines, *text_lines(self.notes), textwrap.fill(CIRCULAR, _WIDTH)])
 
     def _repr_html_(self) -> str:
-        import html
-
         header, rows = self._table()
         full = [[*row, each.why] for row, each in zip(rows, self, strict=True)]
-        notes = "".join(f"<li>{html.escape(note)}</li>" for note in (*self.notes, CIRCULAR))
-        table = html_table([*header, "why"], full) if rows else ""
-        return f"<p>{html.escape(self.headline)}</p>{table}<ul>{notes}</ul>"
+        table = html_table([*header, "why"], full, caption=self.headline, left={0, 1, 3, 4, 6}, most=MOST_ROWS)
+        return table + html_list([*self.notes, CIRCULAR])
+
+
+def _paragraph(name: str, text: str) -> str:
+    """Set a sentence under its name, wrapped."""
+    indent = " " * (len(name) + 2)
+    return textwrap.fill(printable(text), _WIDTH, initial_indent=f"{name}  ", subsequent_indent=indent)
 
 
 _HOW_TO = (

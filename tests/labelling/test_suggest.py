@@ -1,5 +1,6 @@
 """Suggested windows: on small histories with a known answer, and on the bundled ones by value."""
 
+import csv
 import html
 import itertools
 from dataclasses import replace
@@ -9,16 +10,16 @@ import pytest
 
 import kmon_analysis as km
 from kmon_analysis.errors import IncidentError, RuleFileError, SettingError
-from kmon_analysis.history import History
+from kmon_analysis.history import History, Provenance
 from kmon_analysis.incidents import Excluded, Incident, Incidents, read_incidents
 from kmon_analysis.labelling.signs import Sign
 from kmon_analysis.labelling.suggest import CIRCULAR, join, suggest_from, suggest_incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.series import Samples, SeriesSet
-from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval
+from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval, parse_instant
 from tests.recommend.world import RULES, START, lag_history
-from tests.tools import REPOSITORY
+from tests.tools import REPOSITORY, dataset
 
 DAYS = (8.4, 12.3, 17.6)
 HOSTILE = '<script>alert("x")</script>|`$\\mathrm{x}$`\u202e\x1b[31m'
@@ -50,9 +51,11 @@ def test_each_says_why_in_words(suggested):
     assert first.id == "SUG-001"
     assert first.rules == ("HighConsumerLag",)
     assert first.labels == Labels()  # one series: nothing tells it from others
-    assert first.why.startswith("HighConsumerLag up to 8,000 for 1 h; at this hour of other days and weeks at most ")
+    assert first.why.startswith(
+        "HighConsumerLag up to 8,000 for 1 h; at this hour of other days and weeks ordinarily at most "
+    )
     assert "As deployed (> 500 for 5m) it fired" in first.why
-    assert "a threshold just short of this value pages 3 times in the whole history" in first.why
+    assert "a threshold just short of this value pages 3 times in all" in first.why
 
 
 def test_what_is_known_is_not_suggested_again(small):
@@ -247,7 +250,7 @@ def test_signs_that_meet_are_one_suggestion():
     assert one.labels == Labels({"group": "g"})
     assert one.rules == ("A",)
     assert one.strength == 8 + 0.5 * (4 + 1)
-    assert one.why == "A said. B too; 1 more sign of the same rule"
+    assert one.why == "A said. Beside it: B, 1 more sign of the same rule"
     assert one.to_incident().suggested_by == ("A", "B")
     assert other.interval == Interval(70 * MINUTE_MS, 80 * MINUTE_MS)
 
@@ -309,3 +312,44 @@ def test_excluded_windows_count_in_a_list_without_incidents(small):
     only = Incidents(excluded=tuple(Excluded(each.interval) for each in truth))
     before, after = (km.backtest(rules, history, each).scores["HighConsumerLag"].false_pages for each in (None, only))
     assert (before, after) == (17, 14)
+
+
+def test_the_long_disruptions_of_real_ingress_rates_are_all_that_is_suggested():
+    parts, disruptions = [], []
+    for path in sorted(dataset("ingress").glob("ingress-*.csv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        times = np.array([parse_instant(row["TimeStamp"]) for row in rows])
+        counter = np.cumsum([float(row["Value"]) * 60 for row in rows])
+        labels = Labels({"__name__": "messages_total", "topic": path.stem})
+        parts.append(Samples(labels, times, counter))
+        edges = np.flatnonzero(np.diff([0, *(int(row["Label"]) for row in rows), 0]))
+        disruptions += [
+            (path.stem, Interval(int(times[first]), int(times[end - 1]) + MINUTE_MS))
+            for first, end in zip(edges[::2], edges[1::2], strict=True)
+        ]
+    provenance = Provenance("ingress", int(times[0]), int(times[-1]) + 1, scrape_interval_ms=MINUTE_MS)
+    rules = parse_rules(
+        "groups: [{name: g, interval: 1m, rules: [{alert: LowMessageRate, for: 10m, "
+        "expr: 'sum by (topic) (rate(messages_total[5m])) < 1'}]}]"
+    )
+    found = suggest_incidents(History(SeriesSet.from_samples(parts), provenance), rules)
+    met = [
+        (topic, interval)
+        for topic, interval in disruptions
+        for each in found
+        if each.interval.overlaps(interval) and any(sign.labels["topic"] == topic for sign in each.signs)
+    ]
+    assert len(disruptions) == 11
+    assert len(found) == 2
+    assert [topic for topic, _ in met] == [
+        "ingress-01",
+        "ingress-01",
+        "ingress-04",
+        "ingress-04",
+        "ingress-05",
+        "ingress-05",
+    ]
+    assert all(interval.duration_ms >= HOUR_MS for _, interval in met)
+    missed = [interval.duration_ms // MINUTE_MS for each, interval in disruptions if (each, interval) not in met]
+    assert sorted(missed) == [2, 3, 3, 18, 49]
