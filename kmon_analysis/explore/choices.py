@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,6 +37,7 @@ GroupBy = tuple[str, ...] | None
 STOPS = 240
 MOST_LABELS = 12
 AS_DEPLOYED, EVERY_HOUR = "as deployed", "at all hours"
+_GUARD = re.compile(r"\s*(?:and|unless)\b")
 _OFFERED_HOURS = ("Mon-Fri 08:00-18:00", "Mon-Fri 08:00-20:00", "06:00-22:00")
 _HOLDS = (
     *(0, 30 * SECOND_MS),
@@ -205,13 +208,14 @@ def read_duration(text: str, name: str) -> int:
     return value
 
 
+@lru_cache(maxsize=64)
 def guard_of(text: str, zone: str, own: str | None) -> str | None:
     """Turn a choice of hours into the guard that `Setting.hours` holds.
 
     Parameters
     ----------
     text : str
-        `AS_DEPLOYED`, `EVERY_HOUR`, or hours such as ``Mon-Fri 08:00-18:00``.
+        `AS_DEPLOYED`, `EVERY_HOUR`, hours such as ``Mon-Fri 08:00-18:00``, or a guard as PromQL.
     zone : str
         Time zone of the hours.
     own : str or None
@@ -231,4 +235,6 @@ def guard_of(text: str, zone: str, own: str | None) -> str | None:
         return own
     if text.strip() in ("", EVERY_HOUR):
         return None
+    if _GUARD.match(text):
+        return text.strip()
     return promql_guard(parse_hours(text, zone or "UTC")) or None

@@ -233,11 +233,12 @@ class TunerModel:
         return signal_scale(signal, marks)
 
     def unvisited(self, setting: Setting, group_by: GroupBy) -> Iterator[Setting]:
-        """Yield the settings one knob away that no move has visited, the likeliest first."""
+        """Yield the settings one knob away that no move has visited."""
         choices = self.choices
+        # Another window takes longest: it is evaluated anew from the samples.
         near = [
-            *(replace(setting, for_ms=hold) for hold in _nearest(choices.fors_ms, setting.for_ms)),
             *(replace(setting, window_ms=window) for window in _nearest(choices.windows_ms, setting.window_ms or 0)),
+            *(replace(setting, for_ms=hold) for hold in _nearest(choices.fors_ms, setting.for_ms)),
         ]
         for other in near:
             if self._key(other, group_by) not in self._tracks:

@@ -41,6 +41,8 @@ Floats = npt.NDArray[np.float64]
 
 # Pages that the list shows; more of them are a number, not a list to read.
 LISTED = 200
+# Longest name of an incident, in characters.
+_NAME = 30
 _STATUS = {
     "caught": "found",
     "early": "found early",
@@ -150,7 +152,6 @@ def view_of(model: TunerModel, view: View, period: Interval, columns: int = COLU
     deployed = model.deployed_numbers(view.group_by)
     setting = view.setting
     rows = comparison_rows(deployed, view.numbers)
-    first = np.arange(min(found.pages, LISTED))
     return {
         "values": {
             "threshold": "" if setting.threshold is None else f"{setting.threshold:.12g}",
@@ -159,7 +160,6 @@ def view_of(model: TunerModel, view: View, period: Interval, columns: int = COLU
             "window_stop": _stop(choices.windows_ms, setting.window_ms),
             "for": same_duration(setting.for_ms),
             "for_stop": _stop(choices.fors_ms, setting.for_ms),
-            "guard": clean(setting.hours or ""),
             "group": _index(choices.group_by, view.group_by),
         },
         "place": _place(model, setting, setting.threshold),
@@ -173,11 +173,11 @@ def view_of(model: TunerModel, view: View, period: Interval, columns: int = COLU
             "false": _marks(found.starts[found.kinds == FALSE], period, columns),
             "excluded": _marks(found.starts[found.kinds > FALSE], period, columns),
         },
-        "pages": [_page(model, view, place) for place in first.tolist()],
-        "more_pages": found.pages - len(first),
+        "pages": _pages(model, view, LISTED),
+        "more_pages": max(0, found.pages - LISTED),
         "incidents": [
             {
-                "id": clean(outcome.incident.id),
+                "id": shortened(clean(outcome.incident.id), _NAME),
                 "start": outcome.incident.interval.start_ms,
                 "end": outcome.incident.interval.end_ms,
                 "must": outcome.incident.must_page,
@@ -191,24 +191,44 @@ def view_of(model: TunerModel, view: View, period: Interval, columns: int = COLU
     }
 
 
-def _page(model: TunerModel, view: View, place: int) -> dict[str, Any]:
-    found = view.tally
-    labels = (
-        model.grouped(view.group_by)
-        .signal(view.setting.window_ms, view.setting.hours or "")
-        .groups[int(found.groups[place])]
-        .labels.without("alertname", *model.replay.rule.labels)
-    )
-    kind = KINDS[int(found.kinds[place])]
-    incident = found.outcomes[int(found.credited[place])].incident.id if kind == KINDS[TRUE] else ""
-    return {
-        "start": int(found.starts[place]),
-        "end": int(found.ends[place]),
-        "length": duration(int(found.ends[place] - found.starts[place])),
-        "kind": kind,
-        "words": _KIND[kind] if not incident else f"for {clean(incident)}",
-        "alert": shortened(clean(", ".join(f"{k}={v}" for k, v in labels.items())) or "–", 80),
+def _pages(model: TunerModel, view: View, most: int) -> list[dict[str, Any]]:
+    """Describe the first pages."""
+    found, setting = view.tally, view.setting
+    groups = model.grouped(view.group_by).signal(setting.window_ms, setting.hours or "").groups
+    owners = found.groups[:most].tolist()
+    alerts = {
+        place: shortened(
+            clean(
+                ", ".join(
+                    f"{key}={value}"
+                    for key, value in groups[place].labels.without("alertname", *model.replay.rule.labels).items()
+                )
+            )
+            or "–",
+            80,
+        )
+        for place in set(owners)
     }
+    ids = [f"for {shortened(clean(outcome.incident.id), _NAME)}" for outcome in found.outcomes]
+    rows = zip(
+        found.starts[:most].tolist(),
+        found.ends[:most].tolist(),
+        found.kinds[:most].tolist(),
+        found.credited[:most].tolist(),
+        owners,
+        strict=True,
+    )
+    return [
+        {
+            "start": start,
+            "end": end,
+            "length": duration(end - start),
+            "kind": KINDS[kind],
+            "words": ids[credited] if kind == TRUE else _KIND[KINDS[kind]],
+            "alert": alerts[owner],
+        }
+        for start, end, kind, credited, owner in rows
+    ]
 
 
 def _plain(numbers: Numbers) -> dict[str, Any]:
@@ -291,7 +311,7 @@ def _bands(model: TunerModel) -> list[dict[str, Any]]:
     incidents = model.replay.incidents
     bands = [
         {
-            "id": clean(incident.id),
+            "id": shortened(clean(incident.id), _NAME),
             "start": incident.interval.start_ms,
             "end": incident.interval.end_ms,
             "kind": "incident" if incident.must_page else "optional",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.tabular import html_table, text_table
-from kmon_analysis.explore.choices import GroupBy, guard_of, read_duration, read_threshold
+from kmon_analysis.explore.choices import AS_DEPLOYED, EVERY_HOUR, GroupBy, guard_of, read_duration, read_threshold
 from kmon_analysis.explore.model import TunerModel, View
 from kmon_analysis.explore.packets import comparison_rows, group_words
 from kmon_analysis.recommend.advice import Advice
@@ -72,6 +72,7 @@ class Tuner:
         self.advice = advice
         self.setting = start or self.model.deployed
         self.group_by: GroupBy = advice.backtest.settings.group_by
+        self._hours = ("", "")
         self._widget: TunerWidget | None = None
 
     @property
@@ -127,10 +128,24 @@ class Tuner:
             setting = replace(setting, for_ms=read_duration(for_, "for") if isinstance(for_, str) else for_)
         if hours is not None:
             setting = replace(setting, hours=guard_of(hours, zone, self.model.replay.knobs.hours))
-        grouping = self.group_by if isinstance(group_by, str) else group_by
+        grouping = self.group_by if isinstance(group_by, str) else None if group_by is None else tuple(group_by)
         setting.applied(self.model.replay.rule)
         self.model.track(setting, grouping)
         self.setting, self.group_by = setting, grouping
+        if hours is not None:
+            self._hours = (hours, zone)
+
+    @property
+    def hours(self) -> tuple[str, str]:
+        """The hours in the words that were chosen, and their time zone; the guard itself where there are no words."""
+        guard = self.setting.hours
+        own = self.model.replay.knobs.hours
+        if guard == own:
+            return (EVERY_HOUR if own is None else AS_DEPLOYED), ""
+        text, zone = self._hours
+        if text and guard_of(text, zone, own) == guard:
+            return self._hours
+        return guard or EVERY_HOUR, ""
 
     def move(self, **knobs: Any) -> View:
         """Turn knobs as `turn` does, show it, and return what the rule does there."""

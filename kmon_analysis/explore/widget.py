@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ __all__ = ["TunerWidget"]
 
 _STATIC = Path(__file__).parent / "static"
 _NARROW, _WIDE = 200, 2400
+_PICTURES = 32
 
 
 class TunerWidget(anywidget.AnyWidget):
@@ -35,10 +37,11 @@ class TunerWidget(anywidget.AnyWidget):
 
     _esm = _STATIC / "tuner.js"
     _css = _STATIC / "tuner.css"
-    facts = traitlets.Dict().tag(sync=True)
-    picture = traitlets.Dict().tag(sync=True)
+    # JSON as text: the widget machinery walks through nested values twice, which takes longer than counting.
+    facts = traitlets.Unicode("{}").tag(sync=True)
+    picture = traitlets.Unicode("{}").tag(sync=True)
     points = traitlets.Bytes().tag(sync=True)
-    view = traitlets.Dict().tag(sync=True)
+    view = traitlets.Unicode("{}").tag(sync=True)
 
     def __init__(self, tuner: Tuner) -> None:
         super().__init__()
@@ -47,7 +50,8 @@ class TunerWidget(anywidget.AnyWidget):
         self._columns = COLUMNS
         self._shown: tuple[Any, ...] = ()
         self._seq = 0
-        self.facts = facts_of(tuner.model)
+        self._pictures: dict[tuple[Any, ...], tuple[str, bytes]] = {}
+        self.facts = json.dumps(facts_of(tuner.model))
         self.refresh()
         self.on_msg(self._heard)
 
@@ -59,11 +63,22 @@ class TunerWidget(anywidget.AnyWidget):
         lines = (setting.window_ms, setting.hours, group_by, period, self._columns)
         with self.hold_sync():
             if lines != self._shown:
-                picture = picture_of(model, setting, group_by, period, self._columns)
-                self.picture, self.points = picture.head, picture.points
+                self.picture, self.points = self._picture(lines)
                 self._shown = lines
             told = view_of(model, view, period, self._columns)
-            self.view = {**told, "seq": self._seq, "message": clean(message), "wrong": wrong}
+            hours, zone = tuner.hours
+            told["values"] |= {"hours": clean(" ".join(hours.split())), "zone": clean(zone)}
+            self.view = json.dumps({**told, "seq": self._seq, "message": clean(message), "wrong": wrong})
+
+    def _picture(self, lines: tuple[Any, ...]) -> tuple[str, bytes]:
+        """Draw a stretch of time, or take what was drawn before."""
+        if lines not in self._pictures:
+            tuner = self._tuner
+            made = picture_of(tuner.model, tuner.setting, tuner.group_by, self._period, self._columns)
+            self._pictures[lines] = (json.dumps(made.head), made.points)
+            while len(self._pictures) > _PICTURES:
+                del self._pictures[next(iter(self._pictures))]
+        return self._pictures[lines]
 
     def _heard(self, _widget: Any, content: Any, _buffers: Any) -> None:
         """Answer one message of the browser; a wrong one turns nothing."""

@@ -50,7 +50,7 @@ TRUTH = Incidents(
         Incident("INC-5", at(61, 0.7), labels=Labels({"topic": "orders"}), rules=("HighConsumerLag",)),
         Incident("INC-6", at(80, 1.0), labels=Labels({"topic": "elsewhere"})),
     ),
-    (Excluded(at(20, 1.5), reason="deployment"), Excluded(at(70, 0.5), Labels({"topic": "users"}))),
+    (Excluded(at(20, 1.5), reason="deployment"), Excluded(at(70, 0.5), labels=Labels({"topic": "users"}))),
 )
 
 

@@ -214,3 +214,47 @@ def test_the_signal_above_the_threshold_is_the_rule(case, threshold):
             labels: value for labels, value in signal.at(column).items() if OPERATORS[knobs.op](value, knobs.threshold)
         }
         np.testing.assert_equal(kept, expected.at(column))
+
+
+@pytest.mark.parametrize(
+    ("text", "hours", "wanted"),
+    [
+        ("lag > 5", "and on() (hour() >= 8)", "lag > 5 and on() (hour() >= 8)"),
+        ("lag > 5 # why", "and on() (hour() >= 8)", "lag > 5 and on() (hour() >= 8) # why"),
+        ("lag > 5 or up == 0", "and on() (hour() >= 8)", "(lag > 5 or up == 0) and on() (hour() >= 8)"),
+        ("lag > 5 and on() (hour() >= 8)\n", "", "lag > 5\n"),
+        ("(lag and on() (hour() < 3)) > 5", "", "(lag) > 5"),
+        ("lag > 5 and on() (hour() >= 8)", "and on() (hour() < 3)", "lag > 5 and on() (hour() < 3)"),
+        ("lag > 5 and on() (hour() >= 8)", "and on() (hour() >= 8)", "lag > 5 and on() (hour() >= 8)"),
+        (
+            "lag > 5 and on() (hour() >= 8) and on() (day_of_week() > 0)",
+            "and on() (hour() < 3)",
+            "lag > 5 and on() (hour() < 3)",
+        ),
+    ],
+)
+def test_hours_turn(text, hours, wanted):
+    turned = rule_with(rule(text), hours=hours)
+    assert turned.text == wanted
+    assert turned.expr == parse(wanted)
+    assert find_knobs(turned).hours == (hours or None)
+
+
+def test_hours_turn_together_with_the_rest():
+    turned = rule_with(
+        rule("rate(lag[5m]) > 5 and on() (hour() >= 8)"), threshold=7, window_ms=60_000, hours="and on() (hour() < 3)"
+    )
+    assert turned.text == "rate(lag[1m]) > 7 and on() (hour() < 3)"
+    loose = rule_with(rule("lag > 5 or up == 0"), for_ms=60_000, hours="and on() (hour() < 3)")
+    assert find_knobs(loose).hours == "and on() (hour() < 3)"
+
+
+@pytest.mark.parametrize("hours", ["and lag > 3", "or on() (hour() < 3)", "> 7", "and on() (hour() < 3) > 2 # x"])
+def test_what_is_no_guard_is_refused(hours):
+    with pytest.raises(SettingError, match="no guard of hours"):
+        rule_with(rule("lag > 5"), hours=hours)
+
+
+def test_hours_in_several_places_do_not_turn():
+    with pytest.raises(SettingError, match="several places"):
+        rule_with(rule("(lag and on() (hour() < 3)) > 5 and on() (month() > 1)"), hours="")

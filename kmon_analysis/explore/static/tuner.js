@@ -2,7 +2,7 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { left: 64, right: 12, top: 26, bottom: 36 };
-const PLOT_HEIGHT = 250, LANE = 20, MARKS = 18;
+const LANE = 20, MARKS = 18, ROW = 26;
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600].map((m) => m * MINUTE);
 const LINE_COUNT = 6;
@@ -79,8 +79,10 @@ class Clock {
 class Tuner {
   constructor(model, element) {
     this.model = model;
-    this.root = make("div", { class: "kmon-tuner", "data-kmon": "tuner" });
+    this.root = make("div", { class: "kmon-tuner", "data-kmon": "tuner", "data-lm-suppress-shortcuts": "true" });
     element.append(this.root);
+    this.texts = {};
+    this.values = {};
     this.seq = 0;
     this.inFlight = false;
     this.waiting = null;
@@ -91,12 +93,10 @@ class Tuner {
     this.build();
     this.listeners = [
       ["change:view", () => this.answered()],
-      ["change:picture", () => { this.readPoints(); }],
       ["change:facts", () => { this.root.replaceChildren(); this.build(); this.showAll(); }],
       ["msg:custom", (message) => this.heard(message)],
     ];
     for (const [name, listener] of this.listeners) model.on(name, listener);
-    this.readPoints();
     this.showAll();
     this.observer = new ResizeObserver(() => this.resized());
     this.observer.observe(this.frame);
@@ -111,9 +111,18 @@ class Tuner {
     clearTimeout(this.sizeTimer);
   }
 
-  get facts() { return this.model.get("facts"); }
-  get picture() { return this.model.get("picture"); }
-  get view() { return this.model.get("view"); }
+  get facts() { return this.read("facts"); }
+  get picture() { return this.read("picture"); }
+  get view() { return this.read("view"); }
+
+  read(name) {
+    const text = this.model.get(name);
+    if (this.texts[name] !== text) {
+      this.texts[name] = text;
+      this.values[name] = JSON.parse(text);
+    }
+    return this.values[name];
+  }
 
   // -- talking to the kernel: one move at a time, the newest wins --
 
@@ -230,22 +239,27 @@ class Tuner {
       on: { change: () => this.sendHours(), keydown: (event) => event.stopPropagation() },
     });
     const zone = make("input", {
-      type: "text", "aria-label": "time zone of the hours", value: this.here, spellcheck: "false", hidden: "",
+      type: "text", "aria-label": "time zone of the hours", spellcheck: "false", hidden: "",
       on: { change: () => this.sendHours(), keydown: (event) => event.stopPropagation() },
     });
     const select = make("select", { id, "aria-label": "hours", on: { change: () => this.sendHours() } },
       ...this.facts.hours.map((text) => make("option", { value: text, text })),
       make("option", { value: "own", text: "other hours…" }));
+    zone.value = this.here;
     this.controls.hours = { select, own, zone };
     return make("div", { class: "kmon-row kmon-hours" }, make("label", { for: id, text: "hours" }),
       make("span", { class: "kmon-wide" }, select, own, zone));
   }
 
+  showHours() {
+    const { select, own, zone } = this.controls.hours;
+    own.hidden = select.value !== "own";
+    zone.hidden = select.value === "as deployed" || select.value === "at all hours";
+  }
+
   sendHours() {
     const { select, own, zone } = this.controls.hours;
-    const fixed = select.value === "as deployed" || select.value === "at all hours";
-    own.hidden = select.value !== "own";
-    zone.hidden = fixed;
+    this.showHours();
     if (select.value === "own" && !own.value.trim()) return own.focus();
     this.send({ hours: select.value === "own" ? own.value : select.value, zone: zone.value });
   }
@@ -285,6 +299,8 @@ class Tuner {
 
   readPoints() {
     const bytes = this.model.get("points");
+    if (bytes === this.bytes) return;
+    this.bytes = bytes;
     const buffer = bytes instanceof DataView ? bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) : new ArrayBuffer(0);
     this.points = new Float32Array(buffer);
   }
@@ -310,6 +326,13 @@ class Tuner {
         if (document.activeElement !== control.box || !this.view.wrong) control.box.value = values[name];
       }
       control.range.setAttribute("aria-valuetext", control.box.value);
+    }
+    if (this.controls.hours && !busy && !this.view.wrong) {
+      const { select, own, zone } = this.controls.hours;
+      select.value = this.facts.hours.includes(values.hours) ? values.hours : "own";
+      if (select.value === "own") own.value = values.hours;
+      if (values.zone) zone.value = values.zone;
+      this.showHours();
     }
     if (this.controls.group && !busy) this.controls.group.select.value = values.group;
     if (this.message.textContent !== this.view.message) this.message.textContent = this.view.message;
@@ -340,7 +363,7 @@ class Tuner {
       make("td", {}, this.jump(row, `${row.found ? "▼" : "▽"} ${row.id}`, `zoom to incident ${row.id}, ${row.status}`)),
       make("td", { text: this.clock.minute(row.start) }),
       make("td", { text: row.must ? row.status : `${row.status} (need not page)` }),
-      make("td", { text: row.delay === "–" ? "" : `after ${row.delay}` }))));
+      make("td", { text: row.delay === "–" || row.status === "found early" ? "" : `after ${row.delay}` }))));
   }
 
   showPages(again) {
@@ -418,8 +441,10 @@ class Tuner {
   draw() {
     const { picture, view, facts } = this;
     if (!picture.period) return;
+    this.readPoints();
     const [start, end] = picture.period;
-    const width = this.width(), below = MARGIN.top + PLOT_HEIGHT;
+    this.tall = picture.present ? 20 + ROW * Math.max(2, picture.present.length) : 250;
+    const width = this.width(), below = MARGIN.top + this.tall;
     const lanes = below + 8, axis = lanes + 2 * LANE + MARKS;
     const height = axis + MARGIN.bottom;
     const x = (ms) => ((ms - start) / Math.max(1, end - start)) * width;
@@ -434,12 +459,12 @@ class Tuner {
     inner.append(inside);
     if (picture.lines.length || picture.rest) this.drawLines(inside, picture, width);
     if (picture.present) this.drawPresence(inside, inner, picture.present, x);
-    if (picture.empty) inner.append(this.words("The expression returned nothing in this time", width / 2, MARGIN.top + PLOT_HEIGHT / 2, "middle"));
+    if (picture.empty) inner.append(this.words("The expression returned nothing in this time", width / 2, MARGIN.top + this.tall / 4, "middle"));
     if (picture.infinite) inner.append(this.words(`${picture.infinite} infinite values are not drawn`, width, MARGIN.top + 12, "end"));
-    if (picture.deployed.place !== null && facts.thresholds.length) inside.append(this.level(picture.deployed.place, "kmon-deployed-line", width));
-    if (view.place !== null) {
-      this.line = this.level(view.place, "kmon-chosen-line", width);
-      inside.append(this.line);
+    this.line = null;
+    if (facts.thresholds.length) {
+      this.line = this.level(view.place, "kmon-chosen-line", width, "chosen", width - 4);
+      inside.append(this.line, this.level(picture.deployed.place, "kmon-deployed-line", width, "deployed", 4));
     }
     this.drawLane(inside, inner, view.pending, view.firing, lanes, x, "chosen");
     this.drawLane(inside, inner, picture.deployed.pending, picture.deployed.firing, lanes + LANE, x, "deployed");
@@ -458,16 +483,17 @@ class Tuner {
     return element;
   }
 
-  high(place) { return MARGIN.top + (1 - Math.max(-0.02, Math.min(1.02, place))) * PLOT_HEIGHT; }
+  high(place) { return MARGIN.top + (1 - Math.max(-0.02, Math.min(1.02, place))) * this.tall; }
 
-  level(place, kind, width) {
-    const y = this.high(place);
-    return shape("line", { x1: 0, x2: width, y1: y, y2: y, class: kind });
+  level(place, kind, width, name, at) {
+    const group = shape("g", { class: kind, transform: `translate(0,${this.high(place)})` },
+      shape("line", { x1: 0, x2: width, y1: 0, y2: 0 }),
+      this.words(name, at, -4, at > width / 2 ? "end" : "start", "kmon-over"));
+    return group;
   }
 
   moveLine(place) {
-    if (!this.line) return;
-    for (const end of ["y1", "y2"]) this.line.setAttribute(end, this.high(place));
+    this.line?.setAttribute("transform", `translate(0,${this.high(place)})`);
   }
 
   drawBands(into, bands, x, bottom) {
@@ -482,7 +508,7 @@ class Tuner {
       const y = this.high(place);
       into.append(shape("line", { x1: 0, x2: width, y1: y, y2: y, class: "kmon-grid" }), this.words(text, -6, y + 4, "end", "kmon-tick"));
     }
-    into.append(shape("line", { x1: 0, x2: 0, y1: MARGIN.top, y2: MARGIN.top + PLOT_HEIGHT, class: "kmon-edge" }));
+    into.append(shape("line", { x1: 0, x2: 0, y1: MARGIN.top, y2: MARGIN.top + this.tall, class: "kmon-edge" }));
     const unit = [picture.unit, picture.scale].filter(Boolean).join(", ");
     into.append(this.words(unit, 4 - MARGIN.left, 12, "start", "kmon-tick"));
   }
@@ -506,13 +532,12 @@ class Tuner {
   }
 
   drawPresence(into, beside, rows, x) {
-    const high = Math.min(26, PLOT_HEIGHT / Math.max(1, rows.length));
     rows.forEach((row, place) => {
-      const y = MARGIN.top + 8 + place * high;
+      const y = MARGIN.top + 14 + place * ROW;
       for (const [from, length] of row.runs) {
-        into.append(shape("rect", { x: x(from), y, width: Math.max(1, x(from + length) - x(from)), height: high * 0.5, class: "kmon-present" }));
+        into.append(shape("rect", { x: x(from), y, width: Math.max(1, x(from + length) - x(from)), height: ROW * 0.45, class: "kmon-present" }));
       }
-      beside.append(this.words(row.name, 4, y - 2, "start", "kmon-tick"));
+      beside.append(this.words(row.name, 4, y - 3, "start", "kmon-tick kmon-over"));
     });
   }
 
@@ -550,7 +575,7 @@ class Tuner {
     for (const tick of this.clock.ticks(start, end, Math.max(2, Math.floor(width / 70)))) {
       const at = this.x(tick.at);
       into.append(shape("line", { x1: at, x2: at, y1: y, y2: y + 5, class: "kmon-edge" }),
-        this.words(tick.text, at, y + 17, "middle", tick.strong ? "kmon-tick kmon-strong" : "kmon-tick"));
+        this.words(tick.text, Math.min(at, width), y + 17, at > width - 16 ? "end" : "middle", tick.strong ? "kmon-tick kmon-strong" : "kmon-tick"));
     }
     into.append(this.words(`time in ${this.clock.zone}`, width, y + 32, "end", "kmon-tick"));
   }

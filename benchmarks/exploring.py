@@ -1,0 +1,119 @@
+"""How long a move of the tuner takes on the bundled ten weeks: ``python -m benchmarks.exploring``.
+
+Prints distributions, no verdict: times of this machine under its load, in milliseconds. *model* is
+`TunerModel.at`; *move* is all that the kernel does for one message of the browser: turning, counting, writing the
+answer, and its JSON. What the browser then needs is measured in the browser, see README.md.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+import numpy as np
+
+import kmon_analysis as km
+from kmon_analysis.explore.model import TunerModel
+from kmon_analysis.explore.widget import TunerWidget
+
+__all__ = ["main"]
+
+SHOWN = (50, 90, 99, 100)
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Return wall and processor milliseconds: other work on the machine hardly changes the latter."""
+    began, used = time.perf_counter(), time.process_time()
+    work()
+    return 1000 * (time.perf_counter() - began), 1000 * (time.process_time() - used)
+
+
+def line(name: str, taken: Iterable[tuple[float, float]], sizes: Iterable[int] = ()) -> None:
+    values, lengths = np.array(list(taken)), np.array(list(sizes))
+    spread = " |".join(
+        "".join(f"{np.percentile(values[:, column], share):8.1f}" for share in SHOWN) for column in (0, 1)
+    )
+    sent = f"  {np.median(lengths) / 1000:6.1f} {lengths.max() / 1000:6.1f} kB" if len(lengths) else ""
+    print(f"{name:<42} {len(values):4d}  {spread}{sent}")
+
+
+class Heard:
+    """Send messages to a widget as the browser does, and see what it answers."""
+
+    def __init__(self, widget: TunerWidget) -> None:
+        self.widget = widget
+        self.seq = 0
+        self.sizes: list[int] = []
+        self.changed: set[str] = set()
+        widget.observe(lambda change: self.changed.add(change["name"]), ("facts", "picture", "points", "view"))
+
+    def move(self, **content: object) -> tuple[float, float]:
+        self.seq += 1
+        self.changed.clear()
+        taken = timed(lambda: self._answered(content))
+        assert not json.loads(self.widget.view)["wrong"]
+        return taken
+
+    def _answered(self, content: dict[str, object]) -> None:
+        self.widget._heard(self.widget, {"kind": "move", "seq": self.seq, **content}, [])
+        size = 0
+        for name in self.changed:
+            value = getattr(self.widget, name)
+            size += len(value)
+        self.sizes.append(size)
+
+
+def rule(result: km.Backtest, name: str) -> None:
+    tuner = result.explore(name)
+    model: TunerModel = tuner.model
+    choices = model.choices
+    print(f"\n{name}: {len(model.replay.signal().labels)} alerts, {len(model.replay.grid)} evaluations")
+    columns = "".join(f"{f'p{share}':>8}" for share in SHOWN)
+    print(f"{'':<42} {'n':>4}  {columns} |{columns}  sent: median, most")
+    model.at()
+    settings = [replace(model.deployed, threshold=at) for at in choices.thresholds]
+    if settings:
+        line(
+            "model, every threshold of the slider",
+            [timed(lambda setting=setting: model.at(setting)) for setting in settings],
+        )
+    line("opening, picture included", [timed(lambda: TunerWidget(tuner))])
+    heard = Heard(TunerWidget(tuner))
+    kinds: dict[str, list[dict[str, object]]] = {
+        "move, threshold": [{"threshold_stop": place} for place in range(len(choices.thresholds))],
+        "move, for, first visit": [{"for_stop": place} for place in range(len(choices.fors_ms))],
+        "move, for, again": [{"for_stop": place} for place in range(len(choices.fors_ms))],
+        "move, window, first visit": [{"window_stop": place} for place in range(len(choices.windows_ms))],
+        "move, window, again": [{"window_stop": place} for place in range(len(choices.windows_ms))],
+        "move, hours, first visit": [{"hours": text, "zone": "Europe/Berlin"} for text in choices.hours],
+        "move, hours, again": [{"hours": text, "zone": "Europe/Berlin"} for text in choices.hours],
+        "move, zoom": [
+            {"period": [start, start + 86_400_000]}
+            for start in range(model.replay.period.start_ms, model.replay.period.end_ms - 86_400_000, 86_400_000)
+        ],
+    }
+    for name_of_kind, moves in kinds.items():
+        if not moves:
+            continue
+        heard.sizes.clear()
+        line(name_of_kind, [heard.move(**content) for content in moves], heard.sizes)
+        heard.move(reset=True, period=[model.replay.period.start_ms, model.replay.period.end_ms])
+
+
+def main() -> int:
+    """Measure every rule of the bundled scenario."""
+    folder = km.load_scenario("user-service")
+    truth = km.read_incidents(folder / "incidents.yml")
+    result = km.backtest(km.read_rules(folder / "rules.yml"), km.open_history(folder), truth)
+    print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, milliseconds: wall | processor")
+    for name in result:
+        rule(result, name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,294 @@
+"""The tuner's front end in a real browser, its kernel in this process: every control, click, key, and hostile text."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import http.server
+import json
+import threading
+
+import pytest
+
+from kmon_analysis.explore import widget as front
+from kmon_analysis.incidents import Incidents
+from kmon_analysis.labels import Labels
+from tests.browser.hostile import MARKUP, backtest_of_hostile_text
+from tests.explore.world import HOSTILE, TRUTH, world
+
+PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>tuner</title>
+<link rel="stylesheet" href="tuner.css"><body data-jp-theme-light="THEME" style="BACKGROUND">
+<main id="here"></main><script type="module">
+import tuner from "./tuner.js";
+const state = {}, listeners = {};
+const took = (news) => {
+  for (const [name, value] of Object.entries(news)) {
+    state[name] = name === "points" ? new DataView(Uint8Array.from(atob(value), (c) => c.charCodeAt(0)).buffer) : value;
+  }
+  for (const name of Object.keys(news)) for (const each of listeners[`change:${name}`] ?? []) each();
+};
+const model = {
+  get: (name) => state[name],
+  on: (name, listener) => { (listeners[name] ??= []).push(listener); },
+  off: (name, listener) => { listeners[name] = (listeners[name] ?? []).filter((each) => each !== listener); },
+  send: async (content) => took(JSON.parse(await window.kernel(JSON.stringify(content)))),
+};
+took(JSON.parse(await window.kernel("{}")));
+window.dispose = tuner.render({ model, el: document.getElementById("here") });
+window.model = model;
+</script></body></html>"""
+DARK = "background:#111;--jp-content-font-color0:#fff;--jp-layout-color0:#111;--jp-layout-color1:#212121"
+
+
+class Kernel:
+    """Answer the page's messages with the widget's state, as Jupyter would."""
+
+    def __init__(self, tuner):
+        self.tuner = tuner
+        self.widget = tuner.widget
+        self.heard = []
+        self.sent = {}
+
+    def __call__(self, text):
+        content = json.loads(text)
+        self.heard.append(content)
+        if content:
+            self.widget._heard(self.widget, content, [])
+        state = {name: getattr(self.widget, name) for name in ("facts", "picture", "view")}
+        state["points"] = base64.b64encode(self.widget.points).decode()
+        # Lines before what is drawn with them, as Jupyter sets all values before it tells of any.
+        news = {
+            name: state[name] for name in ("facts", "points", "picture", "view") if state[name] != self.sent.get(name)
+        }
+        self.sent = state
+        return json.dumps(news)
+
+
+@pytest.fixture(scope="module")
+def served():
+    handler = functools.partial(Quiet, directory=str(front._STATIC))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+class Shown:
+    """A tuner on a page."""
+
+    def __init__(self, here, tuner, address, dark=False):
+        self.page, self.kernel = here.page, Kernel(tuner)
+        self.page.expose_function("kernel", self.kernel)
+        text = PAGE.replace("THEME", "false" if dark else "true").replace("BACKGROUND", DARK if dark else "")
+        self.page.route(f"{address}page.html", lambda route: route.fulfill(body=text, content_type="text/html"))
+        self.page.goto(f"{address}page.html")
+        self.page.locator("[data-kmon=picture] svg").wait_for()
+        self.settle()
+
+    def settle(self):
+        self.page.wait_for_function(
+            "() => document.querySelector('[data-kmon=tuner]').getAttribute('aria-busy') !== 'true'"
+        )
+
+    def control(self, name, role="slider"):
+        return self.page.get_by_role(role, name=name, exact=True)
+
+    def slide(self, name, place):
+        self.control(name).fill(str(place))
+        self.settle()
+
+    def press(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+        self.settle()
+
+    @property
+    def numbers(self):
+        return json.loads(self.page.locator("[data-kmon=numbers]").get_attribute("data-numbers"))
+
+    @property
+    def message(self):
+        return self.page.locator("[data-kmon=message]").inner_text()
+
+
+@pytest.fixture(scope="module")
+def result():
+    return world()
+
+
+def test_every_control_moves_the_numbers(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        assert shown.numbers["chosen"] == shown.numbers["deployed"]
+        stops = tuner.model.choices.thresholds
+        shown.slide("threshold", 200)
+        assert tuner.setting.threshold == stops[200]
+        assert shown.control("threshold").get_attribute("aria-valuetext") == f"{stops[200]:g}"
+        assert shown.numbers["values"]["threshold_stop"] == 200
+        for name, key, typed, wanted in [
+            ("threshold, exact", "threshold", "123.25", 123.25),
+            ("for, exact", "for_ms", "90s", 90_000),
+            ("window, exact", "window_ms", "3m", 180_000),
+        ]:
+            box = shown.control(name, "textbox")
+            box.fill(typed)
+            box.press("Enter")
+            shown.settle()
+            assert getattr(tuner.setting, key) == wanted
+        shown.control("hours", "combobox").select_option("at all hours")
+        shown.settle()
+        assert tuner.setting.hours is None
+        shown.control("group by", "combobox").select_option("the whole rule")
+        shown.settle()
+        assert tuner.group_by == ()
+        view = tuner.view
+        told = shown.numbers["chosen"]
+        assert (told["pages"], told["false_pages"]) == (view.numbers.pages, view.numbers.false_pages)
+        assert shown.page.locator("[data-kmon=pages] button").count() == min(view.tally.pages, 200)
+        shown.page.get_by_role("status").filter(has_text="caught").wait_for()
+
+
+def test_a_wrong_value_says_so_and_turns_nothing(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        box = shown.control("threshold, exact", "textbox")
+        box.fill("a lot")
+        box.press("Enter")
+        shown.settle()
+        assert "no threshold" in shown.message
+        assert tuner.setting == tuner.model.deployed
+        shown.slide("for", 3)
+        assert shown.message == ""
+
+
+def test_pages_and_incidents_zoom_and_the_button_goes_back(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        whole = shown.numbers["period"]
+        page = tuner.view.tally
+        for name in ("pages", "incidents"):
+            button = shown.page.locator(f"[data-kmon={name}] button").first
+            button.focus()
+            shown.page.keyboard.press("Enter")
+            shown.settle()
+            start, end = shown.numbers["period"]
+            at = int(page.starts[0]) if name == "pages" else page.outcomes[0].incident.interval.start_ms
+            assert start <= at <= end < whole[1]
+            assert end - start < (whole[1] - whole[0]) / 4
+            shown.press("whole range")
+            assert shown.numbers["period"] == whole
+        svg = shown.page.locator("[data-kmon=picture] svg")
+        box = svg.bounding_box()
+        incident = tuner.model.replay.incidents.incidents[0].interval
+        share = (incident.start_ms + incident.duration_ms / 2 - whole[0]) / (whole[1] - whole[0])
+        shown.page.mouse.click(box["x"] + 64 + share * (box["width"] - 76), box["y"] + 60)
+        shown.settle()
+        start, end = shown.numbers["period"]
+        assert start < incident.start_ms < incident.end_ms < end
+        assert end - start < (whole[1] - whole[0]) / 4
+        shown.page.locator("[data-kmon=picture]").focus()
+        for key in ("ArrowLeft", "+", "-", "0"):
+            shown.page.keyboard.press(key)
+            shown.settle()
+        assert shown.numbers["period"] == whole
+
+
+def test_dragging_zooms_and_a_narrow_window_holds_all(visit, served, result):
+    with visit(width=420) as here:
+        shown = Shown(here, result.explore("HighConsumerLag"), served)
+        whole = shown.numbers["period"]
+        box = shown.page.locator("[data-kmon=picture] svg").bounding_box()
+        shown.page.mouse.move(box["x"] + 120, box["y"] + 100)
+        shown.page.mouse.down()
+        shown.page.mouse.move(box["x"] + 200, box["y"] + 110, steps=4)
+        shown.page.mouse.up()
+        shown.settle()
+        start, end = shown.numbers["period"]
+        assert whole[0] < start < end < whole[1]
+        wide = shown.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0
+
+
+def test_the_values_go_into_the_advice(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        shown.slide("threshold", 150)
+        shown.press("use these values")
+        assert "Written into the advice" in shown.message
+        entry = tuner.advice["HighConsumerLag"]
+        assert entry.by_hand
+        assert entry.proposed == tuner.setting
+        shown.press("back to deployed")
+        assert tuner.setting == tuner.model.deployed
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_it_can_be_used_without_eyes_or_mouse(visit, served, result, dark):
+    with visit() as here:
+        shown = Shown(here, result.explore("HighConsumerLag"), served, dark)
+        missed, faults = here.tab_through()
+        assert (missed, faults) == (set(), [])
+        shown.slide("for", 8)
+        here.shoot(f"tuner-{'dark' if dark else 'light'}", whole=True)
+        assert here.violations() == []
+
+
+@pytest.mark.parametrize("name", ["NoThreshold", "Nothing", "LowRate"])
+def test_rules_that_lack_something_are_shown(visit, served, result, name):
+    with visit() as here:
+        tuner = result.explore(name)
+        shown = Shown(here, tuner, served)
+        shown.slide("for", 5)
+        assert shown.numbers["chosen"]["pages"] == tuner.view.tally.pages
+        assert shown.control("threshold").count() == (name != "NoThreshold")
+        here.shoot(f"tuner-{name}", whole=True)
+
+
+def test_no_incident_is_no_zero(visit, served):
+    with visit() as here:
+        shown = Shown(here, world(incidents=Incidents(())).explore("HighConsumerLag"), served)
+        assert shown.numbers["chosen"]["caught"] is None
+        assert "no incident" in shown.page.locator("[data-kmon=table]").inner_text()
+
+
+def test_hostile_text_stays_text(visit, served):
+    with visit() as here:
+        tuner = backtest_of_hostile_text().explore(f"Lag {MARKUP}")
+        shown = Shown(here, tuner, served)
+        shown.slide("threshold", 100)
+        shown.press("use these values")
+        shown.page.locator("[data-kmon=pages] button").first.click()
+        shown.settle()
+        assert shown.page.evaluate("window.acted") is None
+        assert "\u202e" not in shown.page.inner_text("body")
+        assert shown.page.locator("[data-kmon=tuner] :is(img, script, iframe, a)").count() == 0
+        here.shoot("tuner-hostile", whole=True)
+
+
+def test_a_hostile_topic_in_the_lists(visit, served):
+    with visit() as here:
+        truth = Incidents(tuple(each for each in TRUTH.incidents if "topic" not in each.labels))
+        tuner = world(topics=(HOSTILE, "orders"), incidents=truth).explore("HighConsumerLag")
+        assert Labels({"topic": HOSTILE})["topic"] == HOSTILE
+        shown = Shown(here, tuner, served)
+        assert shown.page.locator("[data-kmon=pages] tr").count() > 3
+        assert shown.page.locator("[data-kmon=tuner] :is(img, script, iframe, a)").count() == 0
+
+
+def test_what_is_taken_away_stops_talking(visit, served, result):
+    with visit() as here:
+        shown = Shown(here, result.explore("HighConsumerLag"), served)
+        heard = len(shown.kernel.heard)
+        shown.page.evaluate("window.dispose()")
+        shown.page.wait_for_timeout(900)
+        assert [message for message in shown.kernel.heard[heard:] if message.get("kind") == "move"] == []
