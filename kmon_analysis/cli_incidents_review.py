@@ -315,6 +315,8 @@ def finish(session: Session, *, as_json: bool = False) -> None:
         )
     for each in effects:
         say(each.sentence)
+    for sentence in session.file.incidents.check_circular():
+        say(f"note: {sentence}")
     written = f"written: {session.file.path}" if session.answers else "nothing written"
     say(f"{written} ({session.answers} {'answer' if session.answers == 1 else 'answers'})")
 

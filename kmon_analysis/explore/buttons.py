@@ -53,8 +53,10 @@ class Buttons:
         self.start = w.Text(description="Start", layout=wide)
         self.end = w.Text(description="End", layout=wide)
         self.note = w.Text(description="Note", placeholder="cause, reason, or why it is noise", layout=wide)
-        self.must_page = w.Checkbox(value=True, description="A rule must page for it (incidents)", indent=False)
-        self.alike = w.Checkbox(value=False, indent=False)
+        self.must_page = w.Checkbox(
+            value=True, description="A rule must page for it (incidents)", indent=False, layout=wide
+        )
+        self.alike = w.Checkbox(value=False, indent=False, layout=wide)
         self.buttons = {
             "incident": w.Button(description="Incident", tooltip="It was an incident that the list did not know"),
             "expected": w.Button(description="Expected", tooltip="A planned event: pages in this time do not count"),
@@ -96,7 +98,8 @@ class Buttons:
         alt = html.escape(f"What {clean(asked.rule)} compared around the page of question {place}", quote=True)
         self.picture.value = f'<img style="max-width:100%" alt="{alt}" src="data:image/png;base64,{data}">'
         self.links.value = " · ".join(
-            f'<a href="{html.escape(address, quote=True)}" target="_blank" rel="noopener noreferrer">'
+            f'<a href="{html.escape(address, quote=True)}" style="text-decoration:underline" target="_blank" '
+            'rel="noopener noreferrer">'
             f"{html.escape(name)}</a>"
             for name, address in links(session, place, review.where)
         )
@@ -113,7 +116,7 @@ class Buttons:
     def _pressed(self, name: str, _: Any = None) -> None:
         """Do what a button says; a refusal is shown and changes nothing."""
         try:
-            self.message.value = html.escape(self._done(name))
+            self.message.value = f'<span role="status">{html.escape(self._done(name))}</span>'
         except KmonError as error:
             self.message.value = f'<span role="alert">{html.escape(str(error))}</span>'
             return

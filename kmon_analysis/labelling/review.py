@@ -415,7 +415,17 @@ def _entry(incidents: Incidents, question: Question, answer: Answer) -> Incident
     if name in _ids(incidents):
         cure = f"Give another one, for example {proposed_id(incidents, question)}"
         raise SettingError(f"there is an incident {name!r} already", cure=cure)
-    return Incident(name, interval, labels, (question.alert,), answer.must_page, answer.kind, answer.note)
+    return Incident(
+        name,
+        interval,
+        labels,
+        (question.alert,),
+        answer.must_page,
+        answer.kind,
+        answer.note,
+        # That the rule finds what its own page has taught the list is no evidence for it.
+        suggested_by=(question.alert,),
+    )
 
 
 def _ids(incidents: Incidents) -> set[str]:

@@ -4,7 +4,7 @@ import os
 import stat
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmon_analysis.errors import IncidentError, KmonError, OutputError, SettingError
@@ -147,6 +147,7 @@ def test_what_cannot_be_extended_is_refused_with_a_way_out():
         appended("incidents: 3\n", ENTRIES["excluded"])
 
 
+@settings(max_examples=40)
 @given(lists, st.sampled_from(sorted(ENTRIES)), lists)
 def test_any_list_takes_any_entry(listed, name, others):
     text = format_incidents(listed)
@@ -155,6 +156,29 @@ def test_any_list_takes_any_entry(listed, name, others):
             edited = check(text, entry, name)
             if listed.incidents:
                 added_lines(text, edited)
+
+
+@settings(max_examples=40)
+@given(
+    lists,
+    st.sampled_from(sorted(ENTRIES)),
+    st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["", "# x", "  # x", "    # x: y", "      #- z", "#"]))),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_comments_anywhere_stay_where_they_are(listed, name, comments, newline):
+    lines = format_incidents(listed).splitlines()
+    for place, comment in comments:
+        lines.insert(min(place, len(lines)), comment)
+    text = newline.join(lines) + newline
+    try:
+        before = parse_incidents(text)
+    except IncidentError:
+        # The comment fell into a text.
+        return
+    if ENTRIES["incidents"].id not in {each.id for each in before}:
+        edited = check(text, ENTRIES[name], name)
+        kept = text if before.incidents else text.replace("incidents: []", "incidents:", 1)
+        added_lines(kept if name == "incidents" else text, edited)
 
 
 # ---- the file -----------------------------------------------------------------------------------

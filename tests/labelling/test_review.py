@@ -122,7 +122,17 @@ def test_an_incident_is_added_and_the_page_is_no_longer_false(service, asked, te
     assert one.rule == "HighConsumerLag"
     new = answered(text, one, Answer("incident", note="mail relay: slow"))
     added = parse_incidents(new).incidents[-1]
-    assert added == Incident("INC-21", one.breach, one.labels, ("HighConsumerLag",), cause="mail relay: slow")
+    assert added == Incident(
+        "INC-21",
+        one.breach,
+        one.labels,
+        ("HighConsumerLag",),
+        cause="mail relay: slow",
+        suggested_by=("HighConsumerLag",),
+    )
+    [circular] = parse_incidents(new).check_circular()
+    assert "HighConsumerLag" in circular
+    assert "no evidence" in circular
     scored = after(service, new)
     assert scored.scores[one.rule].false_pages == service.scores[one.rule].false_pages - len(one.pages)
     assert scored.scores[one.rule].incidents == service.scores[one.rule].incidents + 1
