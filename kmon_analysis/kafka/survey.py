@@ -149,12 +149,13 @@ def _doubts(dialect: Dialect, names: frozenset[str]) -> dict[str, str]:
         window = f"{selector(messages)}[{_RESETS_WINDOW}]"
         asked[f"{dialect.name} falls"] = f"count(resets({window}) > {_RESETS})"
     if lag is not None and lag.label("partition"):
-        by = ", ".join(grouping(lag, "group", "topic", "partition"))
+        by = ", ".join(dict.fromkeys([*CLUSTER_LABELS, *grouping(lag, "group", "topic", "partition")]))
         asked[f"{dialect.name} negative"] = f"count({selector(lag)} < 0)"
         asked[f"{dialect.name} replicas"] = f"max(count by ({by}) ({selector(lag)}))"
     offline = own.get("offline_partitions")
     if offline is not None and not offline.expr:
-        asked[f"{dialect.name} controllers"] = f"count({selector(offline)})"
+        by = ", ".join(CLUSTER_LABELS)
+        asked[f"{dialect.name} controllers"] = f"max(count by ({by}) ({selector(offline)}))"
     return asked
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kmon_analysis.kafka.dialects import choose, dialects, named
@@ -9,8 +10,12 @@ from kmon_analysis.kafka.starter import rules_text, starters
 from kmon_analysis.kafka.survey import MOST_NAMES, examine, names_of_interest, questions
 from kmon_analysis.kafka.traps import rule_traps
 from kmon_analysis.labels import Labels
+from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.parser import parse
+from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.reader import parse_rules
+from kmon_analysis.series import Samples, SeriesSet
+from tests.kafka.crafted import START
 
 MESSAGES = "kafka_server_BrokerTopicMetrics_MessagesInPerSec"
 OFFLINE = "kafka_controller_KafkaController_OfflinePartitionsCount"
@@ -80,6 +85,22 @@ def test_long_lists_are_counted():
     assert line.endswith("and 4,800 more")
     assert survey.unanswered == ("topic",)
     assert any("refused to answer about topic" in line for line in survey.lines())
+
+
+@pytest.mark.parametrize(("apart", "expected"), [("cluster", {"clusters"}), ("instance", {"replicas", "kraft-sum"})])
+def test_clusters_are_no_replicas(apart, expected):
+    names = frozenset({"kafka_consumergroup_lag", "kafka_controller_kafkacontroller_offlinepartitionscount"})
+    place = {"consumergroup": "g", "topic": "t", "partition": "0"}
+    here = [
+        Samples(Labels({"__name__": name, **place, apart: value}), np.array([START]), np.array([1.0]))
+        for name in names
+        for value in "xy"
+    ]
+    found = {
+        key: evaluate(parse(query), SeriesSet.from_samples(here), np.array([START]), Semantics.of("3.5")).at(0).items()
+        for key, query in questions(names).items()
+    }
+    assert {trap.kind for trap in examine(names, {key: list(rows) for key, rows in found.items()}).traps} == expected
 
 
 def test_nothing_is_no_dialect():

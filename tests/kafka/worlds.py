@@ -7,7 +7,7 @@ says what that is called; what no entry says (who reports it twice, what resets,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -260,7 +260,7 @@ class Told:
         is all that the samples allow.
     incidents : Incidents
         In the dialect's labels.
-    topics, groups : list of str
+    topics, groups, clusters : list of str
         All names, sorted.
     """
 
@@ -271,6 +271,7 @@ class Told:
     incidents: Incidents
     topics: list[str]
     groups: list[str]
+    clusters: list[str]
 
     def openmetrics(self) -> dict[str, list[tuple[int, str]]]:
         """Return every sample as text."""
@@ -290,28 +291,59 @@ def written_out(labels):
     return f"{labels[METRIC_NAME]}{{{inner}}}"
 
 
-def tell(name: str, end_ms: int) -> Told:
-    """Tell what happened in the names of a dialect (and of those that its program speaks beside it)."""
+def spoken(name, clusters):
+    """Return a dialect's metrics and habit; where several clusters are scraped, the scrapes add a label."""
     habit, metrics = HABITS[name], dict[str, Metric]()
-    series: dict[Labels, np.ndarray] = {}
     for each in (*habit.beside, name):
         metrics |= dialects()[each].metrics
-    for quantity in habit.without:
-        del metrics[quantity]
-    for quantity, metric in metrics.items():
-        for cluster in habit.clusters:
-            for labels, values in told(quantity, metric, habit, cluster):
-                assert labels not in series, labels
-                series[labels] = shifted(values, habit.late)
-    for companion in habit.companions:
-        series[Labels({**companion, "job": "kafka", "instance": habit.instances[0]})] = np.full(LENGTH + 1, 7.0)
+    metrics = {quantity: metric for quantity, metric in metrics.items() if quantity not in habit.without}
+    if clusters:
+        habit = replace(habit, clusters=clusters)
+        labelled = {"cluster": "cluster"}
+        metrics = {quantity: replace(each, labels=labelled | dict(each.labels)) for quantity, each in metrics.items()}
+    return metrics, habit
+
+
+def tell(names: str, end_ms: int, *, clusters: tuple[str, ...] = (), left_open: bool = False) -> Told:
+    """Tell what happened in the names of dialects, separated by commas, the first of which knows best.
+
+    Parameters
+    ----------
+    names : str
+        Dialects; one that its program speaks beside another is added.
+    end_ms : int
+        When the history ends.
+    clusters : tuple of str
+        Values of a label ``cluster`` that the scrapes add.
+    left_open : bool
+        Whether ranges are those of Prometheus 3, without their first instant.
+    """
+    series: dict[Labels, np.ndarray] = {}
+    known: dict[str, tuple[Metric, Habit]] = {}
+    for name in names.split(","):
+        metrics, habit = spoken(name, clusters)
+        known = {quantity: (metric, habit) for quantity, metric in metrics.items()} | known
+        for quantity, metric in metrics.items():
+            for cluster in habit.clusters:
+                for labels, values in told(quantity, metric, habit, cluster):
+                    assert labels not in series, labels
+                    series[labels] = shifted(values, habit.late)
+        for companion in habit.companions:
+            at = Labels({**companion, "job": "kafka", "instance": habit.instances[0]})
+            series[at] = np.full(LENGTH + 1, 7.0)
     times = end_ms + (np.arange(LENGTH + 1) - LENGTH) * MINUTE_MS
-    names = {topic for topic in TOPICS if "messages_in" in metrics or topic != OWN}
-    topics = names if any(metric.label("topic") for metric in metrics.values()) else set()
-    groups = {group for group, _ in GROUPS} if {"lag", "committed_offset"} & metrics.keys() else set()
-    incidents = Incidents(tuple(happened(metrics, habit, times)))
-    lag, rate = canonical(metrics, habit), rates(metrics, habit)
-    return Told(series, times, lag, rate, incidents, sorted(topics), sorted(groups))
+    topics = {topic for topic in TOPICS if "messages_in" in known or topic != OWN}
+    groups = {group for group, _ in GROUPS} if {"lag", "committed_offset"} & known.keys() else set()
+    return Told(
+        series,
+        times,
+        canonical(known.get("lag", known.get("committed_offset")), SEEN - left_open),
+        rates(known.get("messages_in"), left_open),
+        Incidents(tuple(happened(known, times))),
+        sorted(topics),
+        sorted(groups),
+        sorted({each for _, habit in known.values() for each in habit.clusters if each}),
+    )
 
 
 def shifted(values, late):
@@ -331,9 +363,14 @@ def behind(cluster, group, topic, partition):
     return np.full(LENGTH + 1, 3) if cluster.endswith("second") else world().behind[group, topic, partition]
 
 
-def gone(topic, partition, habit):
+def gone(cluster, topic, partition):
+    """Tell when a partition has no leader."""
+    return world().gone[topic, partition] & (not cluster.endswith("second"))
+
+
+def dropped(habit, cluster, topic, partition):
     """Tell when a partition is not reported."""
-    return world().gone[topic, partition] & habit.drops
+    return gone(cluster, topic, partition) & habit.drops
 
 
 def places(cluster="", **more):
@@ -368,32 +405,33 @@ def told(quantity, metric, habit, cluster) -> Iterator[tuple[Labels, np.ndarray]
             for topic, p in partitions():
                 for late, instance in zip((0, 3), habit.instances, strict=False):
                     # A follower knows a little less.
-                    at = named(metric, habit, instance, places(topic=topic, partition=str(p)))
+                    at = named(metric, habit, instance, places(cluster, topic=topic, partition=str(p)))
                     yield at, written(cluster, topic, p) - late
         case "committed_offset":
             for group, topic, p in read_partitions():
-                at = named(metric, habit, habit.instances[0], places(group=group, topic=topic, partition=str(p)))
+                at = named(
+                    metric, habit, habit.instances[0], places(cluster, group=group, topic=topic, partition=str(p))
+                )
                 yield at, written(cluster, topic, p) - behind(cluster, group, topic, p)
         case "offline_partitions" if metric.expr:
-            leader = Metric(
-                ("kafka_topic_partition_leader",), "gauge", "", {}, {"topic": "topic", "partition": "partition"}
-            )
+            labelled = {**metric.labels, "partition": "partition"}
+            leader = replace(metric, names=("kafka_topic_partition_leader",), labels=labelled)
             for instance in habit.instances:
                 for topic, (_, parts) in TOPICS.items():
-                    yield named(metric, habit, instance, places(topic=topic)), np.full(count, parts)
+                    yield named(metric, habit, instance, places(cluster, topic=topic)), np.full(count, parts)
                 for topic, p in partitions():
-                    at = named(leader, Habit(), instance, places(topic=topic, partition=str(p)))
-                    yield at, np.where(gone(topic, p, habit), np.nan, p)
+                    at = named(leader, habit, instance, places(cluster, topic=topic, partition=str(p)))
+                    yield at, np.where(dropped(habit, cluster, topic, p), np.nan, p)
         case "offline_partitions" | "leader_count" | "active_controllers" if not metric.expr:
             for broker, instance in enumerate(habit.instances):
-                own = [world().gone[topic, p] for topic, p in partitions() if p % len(habit.instances) == broker]
+                own = [gone(cluster, *each) for each in partitions() if each[1] % len(habit.instances) == broker]
                 values = {
                     # With KRaft each controller publishes the whole.
-                    "offline_partitions": sum(each.astype(int) for each in world().gone.values()),
+                    "offline_partitions": sum(gone(cluster, *each).astype(int) for each in partitions()),
                     "leader_count": sum(((~each).astype(int) for each in own), np.zeros(count, int)),
                     "active_controllers": np.full(count, int(broker == 0)),
                 }
-                yield named(metric, habit, instance, places()), values[quantity]
+                yield named(metric, habit, instance, places(cluster)), values[quantity]
 
 
 def counters(metric, habit, cluster, size):
@@ -417,7 +455,7 @@ def positions(metric, habit, cluster, size):
         if metric.label("partition"):
             for topic, p in partitions():
                 at = named(metric, habit, instance, places(cluster, topic=topic, partition=str(p)))
-                yield at, np.where(gone(topic, p, habit), np.nan, written(cluster, topic, p))
+                yield at, np.where(dropped(habit, cluster, topic, p), np.nan, written(cluster, topic, p))
         else:
             for topic in TOPICS:
                 yield named(metric, habit, instance, places(cluster, topic=topic)), in_all(cluster, topic)
@@ -451,7 +489,7 @@ def lags(metric, habit, cluster):
     """Yield lag by partition, by topic or by group, as the dialect has it."""
     found: dict[tuple[str, ...], np.ndarray] = {}
     for group, topic, p in read_partitions():
-        values = np.where(gone(topic, p, habit), np.nan, behind(cluster, group, topic, p))
+        values = np.where(dropped(habit, cluster, topic, p), np.nan, behind(cluster, group, topic, p))
         where = {"group": group, "topic": topic, "partition": str(p)}
         key = tuple(where[role] if metric.label(role) else "" for role in where)
         found[key] = found[key] + values if key in found else values
@@ -462,74 +500,80 @@ def lags(metric, habit, cluster):
             yield named(metric, habit, instance, places(cluster, group=group, topic=topic, partition=partition)), values
 
 
-def canonical(metrics, habit):
+def canonical(source, seen_for):
     """Return the truth of what the recording rule should say."""
-    metric = metrics.get("lag", metrics.get("committed_offset"))
     truth: dict[Labels, np.ndarray] = {}
-    if metric is None:
+    if source is None:
         return truth
+    metric, habit = source
     roles = {"cluster": "cluster", "group": "consumergroup", "topic": "topic"}
     for cluster in habit.clusters:
         for group, topic, p in read_partitions():
             where = places(cluster, group=group, topic=topic)
             labels = Labels({name: where[role] for role, name in roles.items() if metric.label(role)})
-            values = seen(np.where(gone(topic, p, habit), np.nan, behind(cluster, group, topic, p)))
-            truth[labels] = truth.get(labels, 0) + shifted(values, habit.late)
+            there = np.where(dropped(habit, cluster, topic, p), np.nan, behind(cluster, group, topic, p))
+            truth[labels] = truth.get(labels, 0) + shifted(seen(there, seen_for), habit.late)
     return truth
 
 
-def seen(values):
+def seen(values, minutes):
     """Return what an instant query sees: the last sample, while it is not too old; 0 when there is none."""
     out = values.copy()
     for at in np.flatnonzero(np.isnan(values)):
-        recent = values[max(0, at - SEEN) : at + 1]
+        recent = values[max(0, at - minutes) : at + 1]
         there = recent[~np.isnan(recent)]
         out[at] = there[-1] if there.size else 0
     return out
 
 
-def rates(metrics, habit):
+def rates(source, left_open):
     """Return the truth of the rate over five minutes of every topic but Kafka's own."""
-    metric = metrics.get("messages_in")
     truth: dict[Labels, np.ndarray] = {}
-    for cluster in habit.clusters if metric is not None else ():
+    if source is None:
+        return truth
+    metric, habit = source
+    span = 5 - left_open
+    for cluster in habit.clusters:
         for topic in (ORDERS, USERS):
             where = places(cluster, topic=topic)
             labels = Labels({label: where[role] for role in ("cluster", "topic") if (label := metric.label(role))})
             values = np.full(LENGTH + 1, np.nan)
             for at in range(10, LENGTH + 1):
-                window = slice(at - 5, at + 1)
-                absent = [gone(topic, p, habit)[window] for p in range(TOPICS[topic][1])]
+                window = slice(at - span, at + 1)
+                absent = [dropped(habit, cluster, topic, p)[window] for p in range(TOPICS[topic][1])]
                 if metric.kind == "delta_gauge":
                     values[at] = shifted(in_minutes(cluster, topic), habit.late)[window].mean() / 60
                 elif not any(each.any() for each in absent):
-                    values[at] = (in_all(cluster, topic)[at] - in_all(cluster, topic)[at - 5]) / 300
+                    values[at] = (in_all(cluster, topic)[at] - in_all(cluster, topic)[at - span]) / (60 * span)
+            if left_open and metric.kind == "counter":
+                # What Prometheus 3 extrapolates to its open edge stops at zero, where a restarted counter began.
+                values[RESTART : RESTART + 6] = np.nan
             truth[labels] = values
     return truth
 
 
-def happened(metrics, habit, times):
-    """Yield the incidents that this dialect can show, with its labels."""
+def happened(known, times):
+    """Yield the incidents that these metrics can show, with their labels."""
 
     def during(start, minutes):
         return Interval(int(times[start]), int(times[start + minutes]))
 
-    def where(metric, **roles):
+    def where(source, **roles):
+        metric, habit = source
         roles["cluster"] = habit.clusters[0]
         return Labels({label: value for role, value in roles.items() if (label := metric.label(role)) and value})
 
-    lag, messages = metrics.get("lag", metrics.get("committed_offset")), metrics.get("messages_in")
+    lag, messages = known.get("lag", known.get("committed_offset")), known.get("messages_in")
     if lag is not None:
         rules = ("HighConsumerLag", "ConsumerLagGrowing", "LagSeconds")
         for n, at in enumerate(CONSUMER_STOPS):
-            yield Incident(
-                f"lag-{n}", during(at, STOPPED_FOR), where(lag, group=STALLED), rules, kind="consumer stopped"
-            )
+            labels = where(lag, group=STALLED)
+            yield Incident(f"lag-{n}", during(at, STOPPED_FOR), labels, rules, kind="consumer stopped")
     if messages is not None:
         rules = ("LowMessageRate", "MessageRateDrop")
         for n, at in enumerate(PRODUCER_STOPS):
             labels = where(messages, topic=ORDERS)
             yield Incident(f"rate-{n}", during(at, STOPPED_FOR), labels, rules, kind="producer stopped")
-    if "offline_partitions" in metrics:
+    if "offline_partitions" in known:
         for n, at in enumerate(LEADER_GONE):
             yield Incident(f"leader-{n}", during(at, GONE_FOR), Labels(), ("KafkaNoLeader",), kind="no leader")
