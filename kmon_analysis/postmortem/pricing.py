@@ -364,7 +364,7 @@ class _Question:
                 break
         else:
             return None
-        with_room = _with_room(swept.signal, high)
+        with_room = _with_room(high)
         fragile = with_room <= low
         top = high if fragile else with_room
         levels, counts = swept.curve.false_pages.steps(low)
@@ -434,11 +434,9 @@ def _next_below(signal: Signal, level: float) -> float:
     )
 
 
-def _with_room(signal: Signal, high: float) -> float:
+def _with_room(high: float) -> float:
     """Move a level away from the value that must be beyond it, by the ratio below which a margin is fragile."""
-    if signal.falls:
-        return high * FRAGILE if high < 0 else high
-    return high / FRAGILE if high > 0 else high
+    return high / FRAGILE if high > 0 else high * FRAGILE
 
 
 def _margin(replay: RuleBacktest, peak: float, threshold: float | None) -> float | None:
