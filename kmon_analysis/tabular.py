@@ -69,10 +69,13 @@ for (const table of document.querySelectorAll("table.kmon[data-sort]")) {
 # What a page's Content-Security-Policy says of the script.
 SORT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).digest()).decode()}'"
 
+# Twice the class where JupyterLab's own rule for tables (all flush right) would win.
 TABLE_STYLE = """table.kmon { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.kmon caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; color: inherit; caption-side: top; }
-table.kmon th, table.kmon td { text-align: left; vertical-align: top; overflow-wrap: break-word; max-width: 26rem; }
-table.kmon .n { text-align: right; white-space: nowrap; }
+table.kmon.kmon th, table.kmon.kmon td { text-align: left; }
+table.kmon th, table.kmon td { vertical-align: top; overflow-wrap: break-word; max-width: 26rem; }
+table.kmon .n { white-space: nowrap; }
+table.kmon.kmon .n { text-align: right; }
 table.kmon .s { white-space: nowrap; }
 table.kmon tbody th { font-weight: 500; }
 table.kmon thead th { vertical-align: bottom; }

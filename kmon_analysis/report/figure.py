@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import io
 import re
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, wraps
@@ -38,6 +39,7 @@ __all__ = [
     "png_bytes",
     "scale_for",
     "set_scale",
+    "spoken",
     "stacked",
     "styled",
     "svg_text",
@@ -124,7 +126,21 @@ def _figure_class() -> type[Figure]:
             width, height = self.get_size_inches() * 80
             return png_bytes(self, dpi=160), {"width": int(width), "height": int(height)}
 
+        def _repr_html_(self) -> str:
+            # JupyterLab gives a bare image no words for those who cannot see it.
+            picture, size = self._repr_png_()
+            return (
+                f'<img alt="{html.escape(clean(spoken(self)))}" width="{size["width"]}" height="{size["height"]}" '
+                f'style="max-width: 100%; height: auto" src="data:image/png;base64,{b64encode(picture).decode()}">'
+            )
+
     return Picture
+
+
+def spoken(figure: Figure) -> str:
+    """Say what a figure shows: the titles of its axes, which state their finding, as one text."""
+    titles = [" ".join(axes.get_title(side) for side in ("left", "center", "right")).strip() for axes in figure.axes]
+    return ". ".join(" ".join(title.split()) for title in titles if title) or "Picture"
 
 
 @dataclass(frozen=True, slots=True)

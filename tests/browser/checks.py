@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from playwright.sync_api import Locator
+
 from tests.browser.watching import Visit
 
 __all__ = ["check_page", "table_rows", "words"]
@@ -22,7 +24,7 @@ def check_page(here: Visit, name: str) -> None:
     assert faults == []
 
 
-def table_rows(here: Visit, index: int = 0) -> list[list[str]]:
-    """Return the texts of a table's body, one list a row."""
-    rows = here.page.locator("table").nth(index).locator("tbody tr")
+def table_rows(here: Visit, table: Locator | None = None) -> list[list[str]]:
+    """Return the texts of a table's rows, without the head; None: the first table of the page."""
+    rows = (table or here.page.locator("table").first).locator("tbody tr, tfoot tr")
     return [[words(cell) for cell in row.locator("th, td").all_text_contents()] for row in rows.all()]

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import kmon_analysis as km
+from tests.browser.lab import started
 from tests.browser.watching import FLAGS, watched
 from tests.tools import require
 
@@ -61,3 +62,10 @@ def report(bundled, tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     bundled.write(folder / "tuned")
     return (folder / "tuned" / "report.html").as_uri()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory):
+    """Return a JupyterLab server on a copy of the notebooks."""
+    with started(tmp_path_factory.mktemp("lab")) as server:
+        yield server

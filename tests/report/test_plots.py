@@ -262,11 +262,21 @@ def test_notebooks_show_pictures_without_pyplot():
         "data, meta = InteractiveShell.instance().display_formatter.format(rule_figure(replay(np.arange(60.0))))\n"
         "assert data['image/png'].startswith(b'\\x89PNG'), data.keys()\n"
         "assert meta['image/png']['width'] == 936, meta\n"
+        "assert '<img alt=\"HighConsumerLag at 10' in data['text/html'], data['text/html'][:200]\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     pytest.importorskip("IPython")
     run = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_pictures_in_notebooks_have_words_that_are_no_markup():
+    name = '"><script>alert(1)</script>\u202e $\\frac{1}{2}$'
+    figure = plots.rule_figure(replay(np.arange(60.0), name=name))
+    head = figure._repr_html_().partition(" src=")[0]
+    assert head.startswith('<img alt="&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\\u202e ')
+    assert head.count("<") == 1
+    assert "False pages at every threshold" in head
 
 
 def test_drawing_modules_are_light_to_import():
