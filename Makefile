@@ -49,8 +49,8 @@ format: .venv/ready-dev ## put imports and layout in order
 	@$(PY) -m ruff check --select I --fix .
 	@$(PY) -m ruff format .
 
-lab: .venv/ready-lab ## open the notebooks in JupyterLab
-	@$(PY) -m jupyterlab --notebook-dir=notebooks $(ARGS)
+lab: .venv/ready-lab ## open a copy of the notebooks (out/lab) in JupyterLab; ARGS="--no-browser --port 9999"
+	@$(PY) -m kmon_analysis.cli lab --dir out/lab -- $(ARGS)
 
 data: .venv/ready-base ## make the bundled histories anew from their seeds and compare; ARGS="--write" replaces them
 	@$(PY) data/regenerate.py $(ARGS)

@@ -484,16 +484,35 @@ cli_kafka.register(app)
 cli_postmortem.register(app)
 
 
-@app.command("lab")
-def lab_command() -> None:
-    """Open JupyterLab on the notebooks."""
-    import importlib.util
+@app.command(
+    "lab",
+    short_help="Open JupyterLab on a copy of the notebooks.",
+    epilog="""\b
+Examples:
+  kmon lab
+  KMON_PROMETHEUS_URL=http://localhost:9090 KMON_RULES=rules.yml \\
+      kmon lab --dir ours -- --no-browser""",
+)
+def lab_command(
+    directory: Annotated[
+        Path, typer.Option("--dir", metavar="DIR", help="Folder for the notebooks; what is there already stays.")
+    ] = Path("kmon-notebooks"),
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="-- ARGUMENTS", help="Passed on to JupyterLab.", show_default=False)
+    ] = None,
+) -> None:
+    """Open JupyterLab on a copy of the notebooks, on this machine only.
 
-    if importlib.util.find_spec("jupyterlab") is None:
-        raise SettingError("JupyterLab is not installed", cure='Install it with: pip install "kmon-analysis[lab]"')
-    notebooks = Path("notebooks")
-    target = str(notebooks) if notebooks.is_dir() else "."
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", target])  # noqa: S606  # replaces this process
+    They run on bundled data, or on yours: set KMON_PROMETHEUS_URL (or KMON_HISTORY), KMON_RULES, KMON_INCIDENTS and
+    KMON_LAST before.
+    """
+    from kmon_analysis.workflow_lab import copy_notebooks, lab_command, lab_environment
+
+    command = lab_command(directory, more or [])
+    for path in copy_notebooks(directory).kept:
+        say(f"kept: {path} differs from the one that is shipped; remove it to get that one")
+    say(f"notebooks: {directory}; what they write goes to {os.environ.get('KMON_OUT') or directory / 'results'}")
+    os.execve(command[0], command, lab_environment(os.environ, directory))  # noqa: S606  # replaces this process
 
 
 # ---- running ------------------------------------------------------------------------------------

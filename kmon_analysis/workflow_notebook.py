@@ -10,13 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.run import Backtest, RuleBacktest, backtest
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History, open_history
-from kmon_analysis.incidents import Incidents, read_incidents
+from kmon_analysis.incidents import Incident, Incidents, read_incidents
 from kmon_analysis.kafka.dialects import choose, dialects
 from kmon_analysis.kafka.starter import rules_text, starters
 from kmon_analysis.kafka.survey import Survey
+from kmon_analysis.labelling.suggest import suggest_from
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.rules.model import AlertingRule, RuleFile
 from kmon_analysis.rules.reader import parse_rules, read_rules
@@ -30,7 +31,7 @@ from kmon_analysis.workflow_kafka import survey_history, survey_server
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["VARIABLES", "Given", "close_up", "given"]
+__all__ = ["PATHS", "VARIABLES", "Given", "close_up", "given", "one_incident"]
 
 VARIABLES: Mapping[str, str] = {
     "KMON_PROMETHEUS_URL": "a running Prometheus",
@@ -40,6 +41,7 @@ VARIABLES: Mapping[str, str] = {
     "KMON_LAST": "how far back to fetch [14d]",
     "KMON_OUT": "folder for what is written; a new temporary one, if not given",
 }
+PATHS = ("KMON_HISTORY", "KMON_RULES", "KMON_INCIDENTS", "KMON_OUT")
 # Prometheus keeps 15 days unless told otherwise.
 LAST = "14d"
 _SOURCES = ("KMON_PROMETHEUS_URL", "KMON_HISTORY")
@@ -278,3 +280,46 @@ def close_up(replay: RuleBacktest) -> Interval:
     chosen = next(iter([*incidents, *pages]), Interval(max(whole.end_ms - DAY_MS, whole.start_ms), whole.end_ms))
     wider = chosen.widened(HOUR_MS, HOUR_MS)
     return Interval(max(wider.start_ms, whole.start_ms), min(wider.end_ms, whole.end_ms))
+
+
+def one_incident(result: Backtest) -> tuple[Backtest, str]:
+    """Choose an incident to look at closely.
+
+    Parameters
+    ----------
+    result : Backtest
+        The replay.
+
+    Returns
+    -------
+    Backtest, str
+        The replay and the id of an incident that must page and was missed, else of the one with the longest delay.
+        Where no incident is known, the strongest suggested window stands in for one, else the longest page, in a
+        replay that counts it.
+
+    Raises
+    ------
+    SettingError
+        If there is neither an incident nor anything unusual.
+    """
+    outcomes = [outcome for found in result.scores.values() for outcome in found.outcomes]
+    if outcomes:
+        worst = max(outcomes, key=lambda each: (each.status == "missed", each.delay_ms or 0))
+        return result, worst.incident.id
+    if result.incidents.incidents:
+        return result, result.incidents.incidents[0].id
+    stand_in = _stand_in(result)
+    known = Incidents((stand_in,))
+    return backtest(result.rules, result.history, known, settings=result.settings), stand_in.id
+
+
+def _stand_in(result: Backtest) -> Incident:
+    """Return the strongest suggested window, else the longest page, as if it were an incident."""
+    for suggestion in suggest_from(result, most=1):
+        return replace(suggestion.to_incident(), status="confirmed", suggested_by=())
+    pages = [page.episode.interval for found in result.scores.values() for page in found.pages]
+    if not pages:
+        raise SettingError(
+            "there is no incident and nothing unusual in the history", cure="Name your list with KMON_INCIDENTS"
+        )
+    return Incident("LONGEST-PAGE", max(pages, key=lambda each: each.duration_ms))

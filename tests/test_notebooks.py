@@ -13,14 +13,20 @@ from nbclient import NotebookClient
 
 import kmon_analysis as km
 from kmon_analysis.backtest.sight import sight
+from kmon_analysis.export.hours import with_hours
 from kmon_analysis.history_quality import quality
+from kmon_analysis.kafka.hours import parse_hours, promql_guard
+from kmon_analysis.kafka.starter import alertmanager_text
+from kmon_analysis.labelling.suggest import suggest_from
+from kmon_analysis.postmortem.content import content_of
 from kmon_analysis.workflow_kafka import survey_history
-from kmon_analysis.workflow_notebook import VARIABLES
+from kmon_analysis.workflow_notebook import VARIABLES, one_incident
 from tests.tools import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MOST_CELLS = 27
+FILES = {"rules.yml", "rules_test.yml", "advice.json", "report.html"}
 SKELETON = ["Question", "Data and gaps", "Picture", "Backtest", "Decision", "Export"]
 
 
@@ -72,6 +78,10 @@ def advised():
     return km.recommend(replayed(), max_delay="30m", false_pages_per_week=1)
 
 
+def written(folder):
+    return {path.name for path in folder.iterdir()}
+
+
 def as_json(value):
     return json.loads(json.dumps(value))
 
@@ -110,6 +120,9 @@ def test_the_first_look_shows_what_the_library_says(tmp_path):
     assert found.pictures == 1
     table = (tmp_path / "quality.csv").read_text(encoding="utf-8").splitlines()
     assert len(table) == 1 + len(result.history.series)
+    suggested = suggest_from(result, most=8)
+    assert repr(suggested) in found.text
+    assert [each.id for each in km.read_incidents(tmp_path / "incidents.yml").suggested] == [s.id for s in suggested]
 
 
 def test_tuning_consumer_lag_shows_what_the_library_says(tmp_path):
@@ -127,4 +140,54 @@ def test_tuning_consumer_lag_shows_what_the_library_says(tmp_path):
     confirmed = km.confirm(advice, km.open_history(later), km.read_incidents(later / "incidents.yml"))
     assert repr(confirmed) in found.text
     assert found.pictures == 3
-    assert {path.name for path in (tmp_path / "tuned").iterdir()} >= {"rules.yml", "rules_test.yml", "report.html"}
+    assert written(tmp_path / "consumer-lag") == FILES
+
+
+def test_tuning_the_message_rate_shows_what_the_library_says(tmp_path):
+    seen = "sight(result).reset_index().to_dict('records')"
+    probe = f"{{'advice': advice.to_json(), 'failed': written.failed, 'sight': {seen}}}"
+    found = Executed("tune-message-rate", tmp_path, probe=probe)
+    result, advice = replayed(), advised()
+    seen = as_json(sight(result).reset_index().to_dict("records"))
+    assert found.answer == {"advice": as_json(advice.to_json()), "failed": False, "sight": seen}
+    hours = parse_hours("Mon-Fri 08:00-20:00", "Europe/Berlin")
+    assert promql_guard(hours) in found.text
+    assert alertmanager_text(hours) in found.text
+    for words, guard in (("at all hours", ""), (hours.text, promql_guard(hours))):
+        rules = with_hours(result.rules, "LowMessageRate", guard)
+        score = km.backtest(rules, result.history, result.incidents).scores["LowMessageRate"]
+        row = f"{words}: found {score.caught} of {score.incidents}, {score.false_pages} false pages"
+        assert f"{row}, firing {score.firing_ratio:.1%} of the time" in re.sub(r"\s*\n", " ", found.text).replace(
+            ",  ", ", "
+        )
+    assert found.pictures == 3
+    assert written(tmp_path / "message-rate") == FILES
+
+
+def test_from_live_to_verified_shows_what_the_library_says(tmp_path):
+    probe = "{'advice': advice.to_json(), 'failed': written.failed}"
+    found = Executed("live-to-verified", tmp_path, probe=probe)
+    result, advice = replayed(), advised()
+    assert found.answer == {"advice": as_json(advice.to_json()), "failed": False}
+    tuned = km.backtest(km.read_rules(tmp_path / "verified" / "rules.yml"), result.history, result.incidents)
+    assert repr(tuned) in found.text
+    for name, rule in advice.items():
+        promised = rule.past_proposed or rule.past_current
+        assert (tuned.scores[name].caught, tuned.scores[name].false_pages) == (promised.caught, promised.false_pages)
+    assert "their unit tests passed" in found.text
+    assert "No server is named" in found.text
+    assert found.pictures == 1
+    assert written(tmp_path / "verified") == FILES
+
+
+def test_the_postmortem_shows_what_the_library_says(tmp_path):
+    found = Executed("postmortem", tmp_path, probe="[found.to_json(), repr(section.sooner), incident]")
+    result, incident = one_incident(replayed())
+    expected = km.postmortem(result, incident, zone="Europe/Berlin")
+    content = content_of(expected)
+    assert found.answer == as_json([expected.to_json(), repr(content.sections[0].sooner), incident])
+    for shown in (repr(expected), repr(content.timeline), repr(content.sections[0].sooner)):
+        assert shown in found.text
+    assert all(limit.text in found.text for limit in expected.limits)
+    assert found.pictures == 1
+    assert written(tmp_path / "postmortem") == {"postmortem.html", "postmortem.md", "postmortem.json", "bundle"}

@@ -5,7 +5,7 @@ import pytest
 import kmon_analysis as km
 from kmon_analysis.errors import SettingError
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval, format_instant
-from kmon_analysis.workflow_notebook import close_up, given
+from kmon_analysis.workflow_notebook import close_up, given, one_incident
 from tests.prometheus_server import openmetrics
 
 START = 1_767_225_600_000
@@ -147,3 +147,47 @@ def test_the_closer_look_is_at_a_found_incident_else_at_the_longest_page_else_at
     assert page.end_ms + HOUR_MS <= near.end_ms <= page.end_ms + HOUR_MS + 6 * MINUTE_MS
     assert close_up(alone["Up"]) == found.history.interval
     assert format_instant(near.start_ms) == "2026-01-01T00:00:00Z"
+
+
+def test_the_incident_to_look_at_is_a_missed_one_else_the_slowest(own, tmp_path):
+    (tmp_path / "incidents.yml").write_text(
+        "incidents:\n"
+        "- {id: slow, start: 2026-01-01T00:50:00Z, end: 2026-01-01T01:30:00Z, rules: [Behind]}\n"
+        "- {id: quick, start: 2026-01-01T03:19:00Z, end: 2026-01-01T03:40:00Z, rules: [Behind]}\n"
+    )
+    found = given(environment=own)
+    result = km.backtest(found.rules, found.history, found.incidents)
+    assert one_incident(result) == (result, "slow")
+    with (tmp_path / "incidents.yml").open("a") as file:
+        file.write("- {id: missed, start: 2026-01-01T05:00:00Z, end: 2026-01-01T05:10:00Z, rules: [Behind]}\n")
+    found = given(environment=own)
+    assert one_incident(km.backtest(found.rules, found.history, found.incidents))[1] == "missed"
+
+
+def test_without_incidents_the_longest_page_stands_in(own):
+    found = given(environment=own)
+    result, incident = one_incident(km.backtest(found.rules, found.history))
+    assert [each.id for each in result.incidents] == [incident] == ["LONGEST-PAGE"]
+    # Rate fires as soon as there is a rate, and never stops.
+    assert result.incidents[incident].interval.start_ms == START + MINUTE_MS
+    assert km.postmortem(result, incident).concerned
+
+
+def test_without_incidents_the_strongest_suggestion_stands_in_where_there_is_one(own, tmp_path):
+    series = 'kafka_consumergroup_lag{consumergroup="a",topic="t",partition="0"}'
+    week = [(START + n * MINUTE_MS, "90000" if 5000 <= n < 5060 else str(n % 7)) for n in range(14 * 24 * 60)]
+    (tmp_path / "samples.om").write_text(openmetrics({series: week}))
+    found = given(environment=own)
+    result, incident = one_incident(km.backtest(found.rules, found.history))
+    assert [each.id for each in result.incidents] == [incident] == ["SUG-001"]
+    spike = Interval(START + 5000 * MINUTE_MS, START + 5060 * MINUTE_MS)
+    assert result.incidents[incident].interval.overlaps(spike)
+
+
+def test_where_nothing_happened_it_asks_for_incidents(own, tmp_path):
+    quiet = {"kafka_consumergroup_lag": [(START + n * MINUTE_MS, "1") for n in range(360)]}
+    (tmp_path / "samples.om").write_text(openmetrics(quiet))
+    found = given(environment=own)
+    with pytest.raises(SettingError, match="nothing unusual") as caught:
+        one_incident(km.backtest(found.rules, found.history))
+    assert "KMON_INCIDENTS" in str(caught.value)

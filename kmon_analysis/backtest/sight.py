@@ -30,9 +30,9 @@ def sight(result: Backtest) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row an alert and selector: ``series`` that it matches, ``seen_ratio`` of the evaluations at which any of
-        them has a sample within the lookback, ``longest_blind_s`` without one, ``blind_min`` of the worst single
-        series between its first and last sample, and whether the threshold can turn (else the reason).
+        One row an alert and selector: how many ``series`` it matches, ``seen_ratio`` of the evaluations at which any of
+        them has a sample within the lookback, ``blind_s``, the longest time without one, ``gap_min``, the longest
+        pause of a single series, and whether the threshold ``turns``, else why not.
     """
     import pandas as pd
 
@@ -49,9 +49,9 @@ def sight(result: Backtest) -> pd.DataFrame:
                     "reads": _selector(need.matchers),
                     "series": len(found),
                     "seen_ratio": float(seen.mean()) if len(seen) else 0.0,
-                    "longest_blind_s": _longest_false(seen) * replay.grid.step_ms / SECOND_MS,
-                    "worst_series_gap_min": max(pauses, default=0) / MINUTE_MS,
-                    "threshold_turns": turns,
+                    "blind_s": _longest_false(seen) * replay.grid.step_ms / SECOND_MS,
+                    "gap_min": max(pauses, default=0) / MINUTE_MS,
+                    "turns": turns,
                 }
             )
     return pd.DataFrame(rows).set_index(["alert", "reads"]) if rows else pd.DataFrame()

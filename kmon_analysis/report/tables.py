@@ -25,7 +25,7 @@ from kmon_analysis.report.words import (
     rough,
     same_duration,
 )
-from kmon_analysis.tabular import Cell, html_table
+from kmon_analysis.tabular import Cell, html_table, text_table
 from kmon_analysis.timing import SECOND_MS, WEEK_MS
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Table:
     """Rows of text under a header.
 
@@ -88,6 +88,15 @@ class Table:
         """Write the table for a page that holds `TABLE_STYLE` and `SORT_SCRIPT` once."""
         options: dict[str, Any] = {"caption": self.caption, "left": self.left, "footer": self.footer}
         return html_table(self.header, self.rows, grouped=self.grouped, bare=True, **options)
+
+    def __repr__(self) -> str:
+        words = max([0, *(place + 1 for place in self.left)])
+        return "\n".join([self.caption, text_table(self.header, self.rows, left=words)])
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            self.header, self.rows, grouped=self.grouped, caption=self.caption, left=self.left, footer=self.footer
+        )
 
 
 def rich_table(table: Table) -> RichTable:
