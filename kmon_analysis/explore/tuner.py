@@ -23,7 +23,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.run import Backtest
-from kmon_analysis.backtest.tabular import html_table, text_table
 from kmon_analysis.explore.choices import AS_DEPLOYED, EVERY_HOUR, GroupBy, guard_of, read_duration, read_threshold
 from kmon_analysis.explore.model import TunerModel, View
 from kmon_analysis.explore.packets import comparison_rows, group_words
@@ -31,6 +30,7 @@ from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.recommend.by_hand import chosen_by_hand
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.words import clean, describe
+from kmon_analysis.tabular import html_table, text_table
 from kmon_analysis.timing import Interval
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ class Tuner:
         if guard == own:
             return (EVERY_HOUR if own is None else AS_DEPLOYED), ""
         text, zone = self._hours
-        if text and guard_of(text, zone, own) == guard:
+        if text and text != guard and guard_of(text, zone, own) == guard:
             return self._hours
         return guard or EVERY_HOUR, ""
 
@@ -202,11 +202,12 @@ class Tuner:
     def _repr_html_(self) -> str:
         from kmon_analysis.report.figure import png_bytes
 
+        header, rows = self.table()
         picture = base64.b64encode(png_bytes(self.plot(), dpi=110)).decode()
         note = f"Pages: one for {group_words(self.group_by)}. Times in UTC."
         said = html.escape(f"{self.name}: deployed and chosen values over time, as in the table")
         return (
-            html_table(*self.table())
+            html_table(["", *header[1:]], rows, caption=f"{self.name}, deployed and chosen", sortable=False)
             + f"<p>{html.escape(note)}</p>"
             + f'<img style="max-width:100%" alt="{said}" src="data:image/png;base64,{picture}">'
         )

@@ -1,0 +1,339 @@
+"""The tuner without a browser: what it turns, what it answers, what it shows where there are no widgets."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kmon_analysis.backtest.signal import make_signal
+from kmon_analysis.errors import KmonError, SettingError
+from kmon_analysis.explore import model as computing
+from kmon_analysis.explore import tuner as turning
+from kmon_analysis.explore.choices import STOPS, guard_of, read_duration, read_threshold, signal_scale, threshold_stops
+from kmon_analysis.explore.model import TunerModel
+from kmon_analysis.explore.packets import LISTED, picture_of, ticks, view_of
+from kmon_analysis.incidents import Incidents
+from kmon_analysis.labels import Labels
+from kmon_analysis.recommend.verdict import recommend
+from kmon_analysis.report.figure import scale_for
+from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval
+from tests.explore.world import HOSTILE, START, TRUTH, world
+
+NAME = "HighConsumerLag"
+RESULT = world()
+
+
+@pytest.fixture
+def tuner():
+    return RESULT.explore(NAME)
+
+
+def heard(tuner, **content):
+    """Send one message as the browser does and return the answer."""
+    tuner.widget._heard(tuner.widget, {"kind": "move", "seq": 7, **content}, [])
+    return json.loads(tuner.widget.view)
+
+
+# ---- what it turns ------------------------------------------------------------------------------
+
+
+def test_a_move_turns_what_it_names_and_nothing_else(tuner):
+    before = tuner.setting
+    view = tuner.move(threshold=250, for_="90s")
+    assert tuner.setting == replace(before, threshold=250.0, for_ms=90_000)
+    assert view.tally.pages == RESULT[NAME].score(250.0, for_ms=90_000)._count("true", "duplicate", "false", "excluded")
+    tuner.move(window="3m", hours="Mon-Fri 08:00-18:00", zone="Europe/Berlin", group_by=("topic",))
+    assert tuner.setting.window_ms == 3 * MINUTE_MS
+    assert tuner.setting.hours == "and on() (hour() >= 7 < 16) and on() (day_of_week() >= 1 <= 5)"
+    assert tuner.hours == ("Mon-Fri 08:00-18:00", "Europe/Berlin")
+    assert tuner.group_by == ("topic",)
+    tuner.move(hours="as deployed", group_by=None)
+    assert (tuner.setting.hours, tuner.hours) == (before.hours, ("as deployed", ""))
+    tuner.move(hours="and on() (hour() < 3)")
+    assert tuner.hours == ("and on() (hour() < 3)", "")
+    tuner.move(hours="at all hours")
+    assert tuner.setting.hours is None
+
+
+@pytest.mark.parametrize(
+    ("knobs", "words"),
+    [
+        ({"threshold": "a lot"}, "no threshold"),
+        ({"threshold": math.nan}, "no threshold"),
+        ({"threshold": math.inf}, "no threshold"),
+        ({"for_": "soon"}, "not a duration"),
+        ({"for_": -1}, "for is -1 ms"),
+        ({"window": "0"}, "holds nothing"),
+        ({"window": -5}, "window is -5 ms"),
+        ({"hours": "Blursday 08:00-09:00"}, "Blursday"),
+        ({"hours": "08:00-09:00", "zone": "Europe/Nowhere"}, "no time zone"),
+        ({"hours": "and lag > 3"}, "no guard of hours"),
+    ],
+)
+def test_a_wrong_value_turns_nothing(tuner, knobs, words):
+    with pytest.raises(KmonError, match=words):
+        tuner.move(**knobs)
+    assert tuner.setting == tuner.model.deployed
+
+
+def test_a_knob_that_a_rule_has_not_does_not_turn():
+    tuner = RESULT.explore("NoThreshold")
+    for knobs in ({"threshold": 5}, {"window": "5m"}):
+        with pytest.raises(SettingError, match=r"no threshold that can turn|no single window"):
+            tuner.move(**knobs)
+    assert tuner.model.choices.thresholds == tuner.model.choices.windows_ms == tuner.model.choices.hours == ()
+    assert "'or'" in tuner.model.choices.reason
+
+
+def test_it_begins_where_the_advice_stands_and_gives_it_back():
+    advice = recommend(RESULT, max_delay="30m", false_pages_per_week=50)
+    assert advice.explore("LowRate").advice is advice
+    chosen = RESULT.explore(NAME)
+    chosen.move(threshold=300)
+    advice = chosen.use()
+    assert chosen.advice is advice
+    following = advice.explore(NAME)
+    assert following.setting == chosen.setting
+    assert list(advice) == [NAME]
+    other = advice.explore("LowRate")
+    other.move(threshold=5)
+    assert list(other.use()) == [NAME, "LowRate"]
+
+
+def test_a_rule_that_is_not_there_is_named():
+    with pytest.raises(KmonError, match="HighConsumerLag"):
+        RESULT.explore("HighConsumerLap")
+
+
+# ---- what it answers ----------------------------------------------------------------------------
+
+
+def test_the_widget_answers_with_the_numbers_of_the_model(tuner):
+    stops = tuner.model.choices.thresholds
+    told = heard(tuner, threshold_stop=180)
+    assert (told["seq"], told["wrong"], told["message"]) == (7, False, "")
+    assert tuner.setting.threshold == stops[180]
+    assert told["numbers"]["chosen"]["pages"] == tuner.view.numbers.pages
+    assert told["values"]["threshold_stop"] == 180
+    assert heard(tuner, threshold="1,234.5")["values"]["threshold"] == "1234.5"
+    assert heard(tuner, reset=True)["values"]["threshold"] == "100"
+
+
+def test_the_widget_says_what_was_wrong_and_answers_still(tuner):
+    told = heard(tuner, window="never")
+    assert told["wrong"]
+    assert "not a duration" in told["message"]
+    assert heard(tuner, for_stop=99)["values"]["for_stop"] == len(tuner.model.choices.fors_ms) - 1
+    tuner.widget._heard(tuner.widget, "nonsense", [])
+    assert heard(tuner, kind="use")["message"].startswith("Written into the advice: Chosen by hand")
+
+
+def test_a_move_from_python_is_shown(tuner):
+    assert json.loads(tuner.widget.view)["values"]["threshold"] == "100"
+    tuner.move(threshold=321)
+    assert json.loads(tuner.widget.view)["values"]["threshold"] == "321"
+
+
+@given(st.integers(-(10**6), 10**10), st.integers(-(10**6), 10**10))
+@settings(max_examples=60, deadline=None)
+def test_any_period_lies_inside_the_history(start, length):
+    whole = WIDGET.tuner.model.replay.period
+    heard(WIDGET.tuner, period=[START + start, START + start + length])
+    shown = WIDGET.tuner.widget._period
+    assert whole.start_ms <= shown.start_ms < shown.end_ms <= whole.end_ms
+
+
+class WIDGET:
+    """One tuner for all examples."""
+
+    tuner = RESULT.explore(NAME)
+
+
+def test_a_list_of_pages_ends_somewhere():
+    model = TunerModel(RESULT, NAME)
+    noisy = replace(model.deployed, threshold=45.0, for_ms=0)
+    view = model.at(noisy)
+    told = view_of(model, view, model.replay.period)
+    assert view.tally.pages > LISTED
+    assert (len(told["pages"]), told["more_pages"]) == (LISTED, view.tally.pages - LISTED)
+    assert len(told["marks"]["false"]) <= 1000
+
+
+# ---- what is drawn ------------------------------------------------------------------------------
+
+
+def test_no_peak_is_lost_at_any_width():
+    model = TunerModel(RESULT, NAME)
+    signal = model.replay.signal()
+    for period in (model.replay.period, Interval(START + 9 * HOUR_MS, START + 12 * HOUR_MS)):
+        for columns in (200, 1000):
+            picture = picture_of(model, model.deployed, None, period, columns)
+            points = np.frombuffer(picture.points, dtype="<f4")
+            scale = model.scale(model.deployed)
+            inside = (signal.times >= period.start_ms) & (signal.times < period.end_ms)
+            at = 0
+            drawn = {}
+            for line in picture.head["lines"]:
+                size = line["size"]
+                x, y = points[at : at + size], points[at + size : at + 2 * size]
+                at += 2 * size
+                assert np.nanmin(x) >= -0.01
+                assert np.nanmax(x) <= 1.01
+                drawn[line["name"]] = (np.nanmin(y), np.nanmax(y))
+            assert at == len(points)
+            values = signal.values()[:, inside]
+            names = {f"{labels['consumergroup']} · {labels['topic']}": row for row, labels in enumerate(signal.labels)}
+            assert drawn.keys() == names.keys()
+            for name, (low, high) in drawn.items():
+                row = values[names[name]]
+                wanted = scale.places(np.array([np.nanmin(row), np.nanmax(row)]))
+                np.testing.assert_allclose((low, high), wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [NAME, "LowRate"])
+def test_states_are_those_of_every_evaluation(name):
+    model = TunerModel(RESULT, name)
+    period = Interval(START + 9 * HOUR_MS, START + 13 * HOUR_MS)
+    for threshold in model.choices.thresholds[::40]:
+        view = model.at(replace(model.deployed, threshold=threshold), period=period, columns=100_000)
+        firing = RESULT[name].firing()
+        level = RESULT[name].level(threshold)
+        fires = np.any([firing.fires(row, level) for row in range(len(firing.signal.groups))], axis=0)
+        above = [rank > group.index(level) for group in firing.signal.groups for rank in group.ranks]
+        active = np.any(above, axis=0)
+        for runs, wanted in ((view.firing, fires), (view.pending, active & ~fires)):
+            for at in firing.signal.times[
+                (firing.signal.times >= period.start_ms) & (firing.signal.times < period.end_ms)
+            ]:
+                inside = any(start <= at < start + length for start, length in runs)
+                assert inside == wanted[np.searchsorted(firing.signal.times, at)]
+
+
+@given(
+    values=st.lists(st.one_of(st.floats(), st.floats(0, 1e6), st.sampled_from([0.0, 1.0, -5.0])), max_size=30),
+    mark=st.floats(-1e9, 1e9),
+    op=st.sampled_from([">", "<", ">=", "<="]),
+)
+@settings(max_examples=200, deadline=None)
+def test_any_data_gives_a_slider(values, mark, op):
+    levels = np.array([values or [np.nan]], dtype=np.float64)
+    levels = np.where(np.isnan(levels), -np.inf, -levels if op.startswith("<") else levels)
+    signal = make_signal([Labels({"a": "b"})], np.arange(levels.shape[1]) * 60_000, levels, op)
+    stops = threshold_stops(signal, [mark])
+    assert mark in stops
+    assert list(stops) == sorted(set(stops))
+    assert 2 <= len(stops) <= STOPS + 2
+    assert all(math.isfinite(stop) for stop in stops)
+    scale = signal_scale(signal, [mark])
+    places = scale.places(np.array(stops))
+    assert np.all(np.diff(places) >= 0)
+    assert all(0 <= place <= 1 and isinstance(text, str) for place, text in ticks(scale))
+
+
+@pytest.mark.parametrize(
+    "scale",
+    [
+        scale_for(0.0, 100.0, 1.0, [50]),
+        scale_for(1.0, 1e6, 1.0, [10.0]),
+        scale_for(-50.0, 1e8, 1.0, [1000.0]),
+        scale_for(0.9, 1.1, 0.9, [1.0]),
+        scale_for(math.nan, math.nan, math.nan, []),
+    ],
+    ids=lambda scale: f"{scale.kind}-{scale.high:g}",
+)
+def test_places_on_an_axis_are_where_matplotlib_puts_them(scale):
+    from matplotlib.figure import Figure
+
+    from kmon_analysis.report.figure import set_scale
+
+    ax = Figure().add_subplot()
+    set_scale(ax, "y", scale)
+    values = np.array([scale.low, *np.linspace(scale.low, scale.high, 7)[1:-1], scale.high])
+    points = np.column_stack([np.zeros(len(values)), values])
+    shown = ax.transAxes.inverted().transform(ax.transData.transform(points))[:, 1]
+    np.testing.assert_allclose(scale.places(values), shown, atol=1e-9)
+
+
+# ---- memory, and looking ahead ------------------------------------------------------------------
+
+
+def test_what_is_kept_is_bounded_and_what_is_asked_for_stays(monkeypatch):
+    model = TunerModel(RESULT, NAME)
+    one = model.track(model.deployed, None).bytes
+    monkeypatch.setattr(computing, "KEPT_BYTES", int(3.5 * one))
+    for minutes in range(10):
+        setting = replace(model.deployed, for_ms=minutes * MINUTE_MS)
+        model.track(setting, None)
+        assert sum(kept.bytes for kept in model._tracks.values()) <= 3.5 * one
+        assert [*model._tracks][-1][3] == minutes * MINUTE_MS
+    monkeypatch.setattr(computing, "KEPT_BYTES", 0)
+    model.track(model.deployed, None)
+    assert len(model._tracks) == 1
+
+
+def test_looking_ahead_visits_every_stop_once_and_ends():
+    model = TunerModel(RESULT, NAME)
+    rounds = 0
+    while model.prepare(model.deployed, None):
+        rounds += 1
+        assert rounds < 100
+    visited = {(key[1], key[3]) for key in model._tracks}
+    own = model.deployed
+    assert {(own.window_ms, hold) for hold in model.choices.fors_ms if hold != own.for_ms} <= visited
+    assert {(window, own.for_ms) for window in model.choices.windows_ms if window != own.window_ms} <= visited
+
+
+# ---- without widgets ----------------------------------------------------------------------------
+
+
+def test_a_front_end_without_widgets_gets_a_still_picture(tuner):
+    tuner.move(threshold=250)
+    data, _ = tuner._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "data:image/png;base64," in data["text/html"]
+    assert "threshold 250" in data["text/html"]
+    assert "threshold 250" in data["text/plain"]
+
+
+def test_it_works_where_the_extra_is_not_installed(monkeypatch):
+    monkeypatch.setattr(turning, "find_spec", lambda name: None if name == "anywidget" else sys.modules[name])
+    tuner = RESULT.explore(NAME)
+    assert tuner.widget is None
+    tuner.move(threshold=250)
+    shown = tuner._repr_mimebundle_()
+    assert shown.keys() == {"text/plain", "text/html"}
+    assert tuner.use()[NAME].by_hand
+    assert len(tuner.plot().axes) >= 2
+    assert len(tuner.plot(Interval(START, START + 10 * HOUR_MS)).axes) >= 2
+
+
+def test_rules_without_data_or_threshold_are_drawn_too():
+    for name in ("NoThreshold", "Nothing", "LowRate"):
+        tuner = RESULT.explore(name)
+        tuner.move(for_="10m")
+        assert "<img" in tuner._repr_html_()
+
+
+def test_foreign_text_is_text():
+    truth = Incidents(tuple(each for each in TRUTH.incidents if "topic" not in each.labels))
+    tuner = world(topics=(HOSTILE, "orders"), incidents=truth).explore(NAME)
+    tuner.move(threshold=200)
+    for shown in (tuner._repr_html_(), repr(tuner), tuner.widget.view, tuner.widget.picture, tuner.widget.facts):
+        assert "\u202e" not in shown
+        assert "\x1b" not in shown
+        assert "\\u202e" not in shown.replace("\\\\u202e", "")
+    assert "<script" not in tuner._repr_html_()
+
+
+def test_typed_values():
+    assert read_threshold("\N{MINUS SIGN}1,000.5") == -1000.5
+    assert read_duration("1h30m", "for") == 90 * MINUTE_MS
+    assert read_duration("0", "for") == 0
+    assert guard_of("Mon-Sun 00:00-24:00", "UTC", None) is None
