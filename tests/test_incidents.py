@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from kmon_analysis.errors import IncidentError
 from kmon_analysis.incidents import (
+    STATUSES,
     Excluded,
     Incident,
     Incidents,
@@ -492,9 +493,16 @@ remarks = texts | st.just("")
 named_rules = st.lists(words, max_size=2, unique=True).map(tuple)
 plain_incidents = st.builds(Incident, words, intervals, label_sets, named_rules, st.booleans(), remarks, remarks)
 made_incidents = st.builds(
-    lambda made, late: replace(made, detected_ms=None if late is None else made.interval.start_ms + late),
+    lambda made, late, status, by: replace(
+        made,
+        detected_ms=None if late is None else made.interval.start_ms + late,
+        status=status,
+        suggested_by=by,
+    ),
     plain_incidents,
     st.none() | st.integers(0, 10**9),
+    st.sampled_from(STATUSES),
+    named_rules,
 )
 made_reviews = st.builds(
     Reviewed,
@@ -515,6 +523,11 @@ lists = st.builds(
 )
 
 
+def everything(listed):
+    """Return all incidents, whatever was decided about them."""
+    return (*listed.incidents, *listed.suggested, *listed.rejected)
+
+
 @given(lists)
 def test_writing_and_reading_give_the_same_list(listed):
     written = format_incidents(listed)
@@ -527,20 +540,20 @@ def test_entries_in_braces_say_the_same_to_readers_of_yaml_and_json(listed):
     parts = {
         key: "[" + ", ".join(map(flow_entry, entries)) + "]"
         for key, entries in (
-            ("incidents", listed.incidents),
+            ("incidents", everything(listed)),
             ("excluded", listed.excluded),
             ("reviewed", listed.reviewed),
         )
     }
     text = "{" + ", ".join(f'"{key}": {part}' for key, part in parts.items()) + "}"
     assert parse_incidents(text) == listed
-    assert [each["id"] for each in json.loads(text)["incidents"]] == [each.id for each in listed]
+    assert [each["id"] for each in json.loads(text)["incidents"]] == [each.id for each in everything(listed)]
 
 
 @given(lists)
 def test_other_yaml_readers_see_the_same_texts(listed):
     read = plain_yaml(format_incidents(listed))
-    for got, made in itertools.zip_longest(read["incidents"], listed):
+    for got, made in itertools.zip_longest(read["incidents"], everything(listed)):
         assert got["id"] == made.id
         assert got.get("labels", {}) == dict(made.labels)
         assert got.get("cause", "") == made.cause
@@ -578,3 +591,66 @@ def test_frames_have_the_same_columns_with_and_without_rows():
     empty = Incidents().to_frame()
     assert list(empty.columns) == list(frame.columns)
     assert (empty.dtypes == frame.dtypes).all()
+
+
+# ---- suggestions ----------------------------------------------------------------------------------
+
+DECIDED = """\
+incidents:
+- {id: a, start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z}
+- {id: b, start: 2026-03-02T08:00:00Z, end: 2026-03-02T09:00:00Z, status: suggested, suggested_by: [HighConsumerLag]}
+- {id: c, start: 2026-03-03T08:00:00Z, end: 2026-03-03T09:00:00Z, status: Rejected}
+- {id: d, start: 2026-03-04T08:00:00Z, end: 2026-03-04T09:00:00Z, status: confirmed, suggested_by: HighConsumerLag}
+"""
+
+
+def test_only_what_is_confirmed_is_truth():
+    read = parse_incidents(DECIDED)
+    assert [[each.id for each in group] for group in (read, read.suggested, read.rejected)] == [
+        ["a", "d"],
+        ["b"],
+        ["c"],
+    ]
+    assert "1 suggestion that nobody confirmed, 1 rejected" in repr(read)
+    assert read.within(Interval(MORNING, MORNING + HOUR_MS)).suggested == ()
+    assert len(read.concerning("HighConsumerLag", {})) == 2
+
+
+def test_a_suggestion_is_no_truth_wherever_it_is_put():
+    suggestion = Incident("s", HOUR, status="suggested")
+    made = Incidents((suggestion,))
+    assert (made.incidents, made.suggested) == ((), (suggestion,))
+    with pytest.raises(IncidentError, match="id 's' is used twice"):
+        Incidents((suggestion, replace(suggestion, status="confirmed")))
+
+
+def test_undecided_suggestions_are_refused_where_they_would_count_as_ordinary_time():
+    with pytest.raises(IncidentError) as caught:
+        parse_incidents(DECIDED, "i.yml").require_decided()
+    [finding] = caught.value.findings
+    assert (finding.place, finding.problem[:22]) == ("i.yml:3:3", "'b' is a suggestion th")
+    parse_incidents(DECIDED.replace("suggested,", "rejected,")).require_decided()
+
+
+def test_the_circle_is_counted_for_each_rule():
+    [sentence] = parse_incidents(DECIDED).check_circular()
+    assert sentence.startswith("of the 2 incidents that HighConsumerLag is scored on, its own breaches suggested 1")
+    other = DECIDED.replace("status: confirmed,", "rules: [Other],")
+    assert parse_incidents(other).check_circular() == ()
+
+
+def test_a_status_that_nobody_knows_is_named():
+    [(line, _, problem, cure)] = findings(DECIDED.replace("Rejected", "resolved"))
+    assert (line, problem) == (4, "status of incident 'c' is 'resolved'")
+    assert cure == "Write confirmed, suggested or rejected"
+
+
+def test_tables_have_a_status_too():
+    text = (
+        "id,start,end,status,suggested_by\n"
+        "a,2026-03-01T08:00:00Z,2026-03-01T09:00:00Z,,\n"
+        "b,2026-03-02T08:00:00Z,2026-03-02T09:00:00Z,suggested,A;B\n"
+    )
+    read = parse_incidents(text, table=True)
+    assert [each.id for each in read] == ["a"]
+    assert read.suggested[0].suggested_by == ("A", "B")

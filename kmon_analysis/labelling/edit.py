@@ -65,6 +65,10 @@ def appended(text: str, *entries: Entry, comments: Sequence[str] = ()) -> str:
         return text
     [name] = {_LISTS[type(entry)] for entry in entries}
     longer: dict[str, Any] = {name: (*getattr(before, name), *entries)}
+    if name == "incidents":
+        # In the order of the file, whatever was decided about them.
+        listed = (*before.incidents, *before.suggested, *before.rejected, *entries)
+        longer = {"incidents": listed, "suggested": (), "rejected": ()}
     wanted = dataclasses.replace(before, **longer)
     try:
         edited = _Editor(text, comments).add(name, entries)

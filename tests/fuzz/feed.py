@@ -1,5 +1,6 @@
 """Feed one input to everything that reads its kind: a value or one of our errors, in bounded processor time."""
 
+import contextlib
 import time
 import traceback
 from pathlib import Path
@@ -8,8 +9,11 @@ import numpy as np
 
 from kmon_analysis.errors import KmonError, printable
 from kmon_analysis.health.reader import read_settings
-from kmon_analysis.incidents import format_incidents, parse_incidents, read_incidents
+from kmon_analysis.incidents import Incident, format_incidents, parse_incidents, read_incidents
 from kmon_analysis.kafka.jmx_lint import lint_jmx
+from kmon_analysis.labelling.edit import appended
+from kmon_analysis.labelling.importing import import_incidents
+from kmon_analysis.labelling.services import parse_services
 from kmon_analysis.labels import Labels, compiled, parse_series
 from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.needs import fixed_selections, selections
@@ -20,7 +24,7 @@ from kmon_analysis.rules.knobs import find_knobs
 from kmon_analysis.rules.reader import parse_rules, read_rules, rule_nodes
 from kmon_analysis.rules.templates import check_template, expand
 from kmon_analysis.series import Samples, SeriesSet
-from kmon_analysis.timing import parse_duration, parse_instant
+from kmon_analysis.timing import Interval, parse_duration, parse_instant
 
 __all__ = ["LIMIT_S", "feed"]
 
@@ -127,6 +131,24 @@ def incidents_bytes(text, folder):
     read_incidents(saved(text, folder / "incidents.yml"))
 
 
+def other_tools(text, folder):
+    """Read the same as exports of other tools."""
+    for tool in ("pagerduty", "opsgenie", "csv"):
+        with contextlib.suppress(KmonError):
+            import_incidents(saved(text, folder / "export.csv"), tool, zone="UTC")
+    with contextlib.suppress(KmonError):
+        import_incidents(saved(text, folder / "alerts.json"), "alerts")
+    parse_services([text])
+
+
+def longer_list(text, folder):
+    """Add an incident to the list, which then holds it."""
+    more = Incident(
+        "fed-to-it", Interval(0, 60_000), {"topic": "\u202e"}, ("A",), cause="a: b\n- c", status="suggested"
+    )
+    assert parse_incidents(appended(text, more)).suggested[-1] == more
+
+
 def duration(text, folder):
     """Read a duration."""
     parse_duration(text)
@@ -157,7 +179,7 @@ READERS = {
     "rules": (rules_text, rules_bytes),
     "template": (template_text,),
     "pattern": (pattern,),
-    "incidents": (yaml_incidents, table_incidents, incidents_bytes),
+    "incidents": (yaml_incidents, table_incidents, incidents_bytes, other_tools, longer_list),
     "duration": (duration, instant),
     "series": (series,),
     "jmx": (jmx,),

@@ -317,6 +317,19 @@ def test_suggestions_are_numbered_behind_those_there(write):
     assert "# Look at them." in path.read_text()
 
 
+@pytest.mark.parametrize("first", ["confirmed", "suggested", "rejected"])
+@pytest.mark.parametrize("second", ["confirmed", "suggested", "rejected"])
+def test_what_is_decided_and_what_is_not_stand_side_by_side(tmp_path, first, second):
+    path = tmp_path / "incidents.yml"
+    entries = [
+        Incident(f"I-{place}", Interval(place * HOUR_MS, place * HOUR_MS + MINUTE_MS), status=status)
+        for place, status in enumerate([first, second, first, second])
+    ]
+    for each in entries:
+        assert merge_incidents(path, Incidents((each,))).added == (each.id,)
+    assert read_incidents(path) == Incidents(tuple(entries))
+
+
 @pytest.mark.parametrize("name", ["incidents.csv", "incidents.tsv"])
 def test_a_table_is_not_added_to(write, tmp_path, name):
     with pytest.raises(OutputError, match="is a table"):
