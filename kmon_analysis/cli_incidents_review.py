@@ -519,6 +519,8 @@ class Dialogue:
             breach = asked.breach
             starts, ends = format_instant(breach.start_ms), format_instant(breach.end_ms)
             options["start"], options["end"] = self.prompt("start", starts), self.prompt("end", ends)
+            if asked.labels:
+                options["labels"] = self.prompt("labels (- for all)", str(asked.labels))
         if decision == "incident":
             options["must_page"] = self.yes("must a rule page for it", default=True)
         options["note"] = self.prompt({"incident": "cause", "expected": "reason", "noise": "why"}[decision])

@@ -52,6 +52,7 @@ class Buttons:
         self.id = w.Text(description="Id", layout=wide)
         self.start = w.Text(description="Start", layout=wide)
         self.end = w.Text(description="End", layout=wide)
+        self.labels = w.Text(description="Labels", placeholder="none: all", layout=wide)
         self.note = w.Text(description="Note", placeholder="cause, reason, or why it is noise", layout=wide)
         self.must_page = w.Checkbox(
             value=True, description="A rule must page for it (incidents)", indent=False, layout=wide
@@ -67,7 +68,7 @@ class Buttons:
         for name, button in self.buttons.items():
             button.on_click(partial(self._pressed, name))
         self.message = w.HTML()
-        self.fields = w.VBox([self.id, self.start, self.end, self.note, self.must_page, self.alike])
+        self.fields = w.VBox([self.id, self.start, self.end, self.labels, self.note, self.must_page, self.alike])
         row = w.HBox(list(self.buttons.values()), layout=w.Layout(flex_flow="row wrap"))
         self.box = w.VBox([self.progress, self.facts, self.picture, self.links, self.fields, row, self.message])
         self.box.add_class("kmon-review")
@@ -106,6 +107,7 @@ class Buttons:
         self.id.value = session.proposed_id(place)
         self.start.value = format_instant(asked.breach.start_ms)
         self.end.value = format_instant(asked.breach.end_ms)
+        self.labels.value = str(asked.labels) if asked.labels else ""
         self.note.value = ""
         self.must_page.value = True
         like_it = len(session.alike(place))
@@ -139,8 +141,11 @@ class Buttons:
 
     def _said(self, decision: str) -> dict[str, Any]:
         """Return what the fields say, as far as it differs from what is proposed."""
-        breach = self.review[self.at or 0].breach
+        asked = self.review[self.at or 0]
+        breach = asked.breach
         said: dict[str, Any] = {"note": self.note.value.strip()}
+        if self.labels.value.strip() != (str(asked.labels) if asked.labels else ""):
+            said["labels"] = self.labels.value
         if decision == "incident":
             said |= {"id": self.id.value, "must_page": self.must_page.value}
         else:

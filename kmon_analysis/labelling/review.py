@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -22,7 +23,7 @@ from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents
 from kmon_analysis.labelling.edit import appended
 from kmon_analysis.labels import Labels
-from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant
+from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, Interval, format_instant
 
 __all__ = [
     "Answer",
@@ -47,6 +48,8 @@ Floats = npt.NDArray[np.float64]
 NEIGHBOURS_MS = HOUR_MS
 # How far from the same hour of another day a page still counts as "at that hour".
 SAME_HOUR_MS = HOUR_MS
+# Alerts of one rule that begin nearer than this have one cause more often than not.
+SAME_MOMENT_MS = 5 * MINUTE_MS
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NUMBERED = re.compile(r"(.*?)(\d+)", re.DOTALL)
 
@@ -83,7 +86,8 @@ class Question:
     credit_ms : (int, int)
         How long before and after an incident a page still counts as finding it.
     repeats : bool
-        Whether a question about the same alert at the same time of day comes before it.
+        Whether a question comes before it about the same alert at the same time of day, or about another alert of the
+        rule that began within five minutes.
     """
 
     key: str
@@ -172,8 +176,8 @@ class Answer:
 def questions(result: Backtest, rule: str | None = None, *, neighbours_ms: int = NEIGHBOURS_MS) -> tuple[Question, ...]:
     """List the false pages to ask about, the longest and highest of each kind first.
 
-    What an alert does at the same time on many days comes once, at the place of the worst day; the other days follow
-    behind everything that is of its own kind.
+    What an alert does at the same time on many days comes once, at the place of the worst day, and so do alerts of one
+    rule that begin together; the others follow behind everything that is of its own kind.
 
     Parameters
     ----------
@@ -202,11 +206,19 @@ def _kinds_first(ranked: Sequence[Question]) -> tuple[Question, ...]:
     """Put what only repeats an earlier question behind the others; the order stays otherwise."""
     first: list[Question] = []
     again: list[Question] = []
+    same_alert: dict[tuple[str, Labels], list[Question]] = {}
+    begun: dict[str, list[int]] = {}
     for question in ranked:
-        if alike(question, first):
+        known = same_alert.setdefault((question.rule, question.labels), [])
+        starts, start_ms = begun.setdefault(question.rule, []), question.breach.start_ms
+        after = bisect_left(starts, start_ms - SAME_MOMENT_MS)
+        together = after < len(starts) and starts[after] <= start_ms + SAME_MOMENT_MS
+        if together or alike(question, known):
             again.append(replace(question, repeats=True))
         else:
             first.append(question)
+            known.append(question)
+            insort(starts, start_ms)
     return (*first, *again)
 
 

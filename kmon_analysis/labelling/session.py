@@ -12,12 +12,13 @@ from kmon_analysis.errors import SettingError
 from kmon_analysis.incidents import parse_incidents
 from kmon_analysis.labelling.edit import IncidentFile
 from kmon_analysis.labelling.review import Answer, Decision, Question, alike, answered, proposed_id, settled
+from kmon_analysis.labels import Labels, parse_series
 from kmon_analysis.timing import Interval, parse_instant
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Effect", "Session"]
+__all__ = ["Effect", "Session", "read_labels"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +130,7 @@ class Session:
         *,
         start: str | int | None = None,
         end: str | int | None = None,
+        labels: Mapping[str, str] | str | None = None,
         all_alike: bool = False,
         **said: Any,
     ) -> tuple[Question, ...]:
@@ -142,10 +144,12 @@ class Session:
             See `Answer`.
         start, end : str or int, optional
             Instants (RFC 3339, or milliseconds) instead of those of the breach.
+        labels : Mapping or str, optional
+            What it concerns, instead of the page's labels; as text ``topic="a", partition="0"``, or ``-`` for all.
         all_alike : bool
             Say the same of every open question about the same alert at the same time of day.
         **said
-            Fields of `Answer`: ``id, labels, must_page, kind, note, by, when_ms``.
+            Fields of `Answer`: ``id, must_page, kind, note, by, when_ms``.
 
         Returns
         -------
@@ -164,7 +168,8 @@ class Session:
             raise SettingError(f"question {which} is answered: {self.said[first.key]}", cure="Take it back first")
         if all_alike and decision == "incident":
             raise SettingError("incidents are told one by one", cure="Answer for this question alone")
-        answer = Answer(decision, interval=_moved(first.breach, start, end), **said)
+        chosen = read_labels(labels) if isinstance(labels, str) else labels
+        answer = Answer(decision, interval=_moved(first.breach, start, end), labels=chosen, **said)
         asked = (first, *(self.alike(which) if all_alike else ()))
         self._write(answered(self.file.text, first, answer, asked[1:]), asked, decision)
         return asked
@@ -247,6 +252,20 @@ class Session:
             for each in self.questions
         ]
         return pd.DataFrame(rows, index=pd.RangeIndex(1, len(rows) + 1, name="number"))
+
+
+def read_labels(text: str) -> Labels:
+    """Read labels as a person writes them, with or without braces; ``-`` or nothing: none.
+
+    Examples
+    --------
+    >>> read_labels('topic="user.registered"')
+    Labels('{topic="user.registered"}')
+    """
+    stripped = text.strip()
+    if stripped in ("", "-"):
+        return Labels()
+    return parse_series(stripped if stripped.startswith("{") else f"{{{stripped}}}")
 
 
 def _moved(breach: Interval, start: str | int | None, end: str | int | None) -> Interval | None:

@@ -213,6 +213,7 @@ def test_a_conversation_answers_goes_back_and_tells_the_effect(review, path):
         "INC-50",
         "",
         "",
+        "",
         "n",
         "disk",
         "l",
@@ -235,13 +236,21 @@ def test_a_conversation_answers_goes_back_and_tells_the_effect(review, path):
 
 
 def test_a_refused_detail_asks_the_same_question_again(review, path):
-    said = ["i", "INC-1", "", "", "", "", "i", "", "yesterday", "", "", "", "b", "9999", "e", "", "", "deploy", "y"]
+    said = ["i", "INC-1", "", "", "", "", "", "i", "", "yesterday", "", "", "", "", "b", "9999"]
+    said += ["e", "", "", "topic=", "", "e", "", "", "-", "deploy", "y"]
     found = review("--top", "1", lines=said, terminal=True)
     assert found.status == 0, found.err
-    for words in ("'INC-1' already", "not an RFC 3339 instant", "nothing to take back", "no question 9999"):
+    for words in (
+        "'INC-1' already",
+        "not an RFC 3339 instant",
+        "nothing to take back",
+        "no question 9999",
+        "is not a series",
+    ):
         assert words in found.err
     assert len(read_incidents(path)) == 6
-    assert {each.reason for each in read_incidents(path).excluded} == {"deploy"}
+    [one] = read_incidents(path).excluded
+    assert (one.reason, dict(one.labels)) == ("deploy", {})
 
 
 def test_the_end_of_input_and_an_interruption_keep_what_was_answered(review, path):

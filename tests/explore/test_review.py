@@ -142,6 +142,7 @@ def test_buttons_do_what_the_functions_do(review, path):
     shown.buttons["incident"].click()
     added = read_incidents(path)["INC-4"]
     assert (added.cause, added.must_page, added.interval) == ("full disk", False, review[1].breach)
+    assert added.labels == review[1].labels
     assert shown.at == 2
     assert shown.note.value == ""
     assert shown.must_page.value
@@ -154,6 +155,20 @@ def test_buttons_do_what_the_functions_do(review, path):
         assert shown.at == place
         assert f"Question {place} is open again." in shown.message.value
     assert path.read_text() == before
+
+
+def test_labels_may_be_changed_or_left_out(review, path):
+    shown = Buttons(review)
+    assert shown.labels.value == '{consumergroup="email", topic="user.registered"}'
+    shown.labels.value = 'topic="user.registered"'
+    shown.buttons["incident"].click()
+    shown.labels.value = ""
+    shown.buttons["expected"].click()
+    assert dict(read_incidents(path)["INC-4"].labels) == {"topic": "user.registered"}
+    assert dict(read_incidents(path).excluded[-1].labels) == {}
+    shown.labels.value = "topic"
+    shown.buttons["noise"].click()
+    assert "is not a series" in shown.message.value
 
 
 def test_a_refusal_is_shown_and_changes_nothing(review, path):
@@ -195,10 +210,11 @@ def test_the_end_tells_what_changed_and_leaves_the_way_back(result, path):
 def test_names_of_controls_are_stable(review):
     shown = Buttons(review)
     assert [each.description for each in shown.buttons.values()] == ["Incident", "Expected", "Noise", "Skip", "Back"]
-    assert [each.description for each in (shown.id, shown.start, shown.end, shown.note)] == [
+    assert [each.description for each in (shown.id, shown.start, shown.end, shown.labels, shown.note)] == [
         "Id",
         "Start",
         "End",
+        "Labels",
         "Note",
     ]
     assert all(each.tooltip for each in shown.buttons.values())

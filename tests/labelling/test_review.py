@@ -273,6 +273,28 @@ def test_what_repeats_stands_behind_what_is_new():
     assert asked[1].breach.start_ms == minute(10_000)
 
 
+def test_alerts_that_begin_together_are_one_cause():
+    result = pages_of([(100, 30, 300), (5000, 10, 200)], groups=("a", "b", "c"))
+    asked = questions(result)
+    assert [each.repeats for each in asked] == [False, False, *[True] * 4]
+    assert dict(asked[0].others) == {"Lag": 2}
+    # What is said of all of them settles all of them.
+    document = answered("incidents: []\n", asked[0], Answer("incident", labels={}))
+    left = questions(with_incidents(result, parse_incidents(document)))
+    assert [(each.breach.start_ms, each.repeats) for each in left] == [
+        (minute(5000), False),
+        (minute(5000), True),
+        (minute(5000), True),
+    ]
+
+
+@pytest.mark.parametrize(("shift", "seen"), [(-121, 0), (-120, 0), (-119, 1), (0, 1), (59, 1), (60, 0), (61, 0)])
+def test_the_same_hour_is_an_hour_to_either_side(shift, seen):
+    # The other day's page lasts an hour, and touches the two hours around the same time or does not.
+    asked = questions(pages_of([(3000, 30, 900), (3000 + 1440 + shift, 60, 200)]))
+    assert next(each for each in asked if each.breach.start_ms == minute(3000)).days == (seen, 13)
+
+
 def test_infinite_values_and_thresholds_of_zero_are_ranked():
     for rule in ("lag > 0", "lag / 0 > 5", "lag >= 50"):
         asked = questions(pages_of([(100, 10, 50), (3000, 20, 50)], rule=rule))
@@ -310,6 +332,7 @@ def test_a_group_of_alerts_is_one_page():
     assert one.labels == Labels()
     assert one.pages == (Interval(minute(100), minute(110)),)
     two = questions(pages_of([(100, 10, 200)], groups=("a", "b")))
+    assert [each.repeats for each in two] == [False, True]
     assert [each.labels.value("topic") for each in sorted(two, key=lambda each: each.labels)] == ["a", "b"]
     assert [dict(each.others) for each in two] == [{"Lag": 1}, {"Lag": 1}]
 

@@ -62,6 +62,12 @@ def test_one_answer_for_all_of_a_kind(session, service):
     assert lag.false_pages == (214, 214 - pages)
     session.back()
     assert session.said == {}
+    # Other times are said of the question itself; the others have their own.
+    session.answer(1, "expected", start=one.breach.start_ms - 1000, all_alike=True)
+    moved = {each.interval for each in session.file.incidents.excluded[-8:]}
+    assert Interval(one.breach.start_ms - 1000, one.breach.end_ms) in moved
+    assert {each.breach for each in others} < moved
+    session.back()
     with pytest.raises(SettingError, match="one by one"):
         session.answer(1, "incident", all_alike=True)
 

@@ -76,7 +76,8 @@ def test_templates_are_filled_and_escaped(value, rule):
 def test_expressions_are_escaped(expr):
     address = prometheus_link("http://localhost:9090/prom/", expr, SPAN)
     assert urlsplit(address).path == "/prom/graph"
-    assert "+" not in urlsplit(address).query
+    # A server that cleans the path of a redirect would make one slash of two.
+    assert not {"+", "/"} & set(urlsplit(address).query)
     assert query_of(address)["g0.expr"] == [expr]
 
 
