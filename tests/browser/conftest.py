@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 import kmon_analysis as km
+from tests.browser.hostile import backtest_of_hostile_text
 from tests.browser.lab import started
 from tests.browser.watching import FLAGS, watched
 from tests.tools import require
@@ -54,6 +55,12 @@ def bundled():
     rules, truth = km.read_rules(folder / "rules.yml"), km.read_incidents(folder / "incidents.yml")
     result = km.backtest(rules, km.open_history(folder), truth)
     return km.recommend(result, max_delay="30m", false_pages_per_week=1)
+
+
+@pytest.fixture(scope="session")
+def hostile():
+    """Return a backtest whose every name, label, title and cause is hostile."""
+    return backtest_of_hostile_text()
 
 
 @pytest.fixture(scope="session")
