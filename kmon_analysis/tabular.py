@@ -77,15 +77,16 @@ table.kmon th, table.kmon td { vertical-align: top; overflow-wrap: break-word; m
 table.kmon .n { white-space: nowrap; }
 table.kmon.kmon .n { text-align: right; }
 table.kmon .s { white-space: nowrap; }
-table.kmon tbody th { font-weight: 500; }
+table.kmon tbody th, table.kmon tfoot th { font-weight: 500; }
 table.kmon thead th { vertical-align: bottom; }
 table.kmon button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: .1rem 0;
-  text-align: inherit; cursor: pointer; min-height: 1.5rem; }
+  text-align: inherit; cursor: pointer; min-height: 1.5rem; position: relative; }
 table.kmon button:hover { text-decoration: underline; }
 table.kmon button:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
-table.kmon button::after { content: " \\2195"; opacity: .45; }
-table.kmon [aria-sort=ascending] button::after { content: " \\2191"; opacity: 1; }
-table.kmon [aria-sort=descending] button::after { content: " \\2193"; opacity: 1; }
+table.kmon button::after { content: "\\2195"; opacity: .55; position: absolute; left: 100%; bottom: .1rem;
+  padding-left: .1em; }
+table.kmon [aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
+table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
 @media print { table.kmon button::after { content: ""; } }"""
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import SettingError, nearest
+
+if TYPE_CHECKING:
+    from zoneinfo import ZoneInfo
 
 __all__ = [
     "DAY_MS",
@@ -23,6 +27,7 @@ __all__ = [
     "format_instant",
     "parse_duration",
     "parse_instant",
+    "zone_of",
 ]
 
 SECOND_MS = 1_000
@@ -50,6 +55,31 @@ _INSTANT = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt ](\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}
 # Prometheus holds durations in 64-bit nanoseconds.
 _LONGEST_MS = (2**63 - 1) // 1_000_000
 _MOST_DIGITS = 19
+
+
+def zone_of(name: str, *, place: str | None = None) -> ZoneInfo:
+    """Return a time zone by its IANA name.
+
+    Parameters
+    ----------
+    name : str
+        For example ``"Europe/Berlin"``.
+    place : str, optional
+        Named in the message.
+
+    Raises
+    ------
+    SettingError
+        If there is none of this name; the message offers the nearest one.
+    """
+    from zoneinfo import ZoneInfo, available_timezones
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError, TypeError):
+        near = nearest(name, available_timezones()) if isinstance(name, str) else None
+        cure = near or 'Write for example "Europe/Berlin"'
+        raise SettingError(f"there is no time zone {name!r}", place=place, cure=cure) from None
 
 
 def parse_duration(text: str) -> int:

@@ -471,7 +471,9 @@ class Backtest(Mapping[str, RuleBacktest]):
 
         return explore(self, name)
 
-    def plot(self, name: str, *, threshold: float | None = None, period: Interval | None = None) -> Figure:
+    def plot(
+        self, name: str, *, threshold: float | None = None, period: Interval | None = None, zone: str = "UTC"
+    ) -> Figure:
         """Draw a rule's signal with its threshold, states and incidents, and its curves.
 
         Parameters
@@ -482,10 +484,17 @@ class Backtest(Mapping[str, RuleBacktest]):
             Draw this one instead of the rule's own.
         period : Interval, optional
             Draw only this range.
+        zone : str
+            Time zone of the time axis, by its IANA name, for example ``"Europe/Berlin"``.
+
+        Raises
+        ------
+        SettingError
+            If there is no such alert, or no such zone.
         """
         from kmon_analysis.report.plots import rule_figure
 
-        return rule_figure(self[name], threshold=threshold, period=period)
+        return rule_figure(self[name], threshold=threshold, period=period, zone=zone)
 
 
 def backtest(

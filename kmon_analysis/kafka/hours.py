@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from kmon_analysis.errors import SettingError, nearest
+from kmon_analysis.errors import SettingError
 from kmon_analysis.kafka.quoting import yaml_quote
+from kmon_analysis.timing import zone_of
 
 __all__ = ["TrafficHours", "alertmanager_interval", "parse_hours", "promql_guard", "utc_spans"]
 
@@ -86,7 +87,7 @@ def parse_hours(text: str, zone: str = "UTC") -> TrafficHours:
     >>> parse_hours("Mon 08:00-09:00").spans
     ((1920, 1980),)
     """
-    _check_zone(zone)
+    zone_of(zone, place="--zone")
     minutes: set[tuple[int, int]] = set()
     for part in text.split(","):
         match = _PART.fullmatch(part)
@@ -101,16 +102,6 @@ def parse_hours(text: str, zone: str = "UTC") -> TrafficHours:
             start = day * _DAY + begin
             minutes |= set(_split(start, start + length))
     return TrafficHours(_merged(minutes), zone, " ".join(text.split()))
-
-
-def _check_zone(zone: str) -> None:
-    from zoneinfo import available_timezones
-
-    try:
-        ZoneInfo(zone)
-    except (KeyError, ValueError, OSError):
-        cure = nearest(zone, available_timezones()) or 'Write for example "Europe/Berlin"'
-        raise SettingError(f"there is no time zone {zone!r}", place="--zone", cure=cure) from None
 
 
 def _minute(hour: str, minute: str, part: str) -> int:

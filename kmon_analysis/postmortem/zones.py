@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from kmon_analysis.errors import SettingError, nearest
-from kmon_analysis.timing import SECOND_MS, format_duration
+from kmon_analysis.timing import SECOND_MS, format_duration, zone_of
 
 __all__ = ["clock", "offset", "zone_of"]
-
-
-def zone_of(name: str) -> ZoneInfo:
-    """Return a time zone by its IANA name.
-
-    Raises
-    ------
-    SettingError
-        If there is no such zone; the nearest name is offered.
-    """
-    if name in available_timezones():
-        return ZoneInfo(name)
-    cure = nearest(name, sorted(available_timezones())) or 'Give an IANA name, for example "Europe/Zurich" or "UTC"'
-    raise SettingError(f"there is no time zone {name!r}", cure=cure)
 
 
 def clock(instant_ms: int, zone: ZoneInfo | None = None, *, date: bool = True) -> str:

@@ -306,11 +306,19 @@ class Advice(Mapping[str, RuleAdvice]):
 
         return explore(self, name)
 
-    def plot(self, name: str) -> Figure:
-        """Draw a rule's evidence: curves with the feasible interval, current and proposed values."""
+    def plot(self, name: str, *, zone: str = "UTC") -> Figure:
+        """Draw a rule's evidence: curves with the feasible interval, current and proposed values.
+
+        Parameters
+        ----------
+        name : str
+            Alert name.
+        zone : str
+            Time zone of the time axis, by its IANA name.
+        """
         from kmon_analysis.report.plots import advice_figure
 
-        return advice_figure(self.backtest[name], self[name], self.budget)
+        return advice_figure(self.backtest[name], self[name], self.budget, zone=zone)
 
     def write(self, directory: str | Path, *, stage: Callable[[str], None] | None = None) -> Written:
         """Write the tuned rules, their unit tests, the advice and the report.

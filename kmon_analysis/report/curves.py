@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.kafka.units import unit_of
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.report import findings, shapes
 from kmon_analysis.report.figure import (
+    ACCEPTED_DASH,
     CURRENT,
     DASHES,
     FAINT,
@@ -21,17 +23,15 @@ from kmon_analysis.report.figure import (
     INK,
     LINES,
     MUTED,
-    PAPER,
-    PROPOSED,
     TRUE,
     Scale,
     drawable,
     scale_for,
     set_scale,
+    set_title,
     styled,
-    wrapped,
 )
-from kmon_analysis.report.timeline import WRAP, legend_beside
+from kmon_analysis.report.timeline import WRAP, legend_beside, setting_style
 from kmon_analysis.report.view import View, look, settings_of
 from kmon_analysis.report.words import duration, number, same_duration, shortened
 from kmon_analysis.timing import MINUTE_MS
@@ -126,7 +126,7 @@ def pages_axes(
     x, y = main.pages.polyline(bounds)
     top = np.nanmax(y, initial=0.0)
     differs = now.setting.candidate != main.setting.candidate
-    (handle,) = ax.plot(x, y, color=CURRENT, linewidth=0.9, alpha=0.8)
+    (handle,) = ax.plot(x, y, color=CURRENT, linestyle=DASHES[4], linewidth=1.2)
     handles.append(handle)
     names.append(f"all pages, {_rest_words(main.setting)}" if differs else "all pages")
     if differs:
@@ -141,11 +141,11 @@ def pages_axes(
     names.append(f"false, {_rest_words(main.setting)}" if differs else "false pages")
     limit = None if budget is None else budget.false_pages_per_week
     if limit is not None:
-        handles.append(ax.axhline(limit, color=MUTED, linestyle=DASHES[2], linewidth=1.1))
+        handles.append(ax.axhline(limit, color=MUTED, linestyle=ACCEPTED_DASH, linewidth=1.4))
         names.append(f"accepted: {limit:g} a week")
     if plateau is not None and plateau.feasible and plateau.weakest is not None:
         low, high = sorted((plateau.quiet, plateau.weakest))
-        handles.append(ax.axvspan(low, high, facecolor=TRUE, alpha=0.18, linewidth=0, zorder=0.4))
+        handles.append(ax.axvspan(low, high, facecolor=(TRUE, 0.18), edgecolor=TRUE, linewidth=0.8, zorder=0.4))
         names.append("meets the budget")
     for view in views:
         if view.setting.threshold is not None:
@@ -163,33 +163,26 @@ def pages_axes(
         names.append("an incident reaches" + ("" if budget is None else " in time"))
     legend_beside(ax, handles, names)
     title = findings.pages_title(replay, budget, plateau, now.score, now.setting)
-    ax.set_title(wrapped(drawable(title), WRAP), pad=30)
+    set_title(ax, title, WRAP, pad=30)
 
 
 def _mark(ax: Axes, views: Sequence[View], proposed: Setting | None, handles: list[Any], names: list[str]) -> None:
     """Draw a vertical line at each setting's threshold."""
+    from matplotlib.lines import Line2D
+
     for view in views:
         threshold, new = view.setting.threshold, view.setting is proposed
         if threshold is None:
             continue
-        color, dash = (PROPOSED, "-") if new else (INK, DASHES[1])
-        handles.append(ax.axvline(threshold, color=color, linestyle=dash, linewidth=1.4, zorder=2))
+        style, dot = setting_style(new=new)
+        ax.axvline(threshold, zorder=2, **style)
+        handles.append(Line2D([], [], **style, **dot))
         names.append(f"{'proposed' if new else 'now'}: {number(threshold)}")
 
 
 def _dot(ax: Axes, x: float, y: float, is_proposal: bool) -> None:
-    face, edge = (PROPOSED, PROPOSED) if is_proposal else (PAPER, INK)
-    ax.plot(
-        [x],
-        [y],
-        marker="o",
-        markersize=7,
-        markerfacecolor=face,
-        markeredgecolor=edge,
-        markeredgewidth=1.5,
-        zorder=5,
-        clip_on=False,
-    )
+    _, dot = setting_style(new=is_proposal)
+    ax.plot([x], [y], linestyle="", zorder=5, clip_on=False, **dot)
 
 
 def _page_scale(ax: Axes, top: float, limit: float | None, weeks: float) -> None:
@@ -211,9 +204,9 @@ def _page_scale(ax: Axes, top: float, limit: float | None, weeks: float) -> None
 
 
 def _threshold_label(replay: RuleBacktest, scale: Scale) -> str:
-    expression = drawable(format_expr(replay.knobs.signal))
-    on = f"threshold on {expression}" if len(expression) <= 60 else "threshold"
-    return f"{on} ({scale.note})" if scale.note else on
+    expression = shortened(drawable(format_expr(replay.knobs.signal)), 60)
+    notes = ", ".join(filter(None, [unit_of(replay.knobs.signal), scale.note]))
+    return f"threshold on {expression}" + (f" ({notes})" if notes else "")
 
 
 def _rug(ax: Axes, peaks: Sequence[tuple[str, float]], scale: Scale) -> bool:
@@ -299,9 +292,12 @@ def delay_axes(
         handles.append(legend_mark("x", INK))
         names.append("not found beyond")
     if budget is not None:
-        handles.append(ax.axhline(budget.max_delay_ms / MINUTE_MS, color=MUTED, linestyle=DASHES[2], linewidth=1.1))
+        handles.append(ax.axhline(budget.max_delay_ms / MINUTE_MS, color=MUTED, linestyle=ACCEPTED_DASH, linewidth=1.4))
         names.append(f"accepted: {duration(budget.max_delay_ms)}")
     _mark(ax, views, proposed, handles, names)
+    for view in views:
+        if view.setting.threshold is not None and view.score.worst_delay_ms is not None:
+            _dot(ax, view.setting.threshold, view.score.worst_delay_ms / MINUTE_MS, view.setting is proposed)
     set_scale(ax, "x", scale)
     scale_delays(ax, [float(np.nanmax(s.heights)) for s in each if not np.isnan(s.heights).all()], budget)
     if views[0].setting.candidate != main.setting.candidate:
@@ -316,7 +312,7 @@ def delay_axes(
     else:
         title = "No incident concerns this rule: there is no delay to measure"
         ax.set_yticks([])
-    ax.set_title(wrapped(drawable(title), WRAP))
+    set_title(ax, title, WRAP)
 
 
 def legend_line(color: str, dash: Any, width: float) -> Any:

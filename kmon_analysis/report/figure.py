@@ -24,25 +24,32 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "ACCEPTED_DASH",
     "BAND",
     "CURRENT",
     "FALSE",
     "INK",
     "LINES",
+    "MARKS",
     "MUTED",
     "PAPER",
     "PROPOSED",
     "TRUE",
     "Panel",
     "Scale",
+    "alt_text",
     "drawable",
+    "inches",
+    "note",
     "png_bytes",
     "scale_for",
     "set_scale",
-    "spoken",
+    "set_title",
+    "size_for",
     "stacked",
     "styled",
     "svg_text",
+    "text_width",
     "wrapped",
 ]
 
@@ -54,9 +61,14 @@ INK, MUTED, FAINT, PAPER = "#1b1e23", "#626a75", "#d5d9df", "#fefefe"
 CURRENT, PROPOSED, FALSE, TRUE, BAND = "#6b7a8c", "#0072b2", "#d55e00", "#009e73", "#e69f00"
 # Series and incidents: none of the colours above, which have a meaning.
 LINES = ("#56a0d3", "#b5579a", "#a87900", "#7466c9", "#5f9e3e", "#a0623d")
+# What a team accepts is drawn like nothing else.
+ACCEPTED_DASH: Any = (0, (1, 2.5))
+# One to a series, at a few places of its line: dashes cannot be told apart where lines go up and down steeply.
+# A shape, and whether it is filled.
+MARKS = (("o", True), ("s", True), ("D", True), ("o", False), ("s", False), (">", True))
 DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (2.5, 1)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (9, 2)))
 # In a page these follow the reader's light or dark scheme.
-_VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "line", PAPER: "paper", PROPOSED: "tuned"}
+_VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "line", PAPER: "paper", PROPOSED: "tuned", CURRENT: "aside"}
 
 _STYLE: dict[str, Any] = {
     "axes.axisbelow": True,
@@ -120,27 +132,36 @@ def _figure_class() -> type[Figure]:
     from matplotlib.figure import Figure as Plain
 
     class Picture(Plain):
-        """A figure that notebooks show without pyplot."""
+        """A figure that notebooks show without pyplot, with what it shows in words."""
 
-        def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
             width, height = self.get_size_inches() * 80
-            return png_bytes(self, dpi=160), {"width": int(width), "height": int(height)}
+            about = {"width": int(width), "height": int(height), "alt": alt_text(self)}
+            return png_bytes(self, dpi=160), about
 
         def _repr_html_(self) -> str:
             # JupyterLab gives a bare image no words for those who cannot see it.
             picture, size = self._repr_png_()
             return (
-                f'<img alt="{html.escape(clean(spoken(self)))}" width="{size["width"]}" height="{size["height"]}" '
+                f'<img alt="{html.escape(size["alt"])}" width="{size["width"]}" height="{size["height"]}" '
                 f'style="max-width: 100%; height: auto" src="data:image/png;base64,{b64encode(picture).decode()}">'
             )
 
     return Picture
 
 
-def spoken(figure: Figure) -> str:
-    """Say what a figure shows: the titles of its axes, which state their finding, as one text."""
-    titles = [" ".join(axes.get_title(side) for side in ("left", "center", "right")).strip() for axes in figure.axes]
-    return ". ".join(" ".join(title.split()) for title in titles if title) or "Picture"
+def note(ax: Axes, sentence: str) -> None:
+    """Add a sentence to the words that stand for a picture."""
+    figure = ax.get_figure()
+    if figure is not None:
+        figure.__dict__.setdefault("kmon_notes", []).append(sentence)
+
+
+def alt_text(figure: Figure) -> str:
+    """Return what a picture shows, for those who do not see it: its titles, and its series with all their labels."""
+    titles = (" ".join(ax.get_title(side) for side in ("left", "center", "right")) for ax in figure.axes)
+    sentences = [*(" ".join(title.split()) for title in titles), *figure.__dict__.get("kmon_notes", [])]
+    return ". ".join(clean(sentence).rstrip(".") for sentence in sentences if sentence) or "Picture"
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +267,49 @@ def wrapped(text: str, width: int) -> str:
         even = textwrap.wrap(kept, max(len(kept) // len(lines) + 8, 20), break_long_words=True)
         lines = even if len(even) <= len(lines) else lines
     return "\n".join(lines)
+
+
+# ---- text that fits ------------------------------------------------------------------------------
+
+# Smaller type than this is not read even on paper.
+LEAST_SIZE = 4.0
+
+
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Return the width of the widest line of a text, in points."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    font = get_font(findfont(FontProperties(family="DejaVu Sans", weight="bold" if bold else "normal")))
+    font.set_size(size, 72)
+    widths = []
+    for line in text.split("\n"):
+        font.set_text(line, 0.0)
+        widths.append(font.get_width_height()[0] / 64)
+    return max(widths)
+
+
+def size_for(texts: Sequence[str], size: float, width: float, *, bold: bool = False) -> float:
+    """Return the size at which texts are no wider than `width` points; never below what can be read."""
+    widest = max((text_width(text, size, bold=bold) for text in texts), default=0.0)
+    return size if widest <= width else max(LEAST_SIZE, size * width / widest)
+
+
+def inches(ax: Axes, *, beside: bool = False) -> float:
+    """Return the width of an axes in inches, or that of the room to its right."""
+    place = ax.get_position()
+    return float(ax.figure.figure.get_figwidth()) * float(1 - place.x1 if beside else place.width)
+
+
+def set_title(ax: Axes, text: str, characters: int, *, pad: float = 8) -> None:
+    """Write a title over an axes, in as many lines as it needs and in type that leaves room for them."""
+    width, size = 72.0 * inches(ax) * 1.3, 10.5
+    shown = wrapped(drawable(text), characters)
+    widest = text_width(shown, size, bold=True)
+    if widest > width:
+        shown = wrapped(drawable(text), max(20, int(characters * width / widest)))
+    lines = shown.count("\n") + 1
+    size = min(size_for([shown], size, width, bold=True), size * 2 / max(lines, 2))
+    ax.set_title(shown, pad=pad, fontsize=max(size, LEAST_SIZE))
 
 
 # ---- scales -------------------------------------------------------------------------------------
@@ -363,6 +427,8 @@ def set_scale(ax: Axes, axis: str, scale: Scale) -> None:
 
     which = ax.xaxis if axis == "x" else ax.yaxis
     set_kind = ax.set_xscale if axis == "x" else ax.set_yscale
+    # Limits of its own choice would overflow for values near the largest float.
+    (ax.set_autoscalex_on if axis == "x" else ax.set_autoscaley_on)(False)
     if scale.kind == "symlog":
         set_kind("symlog", linthresh=scale.linear_to, linscale=_LINEAR_SCALE)
     elif scale.kind == "log":

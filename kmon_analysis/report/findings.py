@@ -11,11 +11,24 @@ from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.report.front import Outlook
-from kmon_analysis.report.words import allowance, clean, count, duration, number, per_week, rough, same_duration, span
+from kmon_analysis.report.words import (
+    allowance,
+    clean,
+    count,
+    duration,
+    number,
+    per_week,
+    rough,
+    same_duration,
+    shortened,
+    span,
+)
 
 __all__ = ["delay_title", "front_title", "pages_title", "setting_words", "signal_title"]
 
 WEEK_MS = 7 * 86_400_000
+# Longest name inside a title.
+NAME = 60
 
 
 def setting_words(setting: Setting) -> str:
@@ -46,7 +59,7 @@ def signal_title(name: str, current: tuple[Setting, Score], proposed: tuple[Sett
     """Say what the rule did over the time drawn, and what the proposal would have done."""
     setting, score = current
     weeks = span(round(score.weeks * WEEK_MS))
-    first = f"{clean(name)} {setting_words(setting)}: {_found(score)}{_false(score)} in {weeks}"
+    first = f"{shortened(clean(name), NAME)} {setting_words(setting)}: {_found(score)}{_false(score)} in {weeks}"
     if proposed is None:
         return first
     return f"{first}; {setting_words(proposed[0])}: {_found(proposed[1])}{_false(proposed[1])}"

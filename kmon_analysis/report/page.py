@@ -17,7 +17,7 @@ from kmon_analysis.recommend.candidates import Candidate, candidates
 from kmon_analysis.report import tables
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.templating import environment
-from kmon_analysis.report.words import allowance, clean, count, duration, moment, same_duration, span
+from kmon_analysis.report.words import allowance, count, duration, moment, same_duration, span
 
 __all__ = ["Checked", "render_report"]
 
@@ -265,25 +265,23 @@ def _unknown(advice: Advice) -> list[str]:
 
 def _pictures(advice: Advice, name: str, prefix: str) -> Iterator[Picture]:
     from kmon_analysis.report import plots
-    from kmon_analysis.report.figure import svg_text
+    from kmon_analysis.report.figure import alt_text, svg_text
 
     replay, entry = advice.backtest.results.get(name), advice[name]
     if replay is None:
         return
     figure = plots.advice_figure(replay, entry, advice.budget)
-    titles = [clean(ax.get_title(loc="left")).replace("\\n", " ") for ax in figure.axes]
     yield Picture(
-        svg_text(figure, prefix, alt=". ".join(title for title in titles if title)),
+        svg_text(figure, prefix, alt=alt_text(figure)),
         "Above: what the rule compares, over time, with its pages. "
         "Below: pages and delays that every other threshold would have had."
-        if len(titles) > 1
+        if len(figure.axes) > 1
         else "When the condition held, and the pages.",
     )
     if entry.plateau is not None and entry.past_current is not None and entry.past_current.outcomes:
         figure = plots.front_figure(replay, _tried(advice, replay, entry), advice.budget, entry.proposed)
-        title = clean(figure.axes[0].get_title(loc="left")).replace("\\n", " ")
         yield Picture(
-            svg_text(figure, f"{prefix}f", alt=title),
+            svg_text(figure, f"{prefix}f", alt=alt_text(figure)),
             "What was possible in this past: for each number of missed incidents, the settings that nothing beats.",
         )
 

@@ -16,7 +16,7 @@ from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.recommend.advice import RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
 from kmon_analysis.recommend.choose import Plateau
-from kmon_analysis.report import findings
+from kmon_analysis.report import findings, shapes
 from kmon_analysis.report.curves import delay_axes, legend_mark, pages_axes, scale_delays, threshold_scale
 from kmon_analysis.report.figure import (
     DASHES,
@@ -27,10 +27,9 @@ from kmon_analysis.report.figure import (
     PROPOSED,
     TRUE,
     Panel,
-    drawable,
+    set_title,
     stacked,
     styled,
-    wrapped,
 )
 from kmon_analysis.report.front import front, outlook, staircase
 from kmon_analysis.report.timeline import LANE, WRAP, legend_beside, signal_axes
@@ -90,7 +89,9 @@ def front_axes(
     if budget is not None:
         corner = (budget.false_pages_per_week, budget.max_delay_ms / MINUTE_MS)
         handles.append(
-            ax.fill_between([0, corner[0]], 0, corner[1], facecolor=TRUE, alpha=0.16, linewidth=0, zorder=0.4)
+            ax.fill_between(
+                [0, corner[0]], 0, corner[1], facecolor=(TRUE, 0.16), edgecolor=TRUE, linewidth=0.8, zorder=0.4
+            )
         )
         names.append("within the budget")
     for setting, point in zip(settings, here, strict=True):
@@ -120,7 +121,7 @@ def front_axes(
     ax.grid(color=FAINT)
     legend_beside(ax, handles, names)
     title = findings.front_title(here[0], here[1] if proposed is not None else None, points)
-    ax.set_title(wrapped(drawable(title), WRAP))
+    set_title(ax, title, WRAP)
 
 
 def _page_limits(ax: Axes, rates: Sequence[float], budget: Budget | None) -> None:
@@ -147,6 +148,7 @@ def rule_figure(
     period: Interval | None = None,
     *,
     proposed: Setting | None = None,
+    zone: str = "UTC",
 ) -> Figure:
     """Draw a rule's signal with its states and incidents, and its pages and delays over thresholds.
 
@@ -160,16 +162,23 @@ def rule_figure(
         Draw the signal of this range only; the curves are always about the whole history.
     proposed : Setting, optional
         A second setting to draw beside it.
+    zone : str
+        Time zone of the time axis, by its IANA name.
 
     Returns
     -------
     Figure
         Not registered with pyplot; notebooks show it by themselves.
+
+    Raises
+    ------
+    SettingError
+        If there is no such zone.
     """
-    return _compose(replay, threshold=threshold, period=period, proposed=proposed)
+    return _compose(replay, threshold=threshold, period=period, proposed=proposed, zone=zone)
 
 
-def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget | None) -> Figure:
+def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget | None, *, zone: str = "UTC") -> Figure:
     """Draw the evidence of an advice: what the current and the proposed values do.
 
     Parameters
@@ -180,8 +189,15 @@ def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget | Non
         Verdict on it.
     budget : Budget or None
         What the team accepts.
+    zone : str
+        Time zone of the time axis, by its IANA name.
+
+    Raises
+    ------
+    SettingError
+        If there is no such zone.
     """
-    return _compose(replay, budget=budget, proposed=advice.proposed, plateau=advice.plateau)
+    return _compose(replay, budget=budget, proposed=advice.proposed, plateau=advice.plateau, zone=zone)
 
 
 @styled
@@ -203,13 +219,16 @@ def _compose(
     budget: Budget | None = None,
     proposed: Setting | None = None,
     plateau: Plateau | None = None,
+    zone: str = "UTC",
 ) -> Figure:
     lanes = 1 if proposed is None else 2
     # Room for a title of two lines and the incidents' names above, for the states below.
     timeline = Panel(2.45, above=0.95, below=0.6 + lanes * LANE * 2.45)
     if not _has_curves(replay):
-        figure = stacked([Panel(1.6, above=timeline.above, below=0.6 + LANE * 1.6)])
-        signal_axes(figure.axes[0], replay, threshold, period)
+        rows = 0 if replay.knobs.sweepable else sum(len(group.members) for group in replay.signal().groups)
+        height = max(1.6, 0.3 * min(rows, shapes.LANES))
+        figure = stacked([Panel(height, above=timeline.above, below=0.6 + LANE * height)])
+        signal_axes(figure.axes[0], replay, threshold, period, zone=zone)
         return figure
     views = look(replay, settings_of(replay, threshold, proposed))
     over_time = views if period is None else None
@@ -221,7 +240,7 @@ def _compose(
     figure = stacked(panels)
     axes = figure.axes
     at: dict[str, Any] = {"threshold": threshold, "proposed": proposed, "scale": scale, "views": views}
-    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=over_time)
+    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=over_time, zone=zone)
     pages_axes(axes[1], replay, budget, plateau=shown, **at)
     if len(panels) > 2:
         delay_axes(axes[2], replay, budget, **at)

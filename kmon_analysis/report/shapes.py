@@ -15,6 +15,7 @@ from kmon_analysis.labels import Labels
 from kmon_analysis.timing import MINUTE_MS, Interval
 
 __all__ = [
+    "LANES",
     "Lane",
     "SignalLines",
     "Steps",
@@ -22,6 +23,7 @@ __all__ = [
     "delay_steps",
     "finite_range",
     "lane",
+    "marked",
     "presence",
     "signal_lines",
     "steps_of",
@@ -38,6 +40,8 @@ Line = tuple[Floats, Floats]
 COLUMNS = 1200
 # A hole of more than one and a half steps in the evaluations is a gap, not jitter.
 GAP_STEPS = 1.5
+# Series of a rule without a threshold that get a row of their own.
+LANES = 8
 
 
 # ---- along time ---------------------------------------------------------------------------------
@@ -96,6 +100,25 @@ def thin_line(
     kept = np.ones(len(x), dtype=np.bool_)
     kept[2::3] = broken
     return x[kept], y[kept]
+
+
+def marked(x: Floats, y: Floats, period: Interval, shares: Sequence[float]) -> Line:
+    """Choose places of a line for marks: the highest point near each of some shares of the period.
+
+    Returns
+    -------
+    x, y : float64 arrays
+        At most one point a share; none where the line has no value near it.
+    """
+    at = period.start_ms + np.asarray(shares) * period.duration_ms
+    around = period.duration_ms / (12 * max(len(shares), 1))
+    lows, highs = np.searchsorted(x, at - around), np.searchsorted(x, at + around, side="right")
+    places = [
+        low + int(np.nanargmax(y[low:high]))
+        for low, high in zip(lows, highs, strict=True)
+        if np.isfinite(y[low:high]).any()
+    ]
+    return x[places], y[places]
 
 
 def thin_mask(times: Int64s, mask: Bools, period: Interval, step_ms: int, columns: int = COLUMNS) -> Floats:
@@ -256,7 +279,7 @@ def lane(firing: Firing, level: float, period: Interval, columns: int = COLUMNS)
 
 
 def presence(
-    signal: Signal, period: Interval, *, lanes: int = 8, columns: int = COLUMNS
+    signal: Signal, period: Interval, *, lanes: int = LANES, columns: int = COLUMNS
 ) -> list[tuple[Labels, Floats]]:
     """Return when the series of a rule without a threshold are returned, the most frequent first."""
     low, high = np.searchsorted(signal.times, [period.start_ms, period.end_ms])

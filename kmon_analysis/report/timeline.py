@@ -10,7 +10,9 @@ import numpy.typing as npt
 
 from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.backtest.score import Score
+from kmon_analysis.kafka.units import unit_of
 from kmon_analysis.promql.printer import format_expr
+from kmon_analysis.promql.syntax import Expr
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report import findings, shapes
 from kmon_analysis.report.figure import (
@@ -21,24 +23,28 @@ from kmon_analysis.report.figure import (
     FALSE,
     INK,
     LINES,
+    MARKS,
     MUTED,
     PAPER,
     PROPOSED,
     TRUE,
     drawable,
+    inches,
+    note,
     scale_for,
     set_scale,
+    set_title,
+    size_for,
     styled,
-    wrapped,
 )
 from kmon_analysis.report.view import View, look, settings_of
-from kmon_analysis.report.words import moment, number, short_labels, shortened
-from kmon_analysis.timing import DAY_MS, Interval
+from kmon_analysis.report.words import moment, number, short_labels, shortened, zone_words
+from kmon_analysis.timing import DAY_MS, Interval, zone_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["WRAP", "legend_beside", "signal_axes", "time_axis"]
+__all__ = ["WRAP", "legend_beside", "setting_style", "signal_axes", "time_axis"]
 
 # Characters of a title that fit over an axes of the usual width.
 WRAP = 100
@@ -46,6 +52,10 @@ WRAP = 100
 LANE = 0.15
 # Coarser than the signal: a page of a minute must still be seen in a history of months.
 LANE_COLUMNS = 500
+LEGEND_SIZE = 8.0
+PENDING_ALPHA = 0.75
+# Places at which a series carries its mark.
+MARKED = 5
 _HATCH_OPTIONAL, _HATCH_EXCLUDED = "////", "xxxx"
 
 
@@ -53,23 +63,62 @@ def legend_beside(ax: Axes, handles: Sequence[Any], labels: Sequence[str]) -> No
     """Put a legend to the right of an axes, where it covers nothing."""
     # A name that begins with an underscore would be left out of a legend.
     safe = [f" {label}" if label.startswith("_") else label for label in labels]
-    ax.legend(handles, safe, loc="upper left", bbox_to_anchor=(1.005, 1.02), borderaxespad=0, labelspacing=0.45)
+    # The handle with its gap takes about four times the type's size.
+    room = 72.0 * inches(ax, beside=True) - 4 * LEGEND_SIZE
+    ax.legend(
+        handles,
+        safe,
+        loc="upper left",
+        bbox_to_anchor=(1.005, 1.02),
+        borderaxespad=0,
+        labelspacing=0.45,
+        handlelength=2.4,
+        fontsize=size_for(safe, LEGEND_SIZE, room) if room > 0 else LEGEND_SIZE,
+    )
 
 
-def time_axis(ax: Axes, span: Interval) -> None:
-    """Write dates in UTC along the x axis, whose unit is days since 1970, and below it which time it is."""
+def setting_style(*, new: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how the line of a setting is drawn, and the dot on it: hollow now, filled proposed."""
+    color = PROPOSED if new else INK
+    line = {"color": color, "linestyle": "-" if new else DASHES[1], "linewidth": 1.4}
+    face = color if new else PAPER
+    dot = {"marker": "o", "markersize": 6.5, "markerfacecolor": face, "markeredgecolor": color, "markeredgewidth": 1.5}
+    return line, dot
+
+
+def value_label(expr: Expr, longest: int, *notes: str) -> str:
+    """Name the values of an expression on an axis, in two lines: the expression, then its unit and what else counts."""
+    text = shortened(drawable(format_expr(expr)), longest)
+    unit = unit_of(expr)
+    return "\n".join(filter(None, [text, ", ".join(filter(None, [unit, *notes]))]))
+
+
+def time_axis(ax: Axes, span: Interval, zone: str = "UTC") -> None:
+    """Write dates of a zone along the x axis, whose unit is days since 1970 (UTC), and below it which time it is.
+
+    Raises
+    ------
+    SettingError
+        If there is no zone of this name.
+    """
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(minticks=4, maxticks=11)  # type: ignore[no-untyped-call]
+    place = zone_of(zone)
+    locator = AutoDateLocator(tz=place, minticks=4, maxticks=11)  # type: ignore[no-untyped-call]
     formats = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
     formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
-        locator, formats=formats, zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"], show_offset=False
+        locator,
+        tz=place,
+        formats=formats,
+        zero_formats=["", "%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"],
+        show_offset=False,
     )
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(formatter)
-    last = moment(span.end_ms - 1)
-    dates = [moment(span.start_ms), last] if span.duration_ms < 3 * DAY_MS else [moment(span.start_ms)[:10], last[:10]]
-    ax.set_xlabel(f"time in UTC, {dates[0]} to {dates[1]}")
+    dates = [moment(instant_ms, zone=place) for instant_ms in (span.start_ms, span.end_ms - 1)]
+    if span.duration_ms >= 3 * DAY_MS:
+        dates = [date[:10] for date in dates]
+    ax.set_xlabel(f"time in {zone_words(zone, span)}, {dates[0]} to {dates[1]}")
 
 
 @styled
@@ -81,6 +130,7 @@ def signal_axes(
     *,
     proposed: Setting | None = None,
     views: Sequence[View] | None = None,
+    zone: str = "UTC",
 ) -> None:
     """Draw what the rule compares, with its threshold, states, pages and incidents.
 
@@ -98,7 +148,15 @@ def signal_axes(
         A second setting with a threshold line and a strip of its own.
     views : sequence of View, optional
         What `look` returned for these settings and this period, to compute it once only.
+    zone : str
+        Time zone of the time axis, by its IANA name.
+
+    Raises
+    ------
+    SettingError
+        If there is no such zone.
     """
+    zone_of(zone)
     span = replay.period if period is None else period
     views = views or look(replay, settings_of(replay, threshold, proposed), span)
     settings, scores = [view.setting for view in views], [view.score for view in views]
@@ -109,12 +167,12 @@ def signal_axes(
     else:
         _draw_presence(ax, replay, span)
     _draw_incidents(ax, replay, scores[-1], span, handles, names)
-    _draw_lanes(ax, views, span, handles, names)
+    _draw_lanes(ax, views, span, zone, handles, names)
     legend_beside(ax, handles, names)
     title = findings.signal_title(
         replay.name, (settings[0], scores[0]), (settings[1], scores[1]) if proposed is not None else None
     )
-    ax.set_title(wrapped(drawable(title), WRAP), pad=30)
+    set_title(ax, title, WRAP, pad=30)
 
 
 def _days(instants_ms: Any) -> Any:
@@ -131,10 +189,13 @@ def _draw_lines(
 ) -> None:
     signal = replay.signal(settings[-1].window_ms, settings[-1].hours or "")
     lines = shapes.signal_lines(signal, span)
-    heading, shown = short_labels(lines.labels)
+    heading, shown = short_labels(lines.labels, shown=drawable)
+    if lines.labels:
+        every = ", ".join(str(labels) for labels in lines.labels)
+        note(ax, f"Series: {every}" + (f", and {lines.rest:,} more" if lines.rest else ""))
     if heading and shown:
-        handles.append(_line("none"))
-        names.append(drawable(heading))
+        handles.append(_line(color="none"))
+        names.append(heading)
     if lines.rest_low is not None and lines.rest_high is not None:
         x, y = lines.rest_high
         (handle,) = ax.plot(_days(x), y, color=CURRENT, alpha=0.75, linewidth=0.8, rasterized=True)
@@ -142,39 +203,53 @@ def _draw_lines(
     for place, (x, y) in reversed(list(enumerate(lines.lines))):
         ax.plot(_days(x), y, color=LINES[place % len(LINES)], linewidth=0.9, rasterized=True)
     for place, label in enumerate(shown):
-        handles.append(_line(LINES[place % len(LINES)]))
-        names.append(drawable(label))
+        handles.append(_line(**_mark(place)))
+        names.append(label)
     if lines.rest:
         handles.append(handle)
-        names.append(f"{lines.rest} more: highest and lowest")
+        names.append(f"{lines.rest:,} more: highest and lowest")
     marks = [setting.threshold for setting in settings if setting.threshold is not None]
-    for setting, color, dash, word in zip(
-        settings, (INK, PROPOSED), (DASHES[1], "-"), ("now", "proposed"), strict=False
-    ):
+    for place, setting in enumerate(settings):
         if setting.threshold is None:
             continue
-        label = "threshold" if len(settings) == 1 else word
-        handles.append(ax.axhline(setting.threshold, color=color, linestyle=dash, linewidth=1.4, zorder=4))
-        names.append(f"{label}: {number(setting.threshold)}")
+        style, dot = setting_style(new=place > 0)
+        ax.axhline(setting.threshold, zorder=4, **style)
+        over = ax.get_yaxis_transform()
+        ax.plot([1.0], [setting.threshold], transform=over, clip_on=False, zorder=5, **dot)
+        handles.append(_line(**style, **dot))
+        names.append(
+            f"{'threshold' if len(settings) == 1 else 'proposed' if place else 'now'}: {number(setting.threshold)}"
+        )
     scale = scale_for(lines.low, lines.high, lines.least_positive, marks)
     set_scale(ax, "y", scale)
+    for place, (x, y) in enumerate(lines.lines):
+        shift = (place + 0.5) / len(lines.lines)
+        at, what = shapes.marked(x, y, span, [(turn + shift) / MARKED for turn in range(MARKED)])
+        ax.plot(_days(at), what, linestyle="", zorder=3, **_mark(place))
     ax.grid(axis="y", color=FAINT)
-    text = drawable(format_expr(replay.knobs.signal))
-    ax.set_ylabel("\n".join(filter(None, [text if len(text) <= 40 else "value compared", scale.note])))
+    ax.set_ylabel(value_label(replay.knobs.signal, 36, scale.note))
     if np.isnan(lines.low):
         _say_nothing(ax)
     if lines.infinite:
-        note = f"{lines.infinite:,} infinite values are not drawn"
-        ax.text(0.995, 0.97, note, transform=ax.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
+        words = f"{lines.infinite:,} infinite values are not drawn"
+        ax.text(0.995, 0.97, words, transform=ax.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
 
 
 def _draw_presence(ax: Axes, replay: RuleBacktest, span: Interval) -> None:
     rows = shapes.presence(replay.signal(), span, columns=LANE_COLUMNS)
-    _, shown = short_labels([labels.without(*replay.rule.labels) for labels, _ in rows], 60)
+    labels = [labels.without(*replay.rule.labels) for labels, _ in rows]
+    heading, shown = short_labels(labels, 60, drawable)
     for place, ((_, runs), label) in enumerate(zip(rows, shown, strict=True)):
-        ax.broken_barh(list(map(tuple, _days(runs))), (place - 0.2, 0.55), color=LINES[0], linewidth=0)
+        ax.broken_barh(list(map(tuple, _days(runs))), (place - 0.1, 0.45), color=LINES[0], linewidth=0)
         if len(rows) > 1:
-            ax.text(0.004, place - 0.25, drawable(label), transform=ax.get_yaxis_transform(), fontsize=7.5)
+            text = f"{heading}: {label}" if not place and heading else label
+            ax.text(0.004, place - 0.2, text, transform=ax.get_yaxis_transform(), fontsize=7)
+    every = sum(len(group.members) for group in replay.signal().groups)
+    if labels:
+        note(ax, f"Series: {', '.join(map(str, labels))}" + (f" of {every:,}" if every > len(labels) else ""))
+    if every > len(rows):
+        more = f"{every - len(rows):,} more"
+        ax.text(0.995, -0.55, more, transform=ax.get_yaxis_transform(), ha="right", va="top", color=MUTED, fontsize=7)
     ax.set_yticks([])
     ax.set_ylim(max(len(rows), 2) - 0.4, -0.7)
     ax.set_ylabel("condition true\n(no threshold to turn)")
@@ -187,10 +262,23 @@ def _say_nothing(ax: Axes) -> None:
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", color=MUTED)
 
 
-def _line(color: str, dash: Any = "-") -> Any:
+def _line(**style: Any) -> Any:
     from matplotlib.lines import Line2D
 
-    return Line2D([], [], color=color, linestyle=dash, linewidth=1.6)
+    return Line2D([], [], **{"linestyle": "-", "linewidth": 1.6, **style})
+
+
+def _mark(place: int) -> dict[str, Any]:
+    """Return the mark of a series: a shape in its colour, with an edge that lifts it off the lines."""
+    color, (shape, filled) = LINES[place % len(LINES)], MARKS[place % len(MARKS)]
+    return {
+        "color": color,
+        "marker": shape,
+        "markersize": 5.5,
+        "markerfacecolor": color if filled else PAPER,
+        "markeredgecolor": PAPER if filled else color,
+        "markeredgewidth": 0.8 if filled else 1.3,
+    }
 
 
 def _band(ax: Axes, interval: Interval, least_ms: float, **style: Any) -> Any:
@@ -270,7 +358,9 @@ def _label_above(ax: Axes, tops: Sequence[tuple[float, str]], span: Interval) ->
         )
 
 
-def _draw_lanes(ax: Axes, views: Sequence[View], span: Interval, handles: list[Any], names: list[str]) -> None:
+def _draw_lanes(
+    ax: Axes, views: Sequence[View], span: Interval, zone: str, handles: list[Any], names: list[str]
+) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -280,7 +370,7 @@ def _draw_lanes(ax: Axes, views: Sequence[View], span: Interval, handles: list[A
     for place, view in enumerate(views):
         states = shapes.lane(view.firing, view.level, span, LANE_COLUMNS)
         for runs, color, size in ((states.pending, CURRENT, 0.22), (states.firing, INK, 0.4)):
-            alpha = 0.55 if runs is states.pending else 1.0
+            alpha = PENDING_ALPHA if runs is states.pending else 1.0
             ax_runs = list(map(tuple, _days(runs)))
             strip.broken_barh(ax_runs, (place + 0.28 - size / 2, size), color=color, linewidth=0, alpha=alpha)
         for kind, marker, color, level in (("true", "^", TRUE, -0.18), ("false", "x", FALSE, -0.18)):
@@ -305,12 +395,12 @@ def _draw_lanes(ax: Axes, views: Sequence[View], span: Interval, handles: list[A
         strip.spines[side].set_visible(False)
     ax.tick_params(axis="x", labelbottom=False, length=0)
     ax.spines["bottom"].set_color(FAINT)
-    time_axis(strip, span)
+    time_axis(strip, span, zone)
     if any(len(starts) for starts in pages["true"]):
         handles.append(Line2D([], [], linestyle="", marker="^", color=TRUE, markersize=6))
         names.append("page for an incident")
     if any(len(starts) for starts in pages["false"]):
         handles.append(Line2D([], [], linestyle="", marker="x", color=FALSE, markersize=5, markeredgewidth=1.3))
         names.append("false page")
-    handles += [Patch(color=INK), Patch(color=CURRENT, alpha=0.55)]
+    handles += [Patch(color=INK), Patch(color=CURRENT, alpha=PENDING_ALPHA)]
     names += ["firing", "pending"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from itertools import pairwise
 
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.tabular import shortened
-from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, format_duration
+from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Interval, format_duration, zone_of
 
 __all__ = [
     "allowance",
@@ -27,9 +28,12 @@ __all__ = [
     "short_labels",
     "shortened",
     "span",
+    "zone_words",
 ]
 
 NOTHING = "–"
+# Shorter values say nothing any more; rather leave out a label that the others can do without.
+LEAST_ROOM = 10
 # Format characters can turn reading order round or hide text; separators and controls break lines and terminals.
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs", "Co", "Cn"})
 
@@ -139,10 +143,44 @@ def duration(length_ms: float | None) -> str:
     return "0 s"
 
 
-def moment(instant_ms: int, *, seconds: bool = False) -> str:
-    """Write an instant for reading, to the minute; the caller says that it is UTC."""
-    written = datetime.fromtimestamp(instant_ms / SECOND_MS, UTC)
+def moment(instant_ms: int, *, seconds: bool = False, zone: tzinfo = UTC) -> str:
+    """Write an instant for reading, to the minute; the caller says which zone that is."""
+    written = datetime.fromtimestamp(instant_ms / SECOND_MS, zone)
     return written.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+
+
+def zone_words(zone: str, period: Interval) -> str:
+    """Name a time zone with its distance from UTC, and when that changes.
+
+    Raises
+    ------
+    SettingError
+        If there is no zone of this name.
+
+    Examples
+    --------
+    >>> zone_words("UTC", Interval(0, 1)), zone_words("Asia/Kolkata", Interval(0, 1))
+    ('UTC', 'Asia/Kolkata (UTC+05:30)')
+    """
+    place = zone_of(zone)
+    if zone in ("UTC", "Etc/UTC"):
+        return "UTC"
+
+    def ahead(instant_ms: int) -> str:
+        offset = datetime.fromtimestamp(instant_ms / SECOND_MS, place).strftime("%z")
+        return f"UTC{offset[:3]}:{offset[3:5]}"
+
+    written = [ahead(period.start_ms)]
+    steps = range(period.start_ms, period.end_ms, max(DAY_MS, (period.end_ms - period.start_ms) // 1000))
+    for before, after in pairwise([*steps, period.end_ms - 1]):
+        if ahead(before) == ahead(after):
+            continue
+        low, high = before, after
+        while high - low > MINUTE_MS:
+            middle = (low + high) // 2
+            low, high = (middle, high) if ahead(middle) == ahead(before) else (low, middle)
+        written.append(f"from {moment(high, zone=place)[:10]} {ahead(high)}")
+    return f"{zone} ({', '.join(written[:3])}{', …' if len(written) > 3 else ''})"
 
 
 def span(length_ms: int) -> str:
@@ -188,8 +226,10 @@ def describe(setting: Setting) -> str:
     return " · ".join(parts)
 
 
-def short_labels(sets: Sequence[Labels], longest: int = 38) -> tuple[str, list[str]]:
-    """Name label sets by the values that tell them apart.
+def short_labels(
+    sets: Sequence[Labels], longest: int = 38, shown: Callable[[str], str] = clean
+) -> tuple[str, list[str]]:
+    """Name label sets by the values that tell them apart; different sets never get names that look the same.
 
     Parameters
     ----------
@@ -197,34 +237,139 @@ def short_labels(sets: Sequence[Labels], longest: int = 38) -> tuple[str, list[s
         Label sets that are shown together.
     longest : int
         Longest name, in characters.
+    shown : callable
+        Makes a foreign text fit to be shown.
 
     Returns
     -------
     heading : str
         Names of the labels whose values are shown.
     names : list of str
-        One for each set, cleaned.
+        One for each set.
+
+    Notes
+    -----
+    Long values lose their middle; those that look alike then lose what they share instead, and what differs stays.
+    Names that still look alike are numbered.
 
     Examples
     --------
     >>> short_labels([Labels({"job": "kafka", "topic": "a"}), Labels({"job": "kafka", "topic": "b"})])
     ('topic', ['a', 'b'])
+    >>> short_labels([Labels({"g": f"production-payments-consumer-{n:02d}-blue"}) for n in (17, 18)], 16)
+    ('g', ['…onsumer-17-blue', '…onsumer-18-blue'])
     """
-    present = sorted({name for labels in sets for name in labels if name != METRIC_NAME})
-    telling = [name for name in present if len({labels.value(name) for labels in sets}) > 1] or present
+    present = sorted({name for labels in sets for name in labels}, key=lambda name: (name == METRIC_NAME, name))
+    telling = [name for name in present if len({labels.value(name) for labels in sets}) > 1]
+    telling = telling or [name for name in present if name != METRIC_NAME] or present
     if not telling:
-        return "", [shortened(clean(labels.value(METRIC_NAME)) or "(no labels)", longest) for labels in sets]
-    names = [_joined([clean(labels.value(name)) or NOTHING for name in telling], longest) for labels in sets]
-    return shortened(clean(" · ".join(telling)), longest + 4), names
+        return "", _numbered(["(no labels)"] * len(sets), sets, longest)
+    columns = {name: [shown(labels.value(name)) or NOTHING for labels in sets] for name in telling}
+    while _limit(columns, longest) < min(LEAST_ROOM, _widest(columns)) and (spare := _spare(columns, sets)) is not None:
+        del columns[spare]
+    limit = _limit(columns, longest)
+    cut = [_apart(values, limit) for values in columns.values()]
+    names = _numbered([" · ".join(parts) for parts in zip(*cut, strict=True)], sets, longest)
+    heads = ("metric" if name == METRIC_NAME else shown(name) for name in columns)
+    return shortened(" · ".join(heads), longest + 4), names
 
 
-def _joined(values: list[str], longest: int) -> str:
-    """Join values, taking from the longest ones what is too much."""
-    room = max(longest - 3 * (len(values) - 1), 3 * len(values))
-    limit = max(map(len, values))
-    while limit > 3 and sum(min(len(value), limit) for value in values) > room:
+def _widest(columns: Mapping[str, Sequence[str]]) -> int:
+    return max((len(value) for values in columns.values() for value in values), default=0)
+
+
+def _limit(columns: Mapping[str, Sequence[str]], longest: int) -> int:
+    """Return how long a value may be, so that a row of them fits."""
+    room = max(longest - 3 * (len(columns) - 1), 3 * len(columns))
+    widths = [max(map(len, values)) for values in columns.values() if values]
+    limit = _widest(columns)
+    while limit > 3 and sum(min(width, limit) for width in widths) > room:
         limit -= 1
-    return " · ".join(shortened(value, limit) for value in values)
+    return limit
+
+
+def _spare(columns: Mapping[str, Sequence[str]], sets: Sequence[Labels]) -> str | None:
+    """Return the label with the longest values that the others can do without; None when all are needed."""
+    count = len({labels.only(columns) for labels in sets})
+    for name in sorted(columns, key=lambda name: -max(map(len, columns[name]), default=0)):
+        rest = [other for other in columns if other != name]
+        if rest and len({labels.only(rest) for labels in sets}) == count:
+            return name
+    return None
+
+
+def _apart(values: Sequence[str], limit: int) -> list[str]:
+    """Shorten values so that they stay different, as far as that goes."""
+    cut = _cut(sorted(set(values)), limit)
+    return [cut[value] for value in values]
+
+
+def _cut(values: Sequence[str], limit: int) -> dict[str, str]:
+    """Take the middle out of each value; of those that look alike then, take what they share."""
+    found = {value: shortened(value, limit) for value in values}
+    for same in _alike(found):
+        found |= _around(same, limit)
+    return found
+
+
+def _around(values: Sequence[str], limit: int) -> dict[str, str]:
+    head = _shared(values)
+    tail = _shared([value[head:][::-1] for value in values])
+    found = {value: _keeping(value, head, len(value) - tail, limit) for value in values}
+    for same in _alike(found):
+        # These share more than all do.
+        if len(same) < len(values):
+            found |= _around(same, limit)
+    return found
+
+
+def _alike(found: Mapping[str, str]) -> list[list[str]]:
+    groups: dict[str, list[str]] = {}
+    for value, short in found.items():
+        groups.setdefault(short, []).append(value)
+    return [same for same in groups.values() if len(same) > 1]
+
+
+def _shared(values: Sequence[str]) -> int:
+    """Return how many characters all values begin with."""
+    first, last = min(values), max(values)
+    return next((place for place, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]), len(first))
+
+
+def _keeping(value: str, start: int, end: int, limit: int) -> str:
+    """Shorten a value around what must stay, ``value[start:end]``; the middle of that where it is too long itself."""
+    room = limit - (end - start)
+    if start >= end or room < 2:
+        left, right = ("…", "…") if start < end else ("", "")
+        left, right = left if start else "", right if end < len(value) else ""
+        return left + shortened(value[start:end] if start < end else value, limit - len(left) - len(right)) + right
+    after = min(len(value) - end, room // 2)
+    before = min(start, room - after)
+    after = min(len(value) - end, room - before)
+    left = value[:start] if before == start else "…" + value[start - before + 1 : start]
+    right = value[end:] if end + after == len(value) else value[end : end + after - 1] + "…"
+    return left + value[start:end] + right
+
+
+def _numbered(names: Sequence[str], sets: Sequence[Labels], longest: int) -> list[str]:
+    """Number the names of different sets that would look the same."""
+    given: dict[Labels, str] = {}
+    used: set[str] = set()
+    for name, labels in zip(names, sets, strict=True):
+        if labels in given:
+            continue
+        unique, number = name, 2
+        while _look(unique) in used:
+            mark = f" ({number})"
+            unique, number = shortened(name, max(longest - len(mark), 1)) + mark, number + 1
+        given[labels] = unique
+        used.add(_look(unique))
+    return [given[labels] for labels in sets]
+
+
+def _look(text: str) -> str:
+    """Return what is the same for texts that a reader cannot tell apart."""
+    return " ".join(unicodedata.normalize("NFKC", text).split())
 
 
 def compact(value: float) -> str:
