@@ -13,7 +13,7 @@ from kmon_analysis.backtest.pages import Curve, Episode, Firing, curve, episodes
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.score import Reach, Score, make_windows, reaches, score
 from kmon_analysis.backtest.settings import Settings
-from kmon_analysis.backtest.signal import Signal, make_signal
+from kmon_analysis.backtest.signal import Signal, alert_signal
 from kmon_analysis.errors import (
     ExpressionError,
     Finding,
@@ -31,7 +31,6 @@ from kmon_analysis.promql.syntax import Expr
 from kmon_analysis.rules.groups import GroupsRun, Outside, rule_key, run_groups
 from kmon_analysis.rules.knobs import Knobs, find_knobs, rule_with
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
-from kmon_analysis.rules.states import alert_labels
 from kmon_analysis.series import Grid, SeriesSet
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, shortened, text_lines, text_table
 from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_instant
@@ -112,55 +111,6 @@ def observed_evaluations(series: SeriesSet, times: Int64s, lookback_ms: int) -> 
     low = np.maximum(high - max(1, lookback_ms // MINUTE_MS), 0)
     seen_since: Bools = total[high] > total[low]
     return seen_since
-
-
-def alert_signal(rule: AlertingRule, knobs: Knobs, grid: Grid, group_by: tuple[str, ...] | None) -> Signal:
-    """Turn the evaluated left side of a rule into levels, one row for each alert.
-
-    Raises
-    ------
-    ExpressionError
-        If a label of the rule changes with the value, so that hardly any alert lasts.
-
-    Notes
-    -----
-    Series that differ in their metric name only, or whose labels the rule overwrites, are one alert;
-    where two of them are returned at once Prometheus fails the evaluation (``rules/alerting.go``,
-    "vector contains metrics with the same labelset after applying alert labels").
-    """
-    for name, template in rule.labels.items():
-        if "value" in template.lower() and "{{" in template:
-            raise ExpressionError(
-                f"label {name!r} of {rule.name} depends on the value: every new value is a new alert",
-                expression=rule.text,
-                cure="Move the value to an annotation",
-            )
-    op = knobs.op or ">"
-    identities = [alert_labels(rule, labels, 0.0) for labels in grid.labels]
-    if knobs.sweepable:
-        present = grid.present & ~np.isnan(grid.values)
-        levels = np.where(present, -grid.values if op in ("<", "<=") else grid.values, -np.inf)
-    else:
-        present = grid.present
-        levels = np.where(present, 1.0, -np.inf)
-    failed = grid.failed.copy()
-    distinct = sorted(set(identities))
-    if len(distinct) < len(identities):
-        merged = np.full((len(distinct), len(grid.times)), -np.inf)
-        for place, identity in enumerate(distinct):
-            rows = [row for row, other in enumerate(identities) if other == identity]
-            failed |= np.count_nonzero(present[rows], axis=0) > 1
-            merged[place] = levels[rows].max(axis=0)
-        identities, levels = distinct, merged
-    kept = ~failed
-    return make_signal(
-        identities,
-        grid.times[kept],
-        levels if kept.all() else levels[:, kept],
-        op,
-        failed=grid.times[failed],
-        group_by=group_by,
-    )
 
 
 @dataclass(repr=False)

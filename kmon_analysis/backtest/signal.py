@@ -13,9 +13,14 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.errors import ExpressionError
 from kmon_analysis.labels import Labels
+from kmon_analysis.rules.knobs import Knobs
+from kmon_analysis.rules.model import AlertingRule
+from kmon_analysis.rules.states import alert_labels
+from kmon_analysis.series import Grid
 
-__all__ = ["Group", "Signal", "for_each_group", "make_signal"]
+__all__ = ["Group", "Signal", "alert_signal", "for_each_group", "make_signal"]
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -195,3 +200,52 @@ def for_each_group(work: Callable[[int], T], groups: int, evaluations: int) -> l
         others = [pool.submit(share, first) for first in range(1, workers)]
         shares = [share(0), *(other.result() for other in others)]
     return [shares[place % workers][place // workers] for place in range(groups)]
+
+
+def alert_signal(rule: AlertingRule, knobs: Knobs, grid: Grid, group_by: tuple[str, ...] | None) -> Signal:
+    """Turn the evaluated left side of a rule into levels, one row for each alert.
+
+    Raises
+    ------
+    ExpressionError
+        If a label of the rule changes with the value, so that hardly any alert lasts.
+
+    Notes
+    -----
+    Series that differ in their metric name only, or whose labels the rule overwrites, are one alert;
+    where two of them are returned at once Prometheus fails the evaluation (``rules/alerting.go``,
+    "vector contains metrics with the same labelset after applying alert labels").
+    """
+    for name, template in rule.labels.items():
+        if "value" in template.lower() and "{{" in template:
+            raise ExpressionError(
+                f"label {name!r} of {rule.name} depends on the value: every new value is a new alert",
+                expression=rule.text,
+                cure="Move the value to an annotation",
+            )
+    op = knobs.op or ">"
+    identities = [alert_labels(rule, labels, 0.0) for labels in grid.labels]
+    if knobs.sweepable:
+        present = grid.present & ~np.isnan(grid.values)
+        levels = np.where(present, -grid.values if op in ("<", "<=") else grid.values, -np.inf)
+    else:
+        present = grid.present
+        levels = np.where(present, 1.0, -np.inf)
+    failed = grid.failed.copy()
+    distinct = sorted(set(identities))
+    if len(distinct) < len(identities):
+        merged = np.full((len(distinct), len(grid.times)), -np.inf)
+        for place, identity in enumerate(distinct):
+            rows = [row for row, other in enumerate(identities) if other == identity]
+            failed |= np.count_nonzero(present[rows], axis=0) > 1
+            merged[place] = levels[rows].max(axis=0)
+        identities, levels = distinct, merged
+    kept = ~failed
+    return make_signal(
+        identities,
+        grid.times[kept],
+        levels if kept.all() else levels[:, kept],
+        op,
+        failed=grid.times[failed],
+        group_by=group_by,
+    )

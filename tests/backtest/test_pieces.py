@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kmon_analysis.backtest.pages import episodes, fire
-from kmon_analysis.backtest.run import alert_signal
 from kmon_analysis.backtest.score import make_windows
 from kmon_analysis.backtest.settings import Settings
+from kmon_analysis.backtest.signal import alert_signal
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.evaluate import evaluate
