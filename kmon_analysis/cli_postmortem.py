@@ -102,6 +102,7 @@ def postmortem_command(
         if value is None:
             raise SettingError("is missing", place=name, cure="Give it, or --bundle DIR to check a bundle")
     from kmon_analysis.incidents import read_incidents
+    from kmon_analysis.postmortem.bundle import check_place
     from kmon_analysis.postmortem.run import find_incident, incidents_for, postmortem
     from kmon_analysis.postmortem.zones import zone_of
     from kmon_analysis.rules.reader import read_rules
@@ -110,6 +111,7 @@ def postmortem_command(
 
     samples = Samples(history, None, timeout=timeout, evaluate_on=evaluate_on)
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
+    check_place(out, bundle=not no_bundle)
     with naming("--zone"):
         zone_of(zone)
     with naming("--sooner"):

@@ -43,7 +43,7 @@ from kmon_analysis.timing import EvaluationGrid
 if TYPE_CHECKING:
     from kmon_analysis.postmortem.run import Postmortem
 
-__all__ = ["BUNDLE", "Manifest", "check_files", "read_manifest", "sliced", "write_postmortem"]
+__all__ = ["BUNDLE", "RESULT", "Manifest", "check_files", "check_place", "read_manifest", "sliced", "write_postmortem"]
 
 FORMAT = "kmon_analysis postmortem"
 VERSION = 1
@@ -97,8 +97,7 @@ def write_postmortem(
         If the directory cannot be written, or a server evaluated rules and its answers are not on disk.
     """
     tell = stage or (lambda _: None)
-    if directory.is_file():
-        raise OutputError("is a file, not a folder", place=str(directory), cure="Choose another folder")
+    check_place(directory, bundle=bundle)
     result = json_bytes(made.to_json())
     tell("drawing")
     contents = dict(zip(FILES, (render_page(made).encode(), markdown(made).encode(), result), strict=True))
@@ -120,6 +119,21 @@ def write_postmortem(
     return tuple(paths)
 
 
+def check_place(directory: Path, *, bundle: bool = True) -> None:
+    """Say before any work that something else is where the results would go.
+
+    Raises
+    ------
+    OutputError
+        If it is a file, or holds a folder ``bundle`` that is none of ours.
+    """
+    if directory.is_file():
+        raise OutputError("is a file, not a folder", place=str(directory), cure="Choose another folder")
+    taken = directory / BUNDLE
+    if bundle and taken.exists() and not (taken / MANIFEST).exists():
+        raise OutputError("is there and no bundle", place=str(taken), cure="Remove it, or choose another folder")
+
+
 def _put(path: Path, content: bytes) -> None:
     beside = path.with_name(f".{path.name}.partial")
     try:
@@ -131,8 +145,6 @@ def _put(path: Path, content: bytes) -> None:
 
 def _write_bundle(made: Postmortem, target: Path, result: bytes) -> None:
     """Fill a folder beside the target, then put it there."""
-    if target.exists() and not (target / MANIFEST).exists():
-        raise OutputError("is there and no bundle", place=str(target), cure="Remove it, or choose another folder")
     beside = target.with_name(f".{target.name}.partial")
     shutil.rmtree(beside, ignore_errors=True)
     try:

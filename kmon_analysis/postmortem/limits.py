@@ -156,13 +156,12 @@ def _silences(
         part = replay.series[index]
         if not incident.concerns(replay.rule.name, part.labels):
             continue
-        near = part.times[(part.times >= inside.start_ms - 2 * scrape_ms) & (part.times < inside.end_ms)]
-        if not len(near):
-            # Not one sample: it may have ended long ago, or begin later.
-            if len(part.times) and part.times[0] < inside.start_ms <= part.times[-1]:
-                found.append((part.labels, inside))
+        # From the last sample before the window on: a gap may have begun earlier. What ended before is no gap.
+        first, last = np.searchsorted(part.times, [inside.start_ms, inside.end_ms])
+        near = part.times[max(int(first) - 1, 0) : int(last) + 1]
+        if first == len(part.times):
             continue
-        ends = np.append(near, inside.end_ms)
+        ends = np.append(near, inside.end_ms) if last == len(part.times) else near
         found += [
             (part.labels, Interval(int(ends[place]), int(ends[place + 1])))
             for place in np.flatnonzero(np.diff(ends) > 2 * scrape_ms).tolist()

@@ -37,3 +37,16 @@ def test_hostile_text_does_nothing_in_the_page(visit, hostile, tmp_path, width):
         here.page.goto(page_of(made, tmp_path))
         check_page(here, f"postmortem-hostile-{width}")
         check_hostile(here, MARKUP)
+
+
+def test_the_first_stop_of_the_keyboard_leads_past_the_head(visit, made, tmp_path):
+    with visit(color_scheme="dark") as here:
+        here.page.goto(page_of(made, tmp_path))
+        check_page(here, "postmortem-dark")
+        here.page.goto(page_of(made, tmp_path))
+        here.page.keyboard.press("Tab")
+        skip = here.page.locator("a.skip")
+        assert skip.evaluate("link => link === document.activeElement")
+        assert skip.bounding_box()["x"] >= 0
+        here.page.keyboard.press("Enter")
+        assert here.page.evaluate("document.activeElement.id") == "main"
