@@ -250,17 +250,18 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
     notes.append(
         "A single knob is turned as little as pages in time: an edge, chosen with this incident in view. “Room” says "
         "how many times the value exceeds the new threshold by then; below 1.2 a slightly weaker incident is missed. "
-        "The combination is the quietest of the windows and “for”s that tuning tries, with room where there is some, "
-        "that loses no incident where that is possible."
+        "With all of them turned, the answer is the quietest of the windows and “for”s that tuning tries, with room "
+        "where there is some, that loses no incident where that is possible. Pages a week and alert time a week are of "
+        "normal time."
     )
     header = (
-        "sooner by",
+        "sooner",
         "turn",
         "values",
-        "page at",
+        "page",
         "false pages",
         "a week",
-        "alert time a week",
+        "alert time",
         "room",
         "other incidents",
     )
@@ -304,7 +305,7 @@ def _row(
     start_ms = made.incident.interval.start_ms
     low, high = (_by(rung.sooner_ms) for rung in (first, last))
     by = Cell(low if low == high else f"{low} to {high}", last.sooner_ms)
-    turn = {"combination": "best of all"}.get(answer.knob, f"{answer.knob} alone")
+    turn = {"combination": "all"}.get(answer.knob, f"{answer.knob} alone")
     price = answer.price
     if price is None:
         return (by, turn, why_not(answer, start_ms), *["–"] * 6)
