@@ -44,20 +44,24 @@ class Buttons:
 
         self.review = review
         self.at: int | None = review.current
-        wide = w.Layout(width="100%", max_width="60em")
+
+        # Each has a layout of its own: what hides one must not hide all.
+        def wide() -> Any:
+            return w.Layout(width="100%", max_width="60em")
+
         self.progress = w.HTML()
-        self.facts = w.HTML(layout=wide)
+        self.facts = w.HTML(layout=wide())
         self.picture = w.HTML(layout=w.Layout(width="100%", max_width="900px"))
         self.links = w.HTML()
-        self.id = w.Text(description="Id", layout=wide)
-        self.start = w.Text(description="Start", layout=wide)
-        self.end = w.Text(description="End", layout=wide)
-        self.labels = w.Text(description="Labels", placeholder="none: all", layout=wide)
-        self.note = w.Text(description="Note", placeholder="cause, reason, or why it is noise", layout=wide)
+        self.id = w.Text(description="Id", layout=wide())
+        self.start = w.Text(description="Start", layout=wide())
+        self.end = w.Text(description="End", layout=wide())
+        self.labels = w.Text(description="Labels", placeholder="none: all", layout=wide())
+        self.note = w.Text(description="Note", placeholder="cause, reason, or why it is noise", layout=wide())
         self.must_page = w.Checkbox(
-            value=True, description="A rule must page for it (incidents)", indent=False, layout=wide
+            value=True, description="A rule must page for it (incidents)", indent=False, layout=wide()
         )
-        self.alike = w.Checkbox(value=False, indent=False, layout=wide)
+        self.alike = w.Checkbox(value=False, indent=False, layout=wide())
         self.buttons = {
             "incident": w.Button(description="Incident", tooltip="It was an incident that the list did not know"),
             "expected": w.Button(description="Expected", tooltip="A planned event: pages in this time do not count"),

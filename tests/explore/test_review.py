@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from kmon_analysis.explore import buttons
 from kmon_analysis.explore.buttons import Buttons
 from kmon_analysis.explore.review import Review
 from kmon_analysis.incidents import read_incidents
-from kmon_analysis.labelling.edit import IncidentFile
+from kmon_analysis.labelling.edit import EMPTY, IncidentFile
 from kmon_analysis.labelling.review import questions
 from kmon_analysis.labelling.session import Session
 from kmon_analysis.recommend.verdict import recommend
@@ -155,6 +156,25 @@ def test_buttons_do_what_the_functions_do(review, path):
         assert shown.at == place
         assert f"Question {place} is open again." in shown.message.value
     assert path.read_text() == before
+
+
+def test_what_is_hidden_hides_nothing_else():
+    result = pages_of([(100, 90, 200)])
+    shown = Buttons(
+        Review(Session(result, IncidentFile(Path("i.yml"), EMPTY), questions(result)), 5, Links(), "UTC", "")
+    )
+    assert shown.alike.layout.display == "none"
+    for each in (
+        shown.facts,
+        shown.id,
+        shown.start,
+        shown.end,
+        shown.labels,
+        shown.note,
+        shown.must_page,
+        shown.fields,
+    ):
+        assert each.layout.display in (None, "")
 
 
 def test_labels_may_be_changed_or_left_out(review, path):
