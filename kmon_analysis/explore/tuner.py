@@ -7,7 +7,8 @@ itself with matplotlib. Names that programs may rely on (accessible names of the
 - lists ``hours``, ``group by``, ``time zone``; text boxes ``hours, as text``, ``time zone of the hours``
 - buttons ``use these values``, ``back to deployed``, ``whole range``, ``zoom in``, ``zoom out``
 - the picture is ``[data-kmon="picture"]``; every page and incident has a button in the lists
-  ``[data-kmon="pages"]`` and ``[data-kmon="incidents"]``
+  ``[data-kmon="pages"]`` and ``[data-kmon="incidents"]``, which follow a moment after the hand rests: their attribute
+  ``data-seq`` is that of the numbers then
 - ``[data-kmon="numbers"]`` (a status region) holds the numbers as JSON in its attribute ``data-numbers``:
   ``{"seq", "chosen": {...}, "deployed": {...}, "values": {...}, "period": [start, end]}``, fields as in
   `kmon_analysis.explore.model.Numbers`

@@ -14,6 +14,8 @@ function make(tag, options = {}, ...children) {
   for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   if (text !== undefined) element.textContent = text;
   for (const [name, listener] of Object.entries(on ?? {})) element.addEventListener(name, listener);
+  // JupyterLab looks at the focused element itself: keys typed here would run its commands, "d d" deletes the cell.
+  if (["button", "input", "select"].includes(tag) || "tabindex" in attributes) element.dataset.lmSuppressShortcuts = "true";
   element.append(...children);
   return element;
 }
@@ -79,7 +81,7 @@ class Clock {
 class Tuner {
   constructor(model, element) {
     this.model = model;
-    this.root = make("div", { class: "kmon-tuner", "data-kmon": "tuner", "data-lm-suppress-shortcuts": "true" });
+    this.root = make("div", { class: "kmon-tuner", "data-kmon": "tuner" });
     element.append(this.root);
     this.texts = {};
     this.values = {};
@@ -93,7 +95,7 @@ class Tuner {
     this.build();
     this.listeners = [
       ["change:view", () => this.answered()],
-      ["change:facts", () => { this.root.replaceChildren(); this.build(); this.showAll(); }],
+      ["change:facts", () => { this.root.replaceChildren(); this.stillKey = null; this.build(); this.showAll(); }],
       ["msg:custom", (message) => this.heard(message)],
     ];
     for (const [name, listener] of this.listeners) model.on(name, listener);
@@ -109,6 +111,7 @@ class Tuner {
     clearTimeout(this.idleTimer);
     clearTimeout(this.sayTimer);
     clearTimeout(this.sizeTimer);
+    clearTimeout(this.listTimer);
   }
 
   get facts() { return this.read("facts"); }
@@ -310,8 +313,16 @@ class Tuner {
     this.showControls();
     this.showNumbers();
     this.draw();
+    clearTimeout(this.listTimer);
+    // Lists are long and read at rest.
+    if (again || this.lists.pages.key === "") this.showLists(again);
+    else this.listTimer = setTimeout(() => this.showLists(), 100);
+  }
+
+  showLists(again = false) {
     this.showIncidents(again);
     this.showPages(again);
+    for (const { box } of Object.values(this.lists)) box.dataset.seq = this.view.seq;
   }
 
   showControls() {
@@ -346,6 +357,12 @@ class Tuner {
     clearTimeout(this.sayTimer);
     // Spoken once the hand rests, not at every stop on the way.
     this.sayTimer = setTimeout(() => { this.numbers.textContent = view.sentence; }, this.numbers.textContent ? 350 : 0);
+    const cells = this.table.querySelectorAll("tbody td");
+    const told = view.rows.flatMap(([, deployed, chosen]) => [chosen, deployed]);
+    if (cells.length === told.length) {
+      told.forEach((text, place) => { if (cells[place].textContent !== text) cells[place].textContent = text; });
+      return;
+    }
     this.table.replaceChildren(
       make("thead", {}, make("tr", {}, make("td"), make("th", { scope: "col", text: "chosen" }), make("th", { scope: "col", text: "deployed" }))),
       make("tbody", {}, ...view.rows.map(([name, deployed, chosen]) =>
@@ -438,43 +455,68 @@ class Tuner {
 
   // -- drawing --
 
+  // What a move of the threshold leaves alone lies in a picture of its own: it need not be drawn again.
   draw() {
-    const { picture, view, facts } = this;
+    const { picture } = this;
     if (!picture.period) return;
-    this.readPoints();
+    const key = [this.texts.picture, this.width(), this.clock.zone];
+    if (!this.stillKey || key.some((part, place) => part !== this.stillKey[place])) {
+      this.stillKey = key;
+      this.readPoints();
+      this.drawStill();
+    }
+    this.drawMoving();
+  }
+
+  drawStill() {
+    const { picture, facts } = this;
     const [start, end] = picture.period;
     this.tall = picture.present ? 20 + ROW * Math.max(2, picture.present.length) : 250;
-    const width = this.width(), below = MARGIN.top + this.tall;
-    const lanes = below + 8, axis = lanes + 2 * LANE + MARKS;
-    const height = axis + MARGIN.bottom;
+    const width = this.width(), lanes = MARGIN.top + this.tall + 8, axis = lanes + 2 * LANE + MARKS;
+    const size = { width: width + MARGIN.left + MARGIN.right, height: axis + MARGIN.bottom, "aria-hidden": "true", focusable: "false" };
     const x = (ms) => ((ms - start) / Math.max(1, end - start)) * width;
-    this.x = x;
-    const clip = identifier("clip");
-    const inner = shape("g", { transform: `translate(${MARGIN.left},0)` });
-    const inside = shape("g", { "clip-path": `url(#${clip})` });
-    const svg = shape("svg", { width: width + MARGIN.left + MARGIN.right, height, "aria-hidden": "true", focusable: "false" },
-      shape("defs", {}, shape("clipPath", { id: clip }, shape("rect", { x: 0, y: 0, width, height }))), inner);
-    this.drawBands(inside, picture.bands, x, axis);
+    Object.assign(this, { x, lanes, across: width });
+    const [still, inner, inside] = this.layer({ ...size, class: "kmon-still" }, width);
+    this.drawBands(inside, picture.bands, axis);
     this.drawAxis(inner, picture, width);
     inner.append(inside);
     if (picture.lines.length || picture.rest) this.drawLines(inside, picture, width);
-    if (picture.present) this.drawPresence(inside, inner, picture.present, x);
+    if (picture.present) this.drawPresence(inside, inner, picture.present);
     if (picture.empty) inner.append(this.words("The expression returned nothing in this time", width / 2, MARGIN.top + this.tall / 4, "middle"));
     if (picture.infinite) inner.append(this.words(`${picture.infinite} infinite values are not drawn`, width, MARGIN.top + 12, "end"));
-    this.line = null;
-    if (facts.thresholds.length) {
-      this.line = this.level(view.place, "kmon-chosen-line", width, "chosen", width - 4);
-      inside.append(this.line, this.level(picture.deployed.place, "kmon-deployed-line", width, "deployed", 4));
-    }
-    this.drawLane(inside, inner, view.pending, view.firing, lanes, x, "chosen");
-    this.drawLane(inside, inner, picture.deployed.pending, picture.deployed.firing, lanes + LANE, x, "deployed");
-    this.drawMarks(inside, view.marks, lanes + 2 * LANE + MARKS / 2, x);
+    if (facts.thresholds.length) inside.append(this.level(picture.deployed.place, "kmon-deployed-line", width, "deployed", 4));
+    this.drawLane(inside, picture.deployed.pending, picture.deployed.firing, lanes + LANE);
+    inner.append(this.words("chosen", -6, lanes + LANE / 2 + 4, "end", "kmon-tick"),
+      this.words("deployed", -6, lanes + 1.5 * LANE + 4, "end", "kmon-tick"));
     this.drawTime(inner, start, end, axis, width);
-    this.drawIncidentMarks(inside, x, start, end);
-    this.pointer(svg, width, axis, start, end);
-    this.frame.replaceChildren(svg);
+    const [moving, over, changing] = this.layer({ ...size, class: "kmon-moving" }, width);
+    over.append(changing);
+    this.changing = changing;
+    this.line = facts.thresholds.length ? this.level(0, "kmon-chosen-line", width, "chosen", width - 4) : null;
+    if (this.line) over.append(this.line);
+    this.pointer(moving, width, axis, start, end);
+    this.frame.replaceChildren(make("div", { class: "kmon-layers" }, still, moving));
     this.drawLegend(picture);
     this.shown.textContent = `${this.clock.minute(start)} to ${this.clock.minute(end)}, ${this.clock.zone}`;
+  }
+
+  drawMoving() {
+    const { view, lanes } = this;
+    this.changing.replaceChildren();
+    this.drawLane(this.changing, view.pending, view.firing, lanes);
+    this.drawMarks(this.changing, view.marks, lanes + 2 * LANE + MARKS / 2);
+    this.drawIncidentMarks(this.changing);
+    // The line of a hand on the slider is ahead of the kernel.
+    if (this.line && !this.inFlight && this.waiting === null) this.moveLine(view.place);
+  }
+
+  layer(attributes, width) {
+    const clip = identifier("clip");
+    const inner = shape("g", { transform: `translate(${MARGIN.left},0)` });
+    const inside = shape("g", { "clip-path": `url(#${clip})` });
+    const svg = shape("svg", attributes,
+      shape("defs", {}, shape("clipPath", { id: clip }, shape("rect", { x: 0, y: 0, width, height: attributes.height }))), inner);
+    return [svg, inner, inside];
   }
 
   words(text, x, y, anchor = "start", kind = "kmon-words") {
@@ -496,9 +538,9 @@ class Tuner {
     this.line?.setAttribute("transform", `translate(0,${this.high(place)})`);
   }
 
-  drawBands(into, bands, x, bottom) {
+  drawBands(into, bands, bottom) {
     for (const band of bands) {
-      const left = x(band.start), wide = Math.max(2, x(band.end) - left);
+      const left = this.x(band.start), wide = Math.max(2, this.x(band.end) - left);
       into.append(shape("rect", { x: left - (wide === 2 ? 1 : 0), y: MARGIN.top, width: wide, height: bottom - MARGIN.top, class: `kmon-band kmon-band-${band.kind}` }));
     }
   }
@@ -531,42 +573,44 @@ class Tuner {
     into.append(...drawn.reverse());
   }
 
-  drawPresence(into, beside, rows, x) {
+  bars(runs, y, high, kind) {
+    const d = runs.map(([from, length]) => {
+      const left = this.x(from), wide = Math.max(1, this.x(from + length) - left);
+      return `M${left.toFixed(1)} ${y}h${wide.toFixed(1)}v${high}h${(-wide).toFixed(1)}z`;
+    }).join("");
+    return shape("path", { d: d || "M0 0", class: kind });
+  }
+
+  drawPresence(into, beside, rows) {
     rows.forEach((row, place) => {
       const y = MARGIN.top + 14 + place * ROW;
-      for (const [from, length] of row.runs) {
-        into.append(shape("rect", { x: x(from), y, width: Math.max(1, x(from + length) - x(from)), height: ROW * 0.45, class: "kmon-present" }));
-      }
+      into.append(this.bars(row.runs, y, ROW * 0.45, "kmon-present"));
       beside.append(this.words(row.name, 4, y - 3, "start", "kmon-tick kmon-over"));
     });
   }
 
-  drawLane(into, beside, pending, firing, y, x, name) {
-    for (const [runs, kind, high] of [[pending, "kmon-pending", 6], [firing, "kmon-firing", 12]]) {
-      for (const [from, length] of runs) {
-        into.append(shape("rect", { x: x(from), y: y + (LANE - high) / 2, width: Math.max(1, x(from + length) - x(from)), height: high, class: kind }));
-      }
-    }
-    beside.append(this.words(name, -6, y + LANE / 2 + 4, "end", "kmon-tick"));
+  drawLane(into, pending, firing, y) {
+    into.append(this.bars(pending, y + (LANE - 6) / 2, 6, "kmon-pending"), this.bars(firing, y + (LANE - 12) / 2, 12, "kmon-firing"));
   }
 
-  drawMarks(into, marks, y, x) {
-    for (const at of marks.excluded) into.append(shape("circle", { cx: x(at), cy: y, r: 3, class: "kmon-mark-excluded" }));
-    for (const at of marks.false) {
-      const c = x(at);
-      into.append(shape("path", { d: `M${c - 4} ${y - 4}L${c + 4} ${y + 4}M${c - 4} ${y + 4}L${c + 4} ${y - 4}`, class: "kmon-mark-false" }));
-    }
-    for (const at of marks.true) {
-      const c = x(at);
-      into.append(shape("path", { d: `M${c} ${y - 6}L${c + 5} ${y + 5}L${c - 5} ${y + 5}Z`, class: "kmon-mark-true" }));
+  drawMarks(into, marks, y) {
+    const signs = {
+      excluded: (c) => `M${c - 3} ${y}a3 3 0 1 0 6 0a3 3 0 1 0 -6 0`,
+      false: (c) => `M${c - 4} ${y - 4}l8 8m-8 0l8 -8`,
+      true: (c) => `M${c} ${y - 6}l5 11h-10z`,
+    };
+    for (const [kind, sign] of Object.entries(signs)) {
+      const d = marks[kind].map((at) => sign(Number(this.x(at).toFixed(1)))).join("");
+      into.append(shape("path", { d: d || "M0 0", class: `kmon-mark-${kind}` }));
     }
   }
 
-  drawIncidentMarks(into, x, start, end) {
+  drawIncidentMarks(into) {
+    const [start, end] = this.picture.period;
     for (const incident of this.view.incidents) {
       if (incident.end < start || incident.start > end || !incident.must) continue;
-      const c = (x(incident.start) + x(incident.end)) / 2;
-      into.append(shape("path", { d: `M${c - 5} ${MARGIN.top - 9}L${c + 5} ${MARGIN.top - 9}L${c} ${MARGIN.top - 1}Z`, class: incident.found ? "kmon-found" : "kmon-missed" }));
+      const c = (this.x(incident.start) + this.x(incident.end)) / 2;
+      into.append(shape("path", { d: `M${c - 5} ${MARGIN.top - 9}h10l-5 8z`, class: incident.found ? "kmon-found" : "kmon-missed" }));
     }
   }
 
