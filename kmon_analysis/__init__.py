@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from kmon_analysis.labelling.suggest import suggest_incidents as suggest_incidents
     from kmon_analysis.postmortem.run import postmortem as postmortem
     from kmon_analysis.recommend.advice import Advice as Advice
-    from kmon_analysis.recommend.confirm import confirm as confirm
-    from kmon_analysis.recommend.verdict import recommend as recommend
     from kmon_analysis.rules.reader import read_rules as read_rules
     from kmon_analysis.sources.simulation.store import load_scenario as load_scenario
     from kmon_analysis.timing import Interval as Interval
     from kmon_analysis.workflow import backtest as backtest
+    from kmon_analysis.workflow import confirm as confirm
     from kmon_analysis.workflow import demo as demo
     from kmon_analysis.workflow import fetch as fetch
+    from kmon_analysis.workflow import recommend as recommend
 
 __version__ = "0.1.0"
 
@@ -50,8 +50,8 @@ _HOMES = {
     "Backtest": "kmon_analysis.backtest.run",
     "backtest": "kmon_analysis.workflow",
     "Advice": "kmon_analysis.recommend.advice",
-    "recommend": "kmon_analysis.recommend.verdict",
-    "confirm": "kmon_analysis.recommend.confirm",
+    "recommend": "kmon_analysis.workflow",
+    "confirm": "kmon_analysis.workflow",
     "postmortem": "kmon_analysis.postmortem.run",
     "fetch": "kmon_analysis.workflow",
     "demo": "kmon_analysis.workflow",

@@ -44,6 +44,7 @@ from kmon_analysis.cli_options import (
 )
 from kmon_analysis.cli_terminal import put, put_json, say, set_up_streams, shown, working
 from kmon_analysis.errors import KmonError, SettingError
+from kmon_analysis.progress import quiet
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest
@@ -97,8 +98,10 @@ def kmon(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=show_version, is_eager=True)
     ] = False,
+    hush: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress. KMON_QUIET=1 does the same.")] = False,
 ) -> None:
     """Tune Kafka alert rules from evidence: backtest, score, recommend, export, prove."""
+    quiet(hush)
     if context.invoked_subcommand is None:
         say(context.get_help())
         raise typer.Exit(2)

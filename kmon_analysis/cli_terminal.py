@@ -7,12 +7,12 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 from kmon_analysis.errors import KmonError, printable
+from kmon_analysis.progress import Work, working
 
 __all__ = ["Work", "naming", "put", "put_json", "say", "set_up_streams", "shown", "spell", "working"]
 
@@ -92,47 +92,3 @@ def naming(option: str) -> Iterator[None]:
     except KmonError as error:
         error.place = error.place or option
         raise
-
-
-@dataclass
-class Work:
-    """What is going on.
-
-    Attributes
-    ----------
-    begin : callable
-        Told the title of the next stage, whose length is not known yet.
-    update : callable
-        Told how many steps are done, and how many there are.
-    """
-
-    begin: Callable[[str], None] = field(default=lambda title: None)
-    update: Callable[[int, int], None] = field(default=lambda done, total: None)
-
-
-@contextmanager
-def working(title: str) -> Iterator[Work]:
-    """Show on stderr what is going on, when that is a terminal; it is wiped away at the end."""
-    if not sys.stderr.isatty():
-        yield Work()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(printable(title), total=None)
-
-        def begin(title: str) -> None:
-            bar.reset(task, description=printable(title), total=None)
-
-        def update(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield Work(begin, update)

@@ -13,11 +13,13 @@ from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History, open_history
 from kmon_analysis.incidents import Incidents, read_incidents
+from kmon_analysis.progress import working
 from kmon_analysis.promql.needs import fixed_selections, selections
 from kmon_analysis.promql.semantics import Semantics
+from kmon_analysis.recommend import confirm as confirming
+from kmon_analysis.recommend import verdict
 from kmon_analysis.recommend.advice import Advice
-from kmon_analysis.recommend.confirm import Confirmation, confirm
-from kmon_analysis.recommend.verdict import recommend
+from kmon_analysis.recommend.confirm import Confirmation
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.rules.reader import read_rules
 from kmon_analysis.sources.connection import Patience
@@ -29,7 +31,7 @@ from kmon_analysis.workflow_server import server_side
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["Demonstration", "backtest", "demo", "fetch", "needed_selections"]
+__all__ = ["Demonstration", "backtest", "confirm", "demo", "fetch", "needed_selections", "recommend"]
 
 # The demo's users accept half an hour from the start that a postmortem would give.
 DEMO_MAX_DELAY = "30m"
@@ -84,7 +86,7 @@ def fetch(
     directory : str or Path, optional
         Where the history goes; an interrupted fetch resumes from there.
     progress : callable, optional
-        See `kmon_analysis.sources.prometheus.fetch_history`.
+        See `kmon_analysis.sources.prometheus.fetch_history`; None: shown in a notebook.
     **options
         Passed on to `fetch_history`: timeouts, concurrency, retries.
 
@@ -97,16 +99,18 @@ def fetch(
     """
     if (last is None) == (start is None):
         raise SettingError("give either last or start", cure='For example last="30d", or start and end')
-    return fetch_history(
-        source,
-        needed_selections(rules),
-        start_ms=None if start is None else parse_instant(start),
-        end_ms=None if end is None else parse_instant(end),
-        last_ms=None if last is None else parse_duration(last),
-        directory=directory,
-        progress=progress,
-        **options,
-    )
+    start_ms, end_ms = (None if text is None else parse_instant(text) for text in (start, end))
+    with working("fetching", terminal=False) as work:
+        return fetch_history(
+            source,
+            needed_selections(rules),
+            start_ms=start_ms,
+            end_ms=end_ms,
+            last_ms=None if last is None else parse_duration(last),
+            directory=directory,
+            progress=progress or (lambda state: work.update(state.done, state.total)),
+            **options,
+        )
 
 
 def backtest(
@@ -137,7 +141,7 @@ def backtest(
     patience : Patience, optional
         Timeouts and retries with the server.
     progress : callable, optional
-        Told a rule's name and how far the server's evaluation is.
+        Told a rule's name and how far the server's evaluation is; None: shown in a notebook.
 
     Raises
     ------
@@ -150,8 +154,88 @@ def backtest(
     SourceError
         If the server cannot be reached or does not do its part. What it said before is kept.
     """
-    outside = server_side(history, server, patience=patience, progress=progress)
-    return run.backtest(rules, history, incidents, settings=settings, outside=outside)
+    with working("replaying the rules", terminal=False) as work:
+
+        def asked(rule: str, state: Progress) -> None:
+            work.begin(f"the server evaluates {rule}")
+            work.update(state.done, state.total)
+
+        def evaluating(rule: str, done: int, total: int) -> None:
+            work.begin(f"replaying {rule}")
+            work.update(done, total)
+
+        outside = server_side(history, server, patience=patience, progress=progress or asked)
+        return run.backtest(rules, history, incidents, settings=settings, outside=outside, progress=evaluating)
+
+
+def recommend(
+    result: Backtest,
+    *,
+    max_delay: str | int,
+    false_pages_per_week: float = 1.0,
+    firing_ratio: float = 0.01,
+    placement: float = 1 / 3,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Advice:
+    """Advise values for each rule of a backtest, or say why not.
+
+    Parameters
+    ----------
+    result : Backtest
+        From `backtest`.
+    max_delay : str or int
+        Longest acceptable time from the labelled start of an incident to the page: a duration such
+        as ``"10m"``, or milliseconds. There is no honest default.
+    false_pages_per_week : float
+        Accepted false pages of one rule for each week of normal time.
+    firing_ratio : float
+        Accepted share of normal time in which the alert may fire.
+    placement : float
+        Where in the feasible interval the threshold goes, from 0 (false-page edge) to 1 (incident edge).
+    progress : callable, optional
+        Called with a rule's name, steps done and steps in all; None: shown in a notebook.
+
+    Returns
+    -------
+    Advice
+        A verdict for each rule: ``tuned``, ``keep`` or ``refused``.
+
+    Raises
+    ------
+    IncidentError
+        If the incidents hold suggestions that nobody has confirmed or rejected.
+    """
+    with working("tuning", terminal=False) as work:
+
+        def tuning(rule: str, done: int, total: int) -> None:
+            if done <= 1:
+                work.begin(f"tuning {rule}")
+            work.update(done, total)
+
+        return verdict.recommend(
+            result,
+            max_delay=max_delay,
+            false_pages_per_week=false_pages_per_week,
+            firing_ratio=firing_ratio,
+            placement=placement,
+            progress=progress or tuning,
+        )
+
+
+def confirm(advice: Advice, history: History, incidents: Incidents) -> Confirmation:
+    """Backtest the current and the tuned rules on a history that the advice never saw.
+
+    Parameters
+    ----------
+    advice : Advice
+        From `recommend`.
+    history : History
+        Other weeks than those of the advice.
+    incidents : Incidents
+        Of those weeks.
+    """
+    with working("confirming on unseen weeks", terminal=False):
+        return confirming.confirm(advice, history, incidents)
 
 
 @dataclass(frozen=True)
@@ -190,7 +274,13 @@ def demo(
     progress : callable, optional
         As in `recommend`.
     """
-    tell = stage or (lambda _: None)
+    with working("simulating the scenario", terminal=False) as work:
+        return _demo(scenario, max_delay, stage or work.begin, progress)
+
+
+def _demo(
+    scenario: str, max_delay: str, tell: Callable[[str], None], progress: Callable[[str, int, int], None] | None
+) -> Demonstration:
     tell("simulating the scenario")
     folder = load_scenario(scenario)
     tell("replaying the rules")

@@ -35,6 +35,7 @@ ROOMS = (
     "kafka",
     "export",
     "report",
+    "progress",
     "postmortem",
     "explore",
     "health",
@@ -44,6 +45,7 @@ ROOMS = (
 )
 # Results draw and write themselves: these methods may reach down, at call time.
 LATE = {
+    ("recommend", "progress"),
     ("backtest", "report"),
     ("backtest", "explore"),
     ("recommend", "report"),

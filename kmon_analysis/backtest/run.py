@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -454,6 +454,7 @@ def backtest(
     *,
     settings: Settings | None = None,
     outside: Outside | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Backtest:
     """Say when each alert of a rule file would have paged, and score it.
 
@@ -470,6 +471,8 @@ def backtest(
     outside : callable, optional
         Evaluates rules that are outside the supported subset, instead of refusing them; its attribute ``by``
         says who that is, ``warnings`` what was warned of.
+    progress : callable, optional
+        Told an alert's name, how many are done and how many there are, before it is evaluated.
 
     Raises
     ------
@@ -519,6 +522,8 @@ def backtest(
                 replay = RuleBacktest(
                     rule, find_knobs(rule), clock, truths, chosen, semantics, run.series, seen, run, helper
                 )
+                if progress is not None:
+                    progress(name, len(results) + len(refused), len(names))
                 try:
                     replay.signal()
                 except ExpressionError as error:

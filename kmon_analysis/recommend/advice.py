@@ -328,13 +328,15 @@ class Advice(Mapping[str, RuleAdvice]):
         directory : str or Path
             Made when it does not exist; files of an earlier run are replaced.
         stage : callable, optional
-            Told what is being done.
+            Told what is being done; None: shown in a notebook.
 
         Raises
         ------
         OutputError
             If the directory cannot be written; nothing is left half-written.
         """
+        from kmon_analysis.progress import working
         from kmon_analysis.report.bundle import write_advice
 
-        return write_advice(self, Path(directory), stage)
+        with working("writing", terminal=False) as work:
+            return write_advice(self, Path(directory), stage or work.begin)
