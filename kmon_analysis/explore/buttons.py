@@ -94,7 +94,8 @@ class Buttons:
         asked = session.question(place)
         self.progress.value = f"<strong>{place} of {total}</strong>"
         rows = "".join(
-            f'<tr><th style="text-align:left;vertical-align:top;padding-right:1em">{html.escape(term)}</th>'
+            '<tr><th style="text-align:left;vertical-align:top;white-space:nowrap;padding-right:1em">'
+            f"{html.escape(term)}</th>"
             f'<td style="text-align:left;overflow-wrap:anywhere">{html.escape(text)}</td></tr>'
             for term, text in facts(session, place, review.zone)
         )

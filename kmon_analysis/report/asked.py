@@ -108,7 +108,19 @@ def facts(session: Session, which: int, zone: tzinfo | None = None) -> list[tupl
     told.append(("labels", ", ".join(f"{name}={clean(value)}" for name, value in asked.labels.items()) or "none"))
     told.append(("also fired", _others(asked)))
     told.append(("same time", _again(asked, len(session.alike(which)))))
+    if open_ones := _suggestions(session, asked):
+        told.append(("suggested", open_ones))
     return told
+
+
+def _suggestions(session: Session, asked: Question) -> str:
+    """Name the suggestions about the same time that nobody has decided on."""
+    near = [
+        each
+        for each in session.file.incidents.suggested
+        if each.interval.overlaps(asked.breach) and each.concerns(asked.alert, asked.labels)
+    ]
+    return ", ".join(f"{clean(each.id)} (nobody has decided)" for each in near)
 
 
 def _height(asked: Question) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -199,6 +200,20 @@ def test_a_file_is_replaced_whole_with_its_permissions(path):
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert list(path.parent.iterdir()) == [path]
     assert new.written(BASE).text == path.read_text() == BASE
+
+
+@pytest.mark.parametrize("where", ["fsync", "chmod", "replace"])
+def test_an_interruption_leaves_the_old_file_and_nothing_beside_it(path, monkeypatch, where):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    file = IncidentFile.open(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(*((os, where) if where == "fsync" else (Path, where)), interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            file.written(EMPTY)
+    assert path.read_text() == BASE
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_link_stays_a_link(path, tmp_path):

@@ -169,8 +169,9 @@ def test_every_answer_settles_its_own_question_only_by_the_file(service, asked, 
     left = {each.key for each in questions(after(service, text))}
     gone = {each.key for each in asked} - left
     assert {asked[place].key for place in (0, 4, 6, 18, 19)} <= gone
-    assert all(settled(each, parse_incidents(text)) for each in asked if each.key in gone)
-    assert not any(settled(each, parse_incidents(text)) for each in asked if each.key in left)
+    said = parse_incidents(text)
+    assert all(settled(each, said) for each in asked if each.key in gone)
+    assert not any(settled(each, said) for each in asked if each.key in left)
 
 
 def test_answers_that_do_not_concern_the_page_are_refused(asked, text):
