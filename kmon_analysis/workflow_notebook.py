@@ -81,21 +81,24 @@ class Given:
     bundled: bool = False
 
     def alert(self, quantity: str) -> str:
-        """Return the name of the first alert that reads a quantity, directly or through recording rules.
+        """Return the name of the first alert that reads a quantity and no other one, else of the first that reads it.
 
         Parameters
         ----------
         quantity : {"lag", "messages_in"}
-            What it reads.
+            What it reads, directly or through recording rules.
 
         Raises
         ------
         SettingError
             If no alert does.
         """
-        for rule in self.rules.alerts:
-            if self._reads(rule) & _names(quantity):
-                return rule.name
+        about = [
+            (rule.name, {each for each in _PARTS if self._reads(rule) & _names(each)}) for rule in self.rules.alerts
+        ]
+        for name, quantities in sorted(about, key=lambda each: len(each[1])):
+            if quantity in quantities:
+                return name
         known = ", ".join(rule.name for rule in self.rules.alerts)
         raise SettingError(
             f"no alert reads {_WORDS[quantity]} under a metric name that is known here",
@@ -250,8 +253,8 @@ def _with_incidents(taken: Given, said: Mapping[str, str]) -> Given:
         within, words = Incidents(), "Incidents: KMON_INCIDENTS is not set."
     if not within.incidents:
         words += (
-            " When each rule pages, how often and for how long can be told; which pages were false and what was missed "
-            "cannot, and no value is advised."
+            " When each rule pages, how often and for how long can be told, and every page counts as false; what was "
+            "missed cannot, and no value is advised."
         )
     return replace(taken, incidents=within, words=(*taken.words, words, f"Results go to {taken.folder}."))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from functools import lru_cache
 
 import nbformat
@@ -19,8 +20,10 @@ from kmon_analysis.kafka.hours import parse_hours, promql_guard
 from kmon_analysis.kafka.starter import alertmanager_text
 from kmon_analysis.labelling.suggest import suggest_from
 from kmon_analysis.postmortem.content import content_of
+from kmon_analysis.timing import MINUTE_MS, format_instant
 from kmon_analysis.workflow_kafka import survey_history
 from kmon_analysis.workflow_notebook import VARIABLES, one_incident
+from tests.prometheus_server import openmetrics, running_prometheus
 from tests.tools import REPOSITORY
 
 FOLDER = REPOSITORY / "notebooks"
@@ -191,3 +194,73 @@ def test_the_postmortem_shows_what_the_library_says(tmp_path):
     assert all(limit.text in found.text for limit in expected.limits)
     assert found.pictures == 1
     assert written(tmp_path / "postmortem") == {"postmortem.html", "postmortem.md", "postmortem.json", "bundle"}
+
+
+SECRET = "hunter2"
+OWN_RULES = """
+groups:
+- name: ours
+  interval: 15s
+  rules:
+  - alert: Behind
+    expr: sum by (topic) (kafka_consumergroup_lag) > 60
+    for: 2m
+"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """Run a server with three days of lag, in which three incidents stand out, and its own rule."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "rules.yml").write_text(OWN_RULES, encoding="utf-8")
+    now_ms = int(time.time()) // 60 * MINUTE_MS
+    times = [now_ms - (4_319 - n) * MINUTE_MS for n in range(4_320)]
+    spikes = (1_000, 2_000, 3_000)
+    lag = [(at, str(5_000 if any(low <= n < low + 45 for low in spikes) else n % 40)) for n, at in enumerate(times)]
+    rows = [f"I{low},{format_instant(times[low - 2])},{format_instant(times[low + 50])}" for low in spikes]
+    (folder / "incidents.csv").write_text("\n".join(["id,start,end", *rows, ""]), encoding="utf-8")
+    count = [(at, str(300 * n)) for n, at in enumerate(times)]
+    series = {
+        'kafka_consumergroup_lag{consumergroup="mail",topic="orders",partition="0"}': lag,
+        'kafka_server_brokertopicmetrics_messagesin_total{topic="orders"}': count,
+    }
+    with running_prometheus(openmetrics(series), rule_files=[folder / "rules.yml"]) as server:
+        yield folder, server.url
+
+
+def live(own, name, out, probe, **more):
+    _, url = own
+    found = Executed(name, out, probe=probe, KMON_PROMETHEUS_URL=url.replace("//", f"//me:{SECRET}@"), **more)
+    assert f"of {url}, from" in found.text
+    assert SECRET not in json.dumps(found.notebook)
+    assert [path for path in out.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
+    return found
+
+
+def test_on_a_running_server_with_own_rules_and_incidents(own, tmp_path):
+    folder, url = own
+    named = {
+        "KMON_RULES": str(folder / "rules.yml"),
+        "KMON_INCIDENTS": str(folder / "incidents.csv"),
+        "KMON_LAST": "3d",
+    }
+    found = live(own, "live-to-verified", tmp_path, "advice.to_json()", **named)
+    rules = km.read_rules(folder / "rules.yml")
+    result = km.backtest(rules, km.open_history(tmp_path / "history"), km.read_incidents(folder / "incidents.csv"))
+    assert result.scores["Behind"].caught == 3
+    assert repr(result) in found.text
+    assert found.answer == as_json(km.recommend(result, max_delay="30m", false_pages_per_week=1).to_json())
+    assert "(as the server evaluates it)" in found.text
+    assert f"The replay beside what {url} recorded" in found.text
+
+
+def test_on_a_running_server_alone_it_says_what_still_works(own, tmp_path):
+    probe = "[alert, [rule.name for rule in rules.alerts], advice[alert].verdict]"
+    found = live(own, "tune-message-rate", tmp_path, probe)
+    alert, names, verdict = found.answer
+    assert alert == "LowMessageRate"
+    assert {"HighConsumerLag", "LagSeconds", "LowMessageRate"} <= set(names)
+    assert verdict == "refused"
+    assert "KMON_RULES is not set, so" in found.text
+    assert "no value is advised" in found.text
+    assert written(tmp_path / "message-rate") == FILES

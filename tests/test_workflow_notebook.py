@@ -19,6 +19,8 @@ groups:
     expr: deep
   - alert: Up
     expr: up == 0
+  - alert: Seconds
+    expr: deeper / on() group_left() sum(rate(kafka_server_brokertopicmetrics_messagesin_total[5m])) > 1e9
   - alert: Behind
     expr: deeper > 10
   - alert: Rate
