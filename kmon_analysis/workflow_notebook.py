@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmon_analysis.backtest.run import Backtest, RuleBacktest, backtest
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import OutputError, SettingError
+from kmon_analysis.export.files import write_text
 from kmon_analysis.history import History, open_history
-from kmon_analysis.incidents import Incident, Incidents, read_incidents
+from kmon_analysis.incidents import Incident, Incidents, format_incidents, read_incidents
 from kmon_analysis.kafka.dialects import choose, dialects
 from kmon_analysis.kafka.starter import rules_text, starters
 from kmon_analysis.kafka.survey import Survey
@@ -105,6 +106,25 @@ class Given:
             place=self.rules.path,
             cure=f"Write the name of one instead: {known}",
         )
+
+    def incident_list(self) -> Path:
+        """Return a copy of the incidents in `folder`, in YAML, to add suggestions and answers to; begun once.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        place = self.folder / "incidents.yml"
+        if not place.exists():
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                write_text(place, format_incidents(self.incidents))
+            except OSError as error:
+                raise OutputError(
+                    f"cannot be written: {error.strerror or error}", place=str(place), cure="Name another with KMON_OUT"
+                ) from None
+        return place
 
     def _reads(self, rule: AlertingRule) -> set[str]:
         """Name the metrics that a rule reads, and those that they are recorded from."""

@@ -193,3 +193,13 @@ def test_where_nothing_happened_it_asks_for_incidents(own, tmp_path):
     with pytest.raises(SettingError, match="nothing unusual") as caught:
         one_incident(km.backtest(found.rules, found.history))
     assert "KMON_INCIDENTS" in str(caught.value)
+
+
+def test_the_list_to_add_to_is_a_copy_that_is_begun_once(own, tmp_path):
+    found = given(environment=own)
+    place = found.incident_list()
+    assert place == tmp_path / "out" / "incidents.yml"
+    assert km.read_incidents(place).incidents == found.incidents.incidents
+    place.write_text("incidents: []\n")
+    assert given(environment=own).incident_list().read_text() == "incidents: []\n"
+    assert (tmp_path / "incidents.yml").read_text() == INCIDENTS
