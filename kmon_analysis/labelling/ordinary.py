@@ -76,7 +76,8 @@ def ordinary(levels: Floats, known: Bools) -> tuple[Floats, str]:
     -------
     usual : float64 array, shape (B,)
         The higher of two: what at most one in ten other days exceeds within half an hour of that time, and what
-        at most one in five other weeks does. With fewer than four days, what 1 % of the known bins exceed.
+        at most one in five other weeks does. Where most bins have fewer than three other days, what 1 % of the known
+        bins exceed.
     basis : str
         Which of these it is, in words.
     """
@@ -84,7 +85,7 @@ def ordinary(levels: Floats, known: Bools) -> tuple[Floats, str]:
     near[~_around(known).any(axis=1)] = np.nan
     days = _others(near, DAY_MS // BIN_MS, FEWEST_DAYS, _DAYS_FORGIVEN)
     weeks = _others(near, WEEK_MS // BIN_MS, FEWEST_WEEKS, _WEEKS_FORGIVEN)
-    if np.isnan(days).all():
+    if not known.any() or np.isnan(days[known]).mean() > 0.5:
         inside = levels[known]
         top = np.sort(inside)[math.ceil(0.99 * len(inside)) - 1] if len(inside) else np.inf
         return np.full(len(levels), top), "in 99 % of the time"

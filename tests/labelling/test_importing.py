@@ -150,6 +150,11 @@ def test_dialects_of_tables(write, separator, line_end, mark):
     assert (only.id, only.cause) == ("a", "x, y; z")
 
 
+def test_separators_within_quotes_do_not_count(write):
+    text = 'id;start;end;"notes, remarks, words, more, and more, a, b, c, d, e, f, g"\na;1772352000;1772352600;x\n'
+    assert [each.id for each in import_incidents(write(text)).incidents] == ["a"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_utf_16_with_its_mark(write, encoding):
     text = "id\tstart\tend\tcause\nä\t1772352000\t1772352600\tLäg\n"

@@ -29,7 +29,8 @@ def of_others(levels, known, place, period, fewest, forgiven):
 def naive(levels, known):
     days = [of_others(levels, known, p, DAY, 4, 10) for p in range(len(levels))]
     weeks = [of_others(levels, known, p, WEEK, 3, 5) for p in range(len(levels))]
-    if all(each is None for each in days):
+    comparable = [each is not None for each, there in zip(days, known, strict=True) if there]
+    if 2 * sum(comparable) < len(comparable) or not comparable:
         inside = sorted(level for level, there in zip(levels, known, strict=True) if there)
         return [inside[math.ceil(0.99 * len(inside)) - 1] if inside else math.inf] * len(levels)
     both = [[each for each in pair if each is not None] for pair in zip(days, weeks, strict=True)]
@@ -74,6 +75,16 @@ def test_a_nightly_peak_is_ordinary_at_night_only():
     assert usual[24] == 50.0
     assert usual[24 + 7] == 0.0
     assert basis == "at this hour of other days and weeks"
+
+
+def test_days_of_which_nothing_is_known_are_no_others():
+    levels = np.zeros(6 * DAY)
+    known = np.arange(6 * DAY) >= 3 * DAY
+    levels[5 * DAY + 100] = 50.0
+    usual, basis = ordinary(levels, known)
+    assert basis == "in 99 % of the time"
+    assert (usual == 0.0).all()
+    assert ordinary(levels, np.arange(6 * DAY) >= 2 * DAY)[1] == "at this hour of other days"
 
 
 def test_an_empty_history_has_nothing_unusual():
