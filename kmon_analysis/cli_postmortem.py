@@ -104,7 +104,7 @@ def postmortem_command(
     from kmon_analysis.incidents import read_incidents
     from kmon_analysis.postmortem.bundle import check_place
     from kmon_analysis.postmortem.run import find_incident, incidents_for, postmortem
-    from kmon_analysis.postmortem.zones import zone_of
+    from kmon_analysis.postmortem.zones import local_zone
     from kmon_analysis.rules.reader import read_rules
     from kmon_analysis.timing import parse_duration
     from kmon_analysis.workflow import backtest
@@ -113,7 +113,7 @@ def postmortem_command(
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
     check_place(out, bundle=not no_bundle)
     with naming("--zone"):
-        zone_of(zone)
+        local_zone(zone)
     with naming("--sooner"):
         for text in sooner or ():
             parse_duration(text)

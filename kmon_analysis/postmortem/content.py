@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import kmon_analysis
 from kmon_analysis.postmortem.pricing import Answer, Rung
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did, everywhere, happened, knob_words, sooner_than, summary, why_not
-from kmon_analysis.postmortem.zones import clock, offset, zone_of
+from kmon_analysis.postmortem.zones import clock, local_zone, offset
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.tables import Table
-from kmon_analysis.report.words import clean, describe, duration, number, per_week, short_labels, span
+from kmon_analysis.report.words import clean, describe, duration, number, per_week, same_duration, short_labels, span
 from kmon_analysis.tabular import Cell
 from kmon_analysis.timing import WEEK_MS, format_duration
 
@@ -73,6 +76,7 @@ class Content:
     rules: Table
     sections: tuple[Section, ...]
     unknown: tuple[str, ...]
+    provenance: tuple[tuple[str, str], ...]
 
 
 def content_of(made: Postmortem) -> Content:
@@ -85,15 +89,16 @@ def content_of(made: Postmortem) -> Content:
         rules=_rules(made),
         sections=tuple(_section(made, story) for story in made.rules if story.concerned),
         unknown=tuple(limit.text for limit in made.limits),
+        provenance=tuple(_provenance(made)),
     )
 
 
 def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
-    incident, zone = made.incident, zone_of(made.zone)
+    incident, zone = made.incident, local_zone(made.zone)
     when = incident.interval
 
     def both(at_ms: int) -> str:
-        local = "" if made.zone == "UTC" else f" ({clock(at_ms, zone)} {made.zone})"
+        local = "" if zone is None else f" ({clock(at_ms, zone)} {made.zone})"
         return f"{clock(at_ms)} UTC{local}"
 
     yield "Start", both(when.start_ms)
@@ -111,9 +116,25 @@ def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
     yield "Must page", "yes" if incident.must_page else "no"
     history = made.backtest.history.interval
     yield "History (UTC)", f"{clock(history.start_ms)} to {clock(history.end_ms)}, {span(history.duration_ms)}"
-    replays = list(made.backtest.results.values())
+    settings = made.backtest.settings
+    groups = "each alert by itself" if settings.group_by is None else f"by {', '.join(settings.group_by) or 'rule'}"
+    yield (
+        "Pages",
+        f"grouped {groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "
+        f"{same_duration(settings.credit_before_ms)} before the incident to {same_duration(settings.credit_after_ms)} "
+        "(and the rule's “for”) after it",
+    )
+
+
+def _provenance(made: Postmortem) -> Iterator[tuple[str, str]]:
+    result = made.backtest
+    replays = list(result.results.values())
     if replays:
         yield "Semantics", f"Prometheus {replays[0].semantics.version}"
+    yield "kmon_analysis", f"{kmon_analysis.__version__}, Python {platform.python_version()}"
+    yield "Rule file", f"SHA-256 {hashlib.sha256(result.rules.text.encode()).hexdigest()}"
+    yield "History", f"{result.history.provenance.source}, SHA-256 {result.history.digest}"
+    yield "The same numbers again", "kmon postmortem --bundle bundle, where the folder bundle was kept"
 
 
 def _time_header(made: Postmortem) -> tuple[str, ...]:
@@ -122,11 +143,11 @@ def _time_header(made: Postmortem) -> tuple[str, ...]:
 
 def _times(made: Postmortem, at_ms: int) -> tuple[str, ...]:
     """Write offset, UTC and local time; the date only where the incident leaves the day."""
-    start_ms, zone = made.incident.interval.start_ms, zone_of(made.zone)
+    start_ms, zone = made.incident.interval.start_ms, local_zone(made.zone)
     dated = clock(at_ms)[:10] != clock(start_ms)[:10]
     utc = clock(at_ms, date=dated)
     first, utc = Cell(offset(at_ms - start_ms), at_ms), Cell(utc, at_ms)
-    if made.zone == "UTC":
+    if zone is None:
         return (first, utc)
     local = clock(at_ms, zone)
     same = local[:10] == clock(start_ms, zone)[:10]

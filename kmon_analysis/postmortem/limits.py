@@ -59,7 +59,7 @@ def limits_of(result: Backtest, incident: Incident, stories: Sequence[RuleStory]
         Limit(
             "one example",
             "What would have paged sooner is found with this incident in view: one example, no forecast. "
-            "`kmon tune` weighs all incidents and tests on weeks that it did not see.",
+            "Tuning (kmon tune) weighs all incidents and tests on weeks that it did not see.",
         ),
         Limit(
             "not replayed",

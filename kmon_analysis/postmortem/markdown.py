@@ -17,7 +17,7 @@ __all__ = ["code", "markdown", "plain"]
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&$])")
 # What begins a heading, a list or a quotation, where it stands first.
-_FIRST = re.compile(r"^(?:([#+\-=:])|(\d+)([.)]))")
+_FIRST = re.compile(r"^(?:(#+(?=\s|$)|[+-](?=[\s-]|$)|=(?==*$))|(\d+)([.)])(?=\s|$))")
 # What GitHub turns into links and mentions by itself, wherever it stands: an empty comment breaks it up.
 _LINKING = re.compile(r"(?i)(@|#|://|www\\?\.|gh\\?-)(?=\w)")
 _BREAK = "<!-- -->"
@@ -68,6 +68,7 @@ def markdown(made: Postmortem) -> str:
     for section in content.sections:
         lines += _section(section)
     lines += ["## What the data cannot say", "", *(f"- {plain(text)}" for text in content.unknown), ""]
+    lines += ["## Provenance", "", *(f"- {plain(name)}: {plain(value)}" for name, value in content.provenance), ""]
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.postmortem.limits import Limit, limits_of
 from kmon_analysis.postmortem.pricing import Reference, Rung, price_rule, reference_of
 from kmon_analysis.postmortem.stories import RuleStory, stories_of
-from kmon_analysis.postmortem.zones import zone_of
+from kmon_analysis.postmortem.zones import local_zone
 from kmon_analysis.tabular import html_table, text_table
 from kmon_analysis.timing import SECOND_MS, Interval, format_instant, parse_duration
 
@@ -255,7 +255,7 @@ def postmortem(
         If the zone does not exist or a time is none.
     """
     chosen = find_incident(result.incidents, incident)
-    zone_of(zone)
+    local_zone(zone)
     asked = None if sooner is None else [sooner] if isinstance(sooner, str) else list(sooner)
     ladder = None if asked is None else tuple(sorted({parse_duration(text) for text in asked}))
     stories = stories_of(result, chosen)

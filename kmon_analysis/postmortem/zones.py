@@ -7,7 +7,18 @@ from zoneinfo import ZoneInfo
 
 from kmon_analysis.timing import SECOND_MS, format_duration, zone_of
 
-__all__ = ["clock", "offset", "zone_of"]
+__all__ = ["clock", "local_zone", "offset"]
+
+
+def local_zone(name: str) -> ZoneInfo | None:
+    """Return a zone by its IANA name; None for UTC, which needs no database of zones.
+
+    Raises
+    ------
+    SettingError
+        If there is none of this name.
+    """
+    return None if name == "UTC" else zone_of(name)
 
 
 def clock(instant_ms: int, zone: ZoneInfo | None = None, *, date: bool = True) -> str:
