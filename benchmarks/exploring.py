@@ -1,8 +1,9 @@
-"""How long a move of the tuner takes on the bundled ten weeks: ``python -m benchmarks.exploring``.
+"""How long a move of the tuner takes on the bundled ten weeks: ``python -m benchmarks.exploring [--browser]``.
 
 Prints distributions, no verdict: times of this machine under its load, in milliseconds. *model* is
 `TunerModel.at`; *move* is all that the kernel does for one message of the browser: turning, counting, writing the
-answer, and its JSON. What the browser then needs is measured in the browser, see README.md.
+answer, and its JSON. With ``--browser`` (needs Chromium and the extra ``[dev]``) *seen* is all from the event of the
+slider to the second frame after the answer, with the kernel in this process: two frames are 33 ms at the least.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -104,6 +107,44 @@ def rule(result: km.Backtest, name: str) -> None:
         heard.move(reset=True, period=[model.replay.period.start_ms, model.replay.period.end_ms])
 
 
+# From the event to the second frame after the answer was drawn: the first one may have begun before it.
+DRAG = """async (stops) => {
+  const root = document.querySelector("[data-kmon=tuner]"), slider = root.querySelector("[aria-label=threshold]");
+  const frame = () => new Promise((done) => requestAnimationFrame(done)), taken = [];
+  for (const stop of stops) {
+    const began = performance.now();
+    slider.value = stop;
+    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done));
+    await frame();
+    await frame();
+    taken.push(performance.now() - began);
+  }
+  return taken; }"""
+
+
+def seen(result: km.Backtest, name: str) -> None:
+    """Drag the threshold through all its stops in a real browser."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser.test_tuner_alone import Shown, serving
+    from tests.browser.watching import FLAGS, watched
+    from tests.tools import require
+
+    tuner = result.explore(name)
+    places = [*range(len(tuner.model.choices.thresholds))]
+    with serving() as address, sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=str(require("chromium")), args=FLAGS)
+        with watched(browser, "", Path(folder), viewport={"width": 1280, "height": 1000}) as here:
+            shown = Shown(here, tuner, address)
+            shown.page.evaluate(DRAG, places[:20])
+            used = time.process_time()
+            taken = shown.page.evaluate(DRAG, places)
+            ours = 1000 * (time.process_time() - used) / len(places)
+        browser.close()
+    line("move, threshold, seen (processor: kernel only)", [(one, ours) for one in taken])
+
+
 def main() -> int:
     """Measure every rule of the bundled scenario."""
     folder = km.load_scenario("user-service")
@@ -112,6 +153,8 @@ def main() -> int:
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, milliseconds: wall | processor")
     for name in result:
         rule(result, name)
+        if "--browser" in sys.argv[1:] and result[name].knobs.sweepable:
+            seen(result, name)
     return 0
 
 

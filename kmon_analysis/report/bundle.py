@@ -97,8 +97,16 @@ def _changes(advice: Advice) -> tuple[dict[AlertKey, Change], dict[AlertKey, str
         changes[before.key] = change
         digest = advice.backtest.history.digest[:12]
         how = "chosen by hand with kmon_analysis" if verdict.by_hand else "tuned by kmon_analysis"
-        notes[before.key] = f"{how}: was {verdict.current}; history {digest}"
+        notes[before.key] = f"{how}: was {verdict.current}{_former_hours(verdict)}; history {digest}"
     return changes, notes
+
+
+def _former_hours(advice: RuleAdvice) -> str:
+    """Write the guard that the rule had, where another one takes its place."""
+    now, then = advice.current, advice.proposed
+    if now is None or then is None or now.hours == then.hours:
+        return ""
+    return f", {' '.join(now.hours.split())}" if now.hours else ", at all hours"
 
 
 def _bounded(start_ms: int, end_ms: int) -> Interval:

@@ -7,6 +7,7 @@ import functools
 import http.server
 import json
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -68,8 +69,9 @@ class Kernel:
         return json.dumps(news)
 
 
-@pytest.fixture(scope="module")
-def served():
+@contextmanager
+def serving():
+    """Serve the front end's files, and nothing else, until the block ends."""
     handler = functools.partial(Quiet, directory=str(front._STATIC))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -77,6 +79,12 @@ def served():
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
         thread.join()
+
+
+@pytest.fixture(scope="module")
+def served():
+    with serving() as address:
+        yield address
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -133,7 +133,9 @@ def test_the_export_holds_the_chosen_values_and_promtool_agrees(tmp_path, monkey
     assert not written.failed, written.output
     assert "promtool" in written.sentence
     text = (tmp_path / "rules.yml").read_text(encoding="utf-8")
-    assert "chosen by hand with kmon_analysis" in text
+    assert (
+        "chosen by hand with kmon_analysis: was threshold 100, window 5m, for 2m, and on() (hour() >= 6 < 22);" in text
+    )
     rule = read_rules(tmp_path / "rules.yml").alert(NAME)
     knobs = find_knobs(rule)
     assert (knobs.threshold, knobs.window_ms, knobs.for_ms, knobs.hours) == (250.0, 600_000, 180_000, hours)
