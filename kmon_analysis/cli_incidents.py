@@ -170,7 +170,7 @@ def import_command(
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE]",
+            metavar="FILE",
             help="An export; for alerts a history with ALERTS, an answer of the query API, or Alertmanager JSON.",
         ),
     ] = None,
@@ -312,7 +312,7 @@ def show_imported(found: Imported, *, as_json: bool) -> None:
     if as_json:
         put_json(found.to_json())
     else:
-        put(found.table())
+        put(found.table() if len(found) else "nothing was taken over")
     say(found.headline)
     for line in (*summary(found.left_out), *found.notes):
         say(f"note: {line}")

@@ -41,7 +41,7 @@ class Merged:
     def sentence(self) -> str:
         """What happened, in words."""
         if not self.added:
-            return f"nothing to add: {self.path} is as it was"
+            return f"nothing to add: {self.path} " + ("is as it was" if self.path.exists() else "was not made")
         more = f", {counted(len(self.left_out), 'entry', 'entries')} left out" if self.left_out else ""
         return f"written: {self.path} ({counted(len(self.added), 'entry', 'entries')} added{more})"
 

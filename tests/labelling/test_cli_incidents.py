@@ -112,6 +112,14 @@ def test_import_writes_and_says_what_it_left_out(kmon, table, tmp_path):
     assert out_file.read_bytes() == before
 
 
+def test_an_import_of_nothing_makes_no_list(kmon, table, tmp_path):
+    mapped = ("--map", "Kafka=HighConsumerLag", "--only-mapped", "--column", "service=ticket", "--zone", "UTC")
+    status, out, err = kmon("incidents", "import", *table, *mapped, "-o", tmp_path / "none.yml")
+    assert (status, out) == (0, "nothing was taken over\n")
+    assert f"nothing to add: {tmp_path / 'none.yml'} was not made" in err
+    assert not (tmp_path / "none.yml").exists()
+
+
 def test_import_as_data(kmon, table):
     status, out, _ = kmon("incidents", "import", *table, "--zone", "UTC", "--json")
     assert status == 0
