@@ -32,6 +32,8 @@ MOST_ROWS = 100
 LONGEST_CELL = 300
 LONGEST_TEXT = 80
 NOTHING = "–"
+# Foreign text may hold dollar signs, which notebooks would set as formulas: MathJax 3, and 2 in older front ends.
+NO_MATHEMATICS = "mathjax_ignore tex2jax_ignore"
 _NUMBER = re.compile(r"[−+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:e[+-]?\d+)?")
 
 # Buttons are made by the script, so that without it the header holds no button that does nothing.
@@ -72,6 +74,7 @@ SORT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).d
 # Twice the class where JupyterLab's own rule for tables (all flush right) would win.
 TABLE_STYLE = """table.kmon { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.kmon caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; color: inherit; caption-side: top; }
+table.kmon tbody :is(th, td):not([class]) { min-width: 12rem; }
 table.kmon.kmon th, table.kmon.kmon td { text-align: left; }
 table.kmon th, table.kmon td { vertical-align: top; overflow-wrap: break-word; max-width: 26rem; }
 table.kmon .n { white-space: nowrap; }
@@ -216,7 +219,7 @@ def html_table(
     titled = f"<caption>{_escaped(caption)}</caption>" if caption else ""
     sort = " data-sort" if sortable and len(parts) + len(body) > 2 and all(header) else ""
     table = (
-        f'<table class="kmon"{sort}>{titled}<thead><tr>{heads}</tr></thead>{groups}'
+        f'<table class="kmon {NO_MATHEMATICS}"{sort}>{titled}<thead><tr>{heads}</tr></thead>{groups}'
         f"{f'<tfoot>{last}</tfoot>' if last else ''}</table>"
     )
     if bare:
@@ -234,7 +237,7 @@ def text_lines(items: Sequence[str], *, most: int = MOST_ROWS) -> list[str]:
 def html_list(items: Sequence[str], *, most: int = MOST_ROWS) -> str:
     """Write sentences as a list in HTML, escaped; nothing where there are none."""
     lines = "".join(f"<li>{html.escape(line)}</li>" for line in text_lines(items, most=most))
-    return f"<ul>{lines}</ul>" if lines else ""
+    return f'<ul class="{NO_MATHEMATICS}" style="overflow-wrap: anywhere">{lines}</ul>' if lines else ""
 
 
 def length_cell(length_ms: float | None) -> Cell:

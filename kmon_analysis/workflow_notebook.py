@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 import tempfile
 from collections.abc import Mapping
@@ -25,6 +24,7 @@ from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.sources.connection import Connection, connect
 from kmon_analysis.sources.files import load_history
 from kmon_analysis.sources.simulation.store import load_scenario
+from kmon_analysis.tabular import html_list
 from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant
 from kmon_analysis.workflow import fetch
 from kmon_analysis.workflow_kafka import survey_history, survey_server
@@ -146,7 +146,7 @@ class Given:
         return "\n".join(self.words)
 
     def _repr_html_(self) -> str:
-        return "<ul>" + "".join(f"<li>{html.escape(words)}</li>" for words in self.words) + "</ul>"
+        return html_list(self.words)
 
 
 def _names(quantity: str) -> frozenset[str]:

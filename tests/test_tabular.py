@@ -137,7 +137,8 @@ def test_hostile_text_is_only_text(text):
     table = html_table([text, "n"], [[text, text], [text, "1"]], caption=text, bare=True) + html_list([text])
     read = Reader(table)
     assert set(read.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "bdi", "ul", "li"}
-    assert read.attributes <= {"class", "data-sort", "scope", "data-key"}
+    assert read.attributes <= {"class", "data-sort", "scope", "data-key", "style"}
+    assert table.count("style=") == 1
     shown = text.replace("\u202e", "\\u202e").replace("\u202c", "\\u202c").replace("\x1b", "\\x1b")
     assert [cell[2] for cell in read.rows[1]] == [shown, shown]
     assert read.caption == shown

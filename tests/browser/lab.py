@@ -15,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from playwright.sync_api import Locator
@@ -66,11 +67,17 @@ class Lab:
         """Return the address at which JupyterLab opens a notebook, with nothing else open."""
         return f"{self.address}/lab/tree/{name}?reset&token={self.token}"
 
-    def ask(self, path: str) -> object:
-        """Return the server's answer."""
-        request = urllib.request.Request(f"{self.address}/{path}", headers={"Authorization": f"token {self.token}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """Return the server's answer; None where it says nothing."""
+        headers = {"Authorization": f"token {self.token}"}
+        request = urllib.request.Request(f"{self.address}/{path}", headers=headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.loads(answer.read() or "null")
+
+    def stop_kernels(self) -> None:
+        """Shut all kernels down: their memory is wanted by the next one."""
+        for session in self.ask("api/sessions"):
+            self.ask(f"api/sessions/{session['id']}", "DELETE")
 
 
 def free_port() -> int:
@@ -154,7 +161,8 @@ class Notebook:
 
     @classmethod
     def open(cls, here: Visit, lab: Lab, name: str) -> Notebook:
-        """Open one and wait until its kernel is ready."""
+        """Open one and wait until its kernel is ready; the kernel is shut down once the page is closed."""
+        here.later.append(lab.stop_kernels)
         here.page.goto(lab.url(name))
         here.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         here.page.wait_for_function(f"() => {KERNEL}?.status === 'idle'", timeout=START_S * 1000)
@@ -211,7 +219,3 @@ class Notebook:
             # Heights of cells that were out of sight are guesses until they are in sight.
             page.set_viewport_size({"width": page.viewport_size["width"], "height": high})
             page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def close(self) -> None:
-        """Shut the kernel down: its memory is wanted by the next one."""
-        self.here.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")

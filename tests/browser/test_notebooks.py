@@ -50,4 +50,3 @@ def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
         notebook.use_theme("JupyterLab Dark")
         here.shoot(f"notebook-{stem}-dark")
         assert here.violations(OUTPUTS) == []
-        notebook.close()

@@ -51,5 +51,4 @@ def test_a_person_answers_with_the_keyboard_or_by_name(visit, lab, tmp_path):
         opened.unroll()
         here.shoot("review-dark")
         assert here.violations(".jp-OutputArea-output") == []
-        opened.close()
     assert len(read_incidents(path).reviewed) == 1

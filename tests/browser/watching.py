@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +29,7 @@ LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 LIMIT_MS = 60_000
 
 # Everything that the Tab key should reach, as the page's author meant it.
-REACHABLE = """() => [...document.querySelectorAll(
+REACHABLE = """inside => [...document.querySelector(inside).querySelectorAll(
     'a[href], button, input, select, textarea, summary, [tabindex]')]
   .filter(e => e.tabIndex >= 0 && !e.disabled && e.checkVisibility({visibilityProperty: true}))
   .map(e => e.dataset.reach ??= String(document.querySelectorAll('[data-reach]').length))"""
@@ -56,6 +57,7 @@ class Visit:
     shots: Path
     problems: list[str] = field(default_factory=list)
     forgiven: tuple[str, ...] = ()
+    later: list[Callable[[], None]] = field(default_factory=list)
 
     def report(self, problem: str) -> None:
         """Note a problem, unless its text is forgiven."""
@@ -94,8 +96,8 @@ class Visit:
               return found; }"""
         )
 
-    def tab_through(self, limit: int = 300) -> tuple[set[str], list[str]]:
-        """Press Tab from the top of the page until the focus leaves it.
+    def tab_through(self, inside: str = "html", limit: int = 300) -> tuple[set[str], list[str]]:
+        """Press Tab from the top of the page, or the first control within a selector, until the focus leaves it.
 
         Returns
         -------
@@ -104,13 +106,16 @@ class Visit:
         faults : list of str
             Elements whose focus cannot be seen.
         """
-        wanted = dict.fromkeys(self.page.evaluate(REACHABLE))
+        wanted = dict.fromkeys(self.page.evaluate(REACHABLE, inside))
         reached: dict[str, None] = {}
         faults: list[str] = []
+        if inside != "html":
+            self.page.locator(f'[data-reach="{next(iter(wanted))}"]').focus()
+            reached[next(iter(wanted))] = None
         for _ in range(limit):
             self.page.keyboard.press("Tab")
             here = self.page.evaluate(FOCUSED)
-            if here is None or here["reach"] in reached:
+            if here is None or here["reach"] in reached or (inside != "html" and here["reach"] not in wanted):
                 break
             if here["reach"] is not None:
                 reached[here["reach"]] = None
@@ -160,3 +165,5 @@ def watched(browser: Browser, axe: str, shots: Path, *, forgiven: tuple[str, ...
         assert not visit.problems, "\n".join(visit.problems)
     finally:
         context.close()
+        for each in visit.later:
+            each()
