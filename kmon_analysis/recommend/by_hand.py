@@ -13,7 +13,7 @@ from kmon_analysis.backtest.run import alert_names
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Setting
-from kmon_analysis.recommend.verdict import FEW_INCIDENTS, Case, case_of, fate, limits_of, meets, suspects_of
+from kmon_analysis.recommend.verdict import FEW_INCIDENTS, Case, case_of, fate, limits_of, marked, meets, suspects_of
 from kmon_analysis.timing import HOUR_MS, WEEK_MS, format_duration
 
 __all__ = ["chosen_by_hand"]
@@ -40,11 +40,14 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
         If the rule has no such knob.
     ExpressionError
         If the rule cannot be evaluated with these values.
+    IncidentError
+        If the incidents hold suggestions that nobody has confirmed or rejected.
     """
     result = advice.backtest
     replay, known = result[name], advice.rules.get(name)
     if known is not None and not known.by_hand and known.proposed == setting:
         return advice
+    result.incidents.require_decided()
     setting.applied(replay.rule)
     budget = advice.budget or Budget(HOUR_MS)
     case = case_of(replay, result.scores[name], budget, result.history.scrape_interval_ms)
@@ -56,7 +59,6 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
         case.current,
         past_current=case.past,
         suspects=suspects_of(case.past),
-        evaluated_by=result.evaluated_by.get(name, "kmon"),
         by_hand=True,
     )
     if setting != case.current:
@@ -70,6 +72,7 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
                 "it on.",
                 *_found(case, score),
                 *([] if advice.budget is None else [_kept_to_budget(case, score)]),
+                *_circular(case),
                 *_procedure(known),
                 *limits_of(case),
             ),
@@ -77,6 +80,8 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
             past_proposed=score,
             suspects=suspects_of(score),
         )
+    if name in result.evaluated_by:
+        entry = marked(entry, replay, result.evaluated_by[name])
     rules = {**advice.rules, name: entry}
     return replace(advice, rules={each: rules[each] for each in alert_names(result.rules) if each in rules})
 
@@ -129,6 +134,14 @@ def _kept_to_budget(case: Case, score: Score) -> str:
     if not math.isnan(score.firing_ratio) and score.firing_ratio > case.budget.firing_ratio:
         parts.append("firing for longer than accepted")
     return f"Even on that past it does not keep to the budget: {', '.join(parts) or 'not every incident in time'}."
+
+
+def _circular(case: Case) -> list[str]:
+    """Say how many incidents the rule's own breaches suggested: that it finds those is no evidence."""
+    own = sum(case.replay.name in outcome.incident.suggested_by for outcome in case.past.outcomes)
+    if not own:
+        return []
+    return [f"Of the incidents, its own breaches suggested {own}: that it finds them is no evidence for it."]
 
 
 def _procedure(known: RuleAdvice | None) -> list[str]:

@@ -27,7 +27,7 @@ from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant, parse_duration
 
-__all__ = ["Case", "case_of", "clusters_of", "fate", "limits_of", "meets", "recommend", "suspects_of"]
+__all__ = ["Case", "case_of", "clusters_of", "fate", "limits_of", "marked", "meets", "recommend", "suspects_of"]
 
 # Fewer than this many weeks hide weekly behaviour altogether; fewer than the second make it provisional.
 SHORT_WEEKS, PROVISIONAL_WEEKS = 2, 4
@@ -98,7 +98,7 @@ def recommend(
     }
     for name, advice in advices.items():
         if name in result.evaluated_by:
-            advices[name] = _marked(advice, result[name], result.evaluated_by[name])
+            advices[name] = marked(advice, result[name], result.evaluated_by[name])
     for name, reason in result.refused.items():
         advices[name] = RuleAdvice(name, "refused", "Not evaluated", (str(reason),), None)
     return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
@@ -172,7 +172,7 @@ def _advise(
     return _tuned(case, base, setting, scored, top)
 
 
-def _marked(advice: RuleAdvice, replay: RuleBacktest, who: str) -> RuleAdvice:
+def marked(advice: RuleAdvice, replay: RuleBacktest, who: str) -> RuleAdvice:
     """Say who evaluated the expression, where we did not."""
     said = [f"Its expression was evaluated by {who}; alert states and pages are our own replay of that."]
     if replay.unknown_windows:

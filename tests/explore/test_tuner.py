@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kmon_analysis.backtest.run import backtest
 from kmon_analysis.backtest.signal import make_signal
-from kmon_analysis.errors import KmonError, SettingError
+from kmon_analysis.errors import ExpressionError, KmonError, SettingError
 from kmon_analysis.explore import model as computing
 from kmon_analysis.explore import tuner as turning
 from kmon_analysis.explore.choices import STOPS, guard_of, read_duration, read_threshold, signal_scale, threshold_stops
@@ -23,8 +24,10 @@ from kmon_analysis.incidents import Incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.verdict import recommend
 from kmon_analysis.report.figure import scale_for
+from kmon_analysis.rules.reader import parse_rules
+from kmon_analysis.series import Grid
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval
-from tests.explore.world import HOSTILE, START, TRUTH, world
+from tests.explore.world import HOSTILE, START, TRUTH, history, world
 
 NAME = "HighConsumerLag"
 RESULT = world()
@@ -337,3 +340,37 @@ def test_typed_values():
     assert read_duration("1h30m", "for") == 90 * MINUTE_MS
     assert read_duration("0", "for") == 0
     assert guard_of("Mon-Sun 00:00-24:00", "UTC", None) is None
+
+
+# ---- a rule that somebody else evaluates --------------------------------------------------------
+
+
+def test_a_rule_evaluated_elsewhere_turns_as_far_as_that_is_known():
+    def outside(rule, clock, _offset_ms):
+        if not any(f"[{window}]" in rule.text for window in ("5m", "10m")):
+            raise ExpressionError("nothing of it is kept", expression=rule.text, cure="Give a server")
+        height = 200 if "[5m]" in rule.text else 400
+        values = np.abs(np.sin(np.arange(len(clock.times)) / 50))[None] * height
+        return Grid((Labels({"topic": "orders"}),), clock.times, values, np.ones_like(values, dtype=np.bool_))
+
+    text = "groups: [{name: g, rules: [{alert: Far, expr: 'limitk(1, rate(lag[5m])) > 100', for: 2m}]}]"
+    result = backtest(parse_rules(text), history(), TRUTH, outside=outside)
+    assert list(result.evaluated_by) == ["Far"]
+    tuner = result.explore("Far")
+    assert tuner.model.choices.windows_ms == (5 * MINUTE_MS, 10 * MINUTE_MS)
+    assert tuner.model.choices.hours == ()
+    five = tuner.view.numbers.pages
+    ten = tuner.move(window="10m", threshold=250)
+    assert (five > 0, ten.numbers.pages > 0, tuner.setting.window_ms) == (True, True, 10 * MINUTE_MS)
+    for knobs in ({"window": "7m"}, {"hours": "and on() (hour() < 3)", "window": "7m"}):
+        with pytest.raises(ExpressionError, match="nothing of it is kept"):
+            tuner.move(**knobs)
+    told = heard(tuner, window="7m")
+    assert told["wrong"]
+    assert tuner.setting.window_ms == 10 * MINUTE_MS
+    assert tuner.move(group_by=()).tally.pages == ten.tally.pages
+    while tuner.model.prepare(tuner.setting, tuner.group_by):
+        pass
+    entry = tuner.use()["Far"]
+    assert entry.evaluated_by == "somebody else"
+    assert any("evaluated by somebody else" in reason for reason in entry.reasons)

@@ -8,17 +8,17 @@ from dataclasses import replace
 import pytest
 
 from kmon_analysis.backtest.run import backtest
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import IncidentError, SettingError
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.recommend.by_hand import chosen_by_hand
 from kmon_analysis.recommend.candidates import Budget, Setting, current_setting
 from kmon_analysis.recommend.confirm import confirm
 from kmon_analysis.rules.knobs import find_knobs
-from kmon_analysis.rules.reader import read_rules
+from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.timing import MINUTE_MS
 from tests.explore.world import history, world
-from tests.recommend.world import advise, lag_history
+from tests.recommend.world import RULES, advise, lag_history
 from tests.tools import require
 
 NAME = "HighConsumerLag"
@@ -105,6 +105,17 @@ def test_the_proposed_values_keep_their_evidence_and_the_deployed_ones_change_no
     again = chosen_by_hand(chosen_by_hand(advice, NAME, setting_of(advice)), NAME, setting_of(advice, 3_000.0))
     assert again[NAME].proposed.threshold == 3_000.0
     assert "The procedure" not in words(again[NAME])
+
+
+def test_suggestions_are_decided_first_and_no_evidence_for_the_rule_that_made_them():
+    known, truth = lag_history(6, incidents=SIX)
+    ours = replace(truth, incidents=tuple(replace(each, suggested_by=(NAME,)) for each in truth.incidents))
+    advice = Advice(backtest(parse_rules(RULES.format(threshold=500)), known, ours), None)
+    assert "its own breaches suggested 6" in words(chosen_by_hand(advice, NAME, setting_of(advice))[NAME])
+    open_one = replace(truth, suggested=(replace(truth.incidents[0], id="new", status="suggested"),))
+    advice = Advice(backtest(parse_rules(RULES.format(threshold=500)), known, open_one), None)
+    with pytest.raises(IncidentError, match="new"):
+        chosen_by_hand(advice, NAME, setting_of(advice))
 
 
 def test_a_value_that_makes_no_sense_is_refused():
