@@ -95,6 +95,12 @@ class RuleStory:
         return max(self.lives, key=lambda life: life.held_ms, default=None)
 
     @property
+    def paged_anew_ms(self) -> int | None:
+        """When a page began inside the window, of whichever alert; None: none did."""
+        begun = (page.episode.interval.start_ms for page in self.pages)
+        return min((at_ms for at_ms in begun if at_ms in self.window), default=None)
+
+    @property
     def open(self) -> bool:
         """Whether an alert was still pending or firing at the last evaluation."""
         return any(life.end_ms is None for life in self.lives)
@@ -134,7 +140,9 @@ def _story(name: str, replay: RuleBacktest, score: Score, incident: Incident) ->
     judged = reach.status(level)
     status: Status
     if judged == "missed":
-        status = "pending only" if lives else "never true" if returned else "nothing returned"
+        # Without a threshold the expression returns what is true, and nothing else.
+        silent = not returned and replay.knobs.sweepable
+        status = "pending only" if lives else "nothing returned" if silent else "never true"
     else:
         names: dict[str, Status] = {"caught": "paged", "early": "paged early"}
         status = names.get(judged) or ("no data" if judged == "no data" else "already firing")

@@ -28,9 +28,12 @@ def summary(made: Postmortem) -> str:
     paged = [(story.first_ms, story.rule) for story in told if story.status in ("paged", "paged early")]
     first = min(((ms, rule) for ms, rule in paged if ms is not None), default=None)
     if first is None:
-        already = [story.rule for story in told if story.status == "already firing"]
+        already = [story for story in told if story.status == "already firing"]
         if already:
-            return f"No new page: {', '.join(already)} had been firing since before."
+            anew = any(story.paged_anew_ms is not None for story in already)
+            names = ", ".join(story.rule for story in already)
+            page = "No page that tells of it alone" if anew else "No new page"
+            return f"{page}: {names} had been firing since before."
         return "No rule paged for it."
     after_ms = first[0] - start_ms
     when = f"{format_duration(after_ms)} after" if after_ms > 0 else "at"
@@ -55,7 +58,7 @@ def did(made: Postmortem, story: RuleStory) -> str:
         case "paged early" if first is not None:
             return f"paged at {offset(first)}, before the labelled start"
         case "already firing":
-            return f"was firing already: no new page{_since(story, start_ms)}"
+            return f"had been firing{_since(story, start_ms)}: {_more(story, start_ms)}"
         case "pending only":
             return f"was pending, and did not fire: {because(story, start_ms)}"
         case "never true":
@@ -73,11 +76,17 @@ def did(made: Postmortem, story: RuleStory) -> str:
 def _since(story: RuleStory, start_ms: int) -> str:
     fired = [life for life in story.lives if life.firing_ms is not None and life.firing_ms < story.window.start_ms]
     if not fired:
-        return ""
+        return " already"
     first = min(fired, key=lambda life: life.firing_ms or 0)
     if first.from_first:
-        return ", since before the history begins"
-    return f", since {offset((first.firing_ms or 0) - start_ms)}"
+        return " since before the history begins"
+    return f" since {offset((first.firing_ms or 0) - start_ms)}"
+
+
+def _more(story: RuleStory, start_ms: int) -> str:
+    """Say whether another alert of a rule that was firing already paged anew."""
+    anew = story.paged_anew_ms
+    return "no new page" if anew is None else f"another of its alerts paged at {offset(anew - start_ms)}"
 
 
 def _no_part(made: Postmortem, story: RuleStory) -> str:
