@@ -191,6 +191,21 @@ def test_a_sooner_page_is_never_cheaper_to_ask_for_less():
             assert changes == sorted(changes)
 
 
+def test_a_lower_threshold_may_page_less():
+    """Ordinary lag that swings between 200 and 300 pages at every swing, or once at a threshold below both."""
+    line = np.full(600, 10.0)
+    line[120:150], line[450:550] = 330.0, 160.0
+    for swing in range(300, 420, 12):
+        line[swing : swing + 6], line[swing + 6 : swing + 12] = 300.0, 200.0
+    rules = RULES.format(expr="lag > 150", hold="5m")
+    made = km.postmortem(replayed(history({"a": line}), [incident()], rules), "INC-1", sooner="1m")
+    [rung] = made.sooner["A"]
+    best = rung.answers[-1]
+    assert best.price.false_pages == 1
+    assert 160 <= best.setting.threshold < 200
+    assert fate(made.backtest["A"], replace(best.setting, threshold=250.0))[0].false_pages == 10
+
+
 def test_sooner_than_what():
     quiet = {"a": np.full(600, 10.0)}
     slow = history(quiet)
