@@ -370,7 +370,8 @@ class _Reader:
                 self.report(cell.at, f"column {name!r} is repeated", "Keep one of the two")
         if missing := [name for name in ("id", "start", "end") if name not in names]:
             problem = f"the table has no column {' and no '.join(map(repr, missing))}"
-            self.report(header[0].at, problem, "Start the file with a line such as 'id,start,end'")
+            cure = "Start the file with a line such as 'id,start,end', or see kmon incidents import --help"
+            self.report(header[0].at, problem, cure)
         if not self.source.findings:
             for record in records:
                 self.record(names, record)

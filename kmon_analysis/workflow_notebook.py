@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.sources.connection import Connection, connect
 from kmon_analysis.sources.files import load_history
 from kmon_analysis.sources.simulation.store import load_scenario
-from kmon_analysis.tabular import html_list
+from kmon_analysis.tabular import html_list, text_lines
 from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant
 from kmon_analysis.workflow import fetch
 from kmon_analysis.workflow_kafka import survey_history, survey_server
@@ -32,7 +32,7 @@ from kmon_analysis.workflow_kafka import survey_history, survey_server
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["PATHS", "VARIABLES", "Given", "close_up", "given", "one_incident"]
+__all__ = ["PATHS", "VARIABLES", "Given", "Listed", "close_up", "given", "listed", "one_incident"]
 
 VARIABLES: Mapping[str, str] = {
     "KMON_PROMETHEUS_URL": "a running Prometheus",
@@ -49,6 +49,30 @@ _SOURCES = ("KMON_PROMETHEUS_URL", "KMON_HISTORY")
 _WORDS = {"lag": "consumer lag", "messages_in": "messages in"}
 # What lag is made of, where no metric says it itself.
 _PARTS = {"lag": ("lag", "end_offset", "committed_offset"), "messages_in": ("messages_in", "messages_in_rate")}
+
+
+class Listed(tuple[str, ...]):
+    """Sentences that a notebook shows as a list."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "\n".join(f"• {line}" for line in text_lines(self or ("nothing to report",)))
+
+    def _repr_html_(self) -> str:
+        return html_list(self or ("nothing to report",))
+
+
+def listed(sentences: Iterable[object]) -> Listed:
+    """Return sentences as a list that a notebook shows one below the other.
+
+    Examples
+    --------
+    >>> listed(["one gap", "two resets"])
+    • one gap
+    • two resets
+    """
+    return Listed(str(sentence) for sentence in sentences)
 
 
 @dataclass(frozen=True, repr=False)

@@ -468,7 +468,10 @@ def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
 def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
     words = "one example" if case.clusters == 1 else "two examples"
     seen = {o.incident.id: o for o in case.past.outcomes if o.status != "no data"}
-    reasons = [f"The current rule: {fate(outcome)}." for outcome in seen.values()]
+    causes = "the same 'cause'" if case.clusters == 1 else "two causes"
+    alike = f"{len(seen)} incidents name {causes} in the list, and incidents of one cause are one example."
+    reasons = [alike] * (len(seen) > case.clusters)
+    reasons += [f"The current rule: {fate(outcome)}." for outcome in seen.values()]
     reasons += [
         f"With {setting} the past shows {_pages(scored.false_pages)} in {_span(scored.weeks)}, and: "
         + "; ".join(fate(outcome) for outcome in scored.outcomes if outcome.status != "no data")

@@ -9,6 +9,7 @@ import csv
 import itertools
 import re
 from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,18 +38,22 @@ _SECONDS = (1e8, 1e11)
 _MILLISECONDS = (1e11, 1e14)
 _LATEST_MS = 1e15
 _MOST_FINDINGS = 50
+# A column of times without a zone is one fault, however many lines it has.
+_MOST_ALIKE = 5
 
 
 @dataclass
 class _Report:
-    """Faults found so far; further ones are only counted."""
+    """Faults found so far; further ones, and those with a cure that was said often enough, are only counted."""
 
     file: str
     findings: list[Finding] = field(default_factory=list)
+    alike: Counter[str] = field(default_factory=Counter)
     more: int = 0
 
     def add(self, problem: str, line: int | None, cure: str) -> None:
-        if len(self.findings) < _MOST_FINDINGS:
+        self.alike[cure] += 1
+        if len(self.findings) < _MOST_FINDINGS and self.alike[cure] <= _MOST_ALIKE:
             self.findings.append(Finding(plain(problem), self.file, line=line, cure=cure))
         else:
             self.more += 1
@@ -56,7 +61,7 @@ class _Report:
     def settle(self) -> None:
         """Raise if there are any."""
         if self.more:
-            self.findings.append(Finding(f"… and {self.more} more faults", self.file))
+            self.findings.append(Finding(f"… and {self.more:,} more faults", self.file))
         if self.findings:
             raise DataFileError(self.findings)
 

@@ -151,7 +151,15 @@ def test_short_histories_say_so_and_predict_nothing():
 def test_incidents_of_one_cause_count_once():
     history, known = lag_history(8, incidents=TEN[:3])
     same = Incidents(incidents=tuple(_with(item, cause="one bad deploy") for item in known.incidents))
-    assert only(advise(history, same)).headline == "Consistent with one example"
+    found = only(advise(history, same))
+    assert found.headline == "Consistent with one example"
+    assert found.reasons[0].startswith(
+        "3 incidents name the same 'cause' in the list, and incidents of one cause are one"
+    )
+    two = Incidents(incidents=tuple(_with(item, cause=str(n % 2)) for n, item in enumerate(known.incidents)))
+    assert "3 incidents name two causes" in only(advise(history, two)).reasons[0]
+    apart = Incidents(incidents=tuple(_with(item, cause=str(n)) for n, item in enumerate(known.incidents)))
+    assert "one cause" not in text_of(only(advise(history, apart)))
 
 
 def test_one_kind_says_nothing_about_others():
