@@ -27,7 +27,7 @@ from tests.tools import REPOSITORY
 __all__ = ["Lab", "Notebook", "started"]
 
 START_S = 120
-RUN_MS = 300_000
+RUN_MS = 900_000
 HIGHEST = 15_000
 # News and checks for updates ask servers elsewhere.
 QUIET = {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}
