@@ -90,9 +90,9 @@ def readme(simulations: dict[str, Simulation]) -> str:
     parts = [
         "# Histories with known answers",
         wrapped(
-            "Simulated, not recorded: a user service on Kafka, scraped by Prometheus, with every fault known. It is "
-            "made to learn the toolkit and to test it. Do not choose product defaults on it: the simulator "
-            "and the toolkit share their assumptions."
+            "Simulated, but for `recorded-kafka`: a user service on Kafka, scraped by Prometheus, with every fault "
+            "known. It is made to learn the toolkit and to test it. Do not choose product defaults on it: the "
+            "simulator and the toolkit share their assumptions."
         ),
         wrapped(
             "`make data` simulates everything anew from the seeds and compares; the same run writes this page. The "
@@ -114,6 +114,12 @@ def readme(simulations: dict[str, Simulation]) -> str:
             "Eight weeks of outbox ages as the health endpoint shows them, simulated by `data/small_histories.py`, "
             "with eight labelled incidents and the rule `OutboxStalled` as guessed on its first day; "
             "see docs/health.md."
+        ),
+        "## recorded-kafka",
+        wrapped(
+            "An hour and a half of a real cluster that was broken on a schedule, with the faults labelled: recorded, "
+            "not simulated. Its own page, recorded-kafka/README.md, says what ran and when it was broken; "
+            "`make record` records another."
         ),
     ]
     return "\n\n".join(parts) + "\n"

@@ -15,6 +15,8 @@ from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_incidents import incidents_app
 from kmon_analysis.cli_jmx import jmx_app
 from kmon_analysis.cli_options import (
+    CreditAfterOption,
+    CreditBeforeOption,
     EndOption,
     EvaluateOnOption,
     GroupByOption,
@@ -319,6 +321,8 @@ def backtest_command(
     timeout: TimeoutOption = None,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
+    credit_before: CreditBeforeOption = "15m",
+    credit_after: CreditAfterOption = "5m",
     semantics: VersionOption = None,
     evaluation_interval: IntervalOption = None,
     phase: PhaseOption = None,
@@ -331,7 +335,8 @@ def backtest_command(
     from kmon_analysis.rules.reader import read_rules
 
     samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
-    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
+    credit = (credit_before, credit_after)
+    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path, credit)
     read = read_rules(rules)
     truth = read_truth(incidents)
     with working("starting") as work:
@@ -397,6 +402,8 @@ def tune_command(
     ] = 1 / 3,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
+    credit_before: CreditBeforeOption = "15m",
+    credit_after: CreditAfterOption = "5m",
     semantics: VersionOption = None,
     evaluation_interval: IntervalOption = None,
     phase: PhaseOption = None,
@@ -408,7 +415,8 @@ def tune_command(
     from kmon_analysis.rules.reader import read_rules
 
     samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
-    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
+    credit = (credit_before, credit_after)
+    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path, credit)
     check_budget(max_delay, false_pages, placement)
     check_before_work(out, rules)
     read = read_rules(rules)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kmon_analysis.cli_options import (
+    CreditAfterOption,
+    CreditBeforeOption,
     EndOption,
     EvaluateOnOption,
     GroupByOption,
@@ -121,6 +123,8 @@ def review_command(
     timeout: TimeoutOption = None,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
+    credit_before: CreditBeforeOption = "15m",
+    credit_after: CreditAfterOption = "5m",
     semantics: VersionOption = None,
     evaluation_interval: IntervalOption = None,
     phase: PhaseOption = None,
@@ -141,7 +145,8 @@ def review_command(
     from kmon_analysis.workflow import backtest
 
     samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
-    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
+    credit = (credit_before, credit_after)
+    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path, credit)
     where = Links(grafana, prometheus_url or prometheus or "")
     check_links(where)
     local = zone_of(zone)

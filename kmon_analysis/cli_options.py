@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kmon_analysis.sources.connection import Patience
 
 __all__ = [
+    "CreditAfterOption",
+    "CreditBeforeOption",
     "EndOption",
     "EvaluateOnOption",
     "GroupByOption",
@@ -116,6 +118,18 @@ GroupByOption = Annotated[
 ]
 MergeGapOption = Annotated[
     str, typer.Option("--merge-gap", metavar="TIME", help="Firing again within this time is the same page.")
+]
+CreditBeforeOption = Annotated[
+    str,
+    typer.Option(
+        "--credit-before", metavar="TIME", help="A page up to this long before an incident's start has found it."
+    ),
+]
+CreditAfterOption = Annotated[
+    str,
+    typer.Option(
+        "--credit-after", metavar="TIME", help="So has one up to this long, and the rule's for, after its end."
+    ),
 ]
 VersionOption = Annotated[
     str | None,
@@ -260,6 +274,7 @@ def make_settings(
     interval: str | None,
     phase: str | None = None,
     rule_path: str | None = None,
+    credit: tuple[str, str] = ("15m", "5m"),
 ) -> Settings:
     """Turn options into settings."""
     from kmon_analysis.backtest.settings import Settings
@@ -272,6 +287,10 @@ def make_settings(
             Semantics.of(version)
     with naming("--merge-gap"):
         merge_gap_ms = parse_duration(merge_gap)
+    with naming("--credit-before"):
+        before_ms = parse_duration(credit[0])
+    with naming("--credit-after"):
+        after_ms = parse_duration(credit[1])
     with naming("--evaluation-interval"):
         interval_ms = None if interval is None else parse_duration(interval)
         if interval_ms == 0:
@@ -283,6 +302,8 @@ def make_settings(
     return Settings(
         group_by=labels,
         merge_gap_ms=merge_gap_ms,
+        credit_before_ms=before_ms,
+        credit_after_ms=after_ms,
         interval_ms=interval_ms,
         version=version,
         phase_ms=phase_ms,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kmon_analysis.cli_options import (
+    CreditAfterOption,
+    CreditBeforeOption,
     EvaluateOnOption,
     GroupByOption,
     HistoryOption,
@@ -82,6 +84,8 @@ def postmortem_command(
     timeout: TimeoutOption = None,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
+    credit_before: CreditBeforeOption = "15m",
+    credit_after: CreditAfterOption = "5m",
     semantics: VersionOption = None,
     evaluation_interval: IntervalOption = None,
     phase: PhaseOption = None,
@@ -110,7 +114,8 @@ def postmortem_command(
     from kmon_analysis.workflow import backtest
 
     samples = Samples(history, None, timeout=timeout, evaluate_on=evaluate_on)
-    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path)
+    credit = (credit_before, credit_after)
+    settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path, credit)
     check_place(out, bundle=not no_bundle)
     with naming("--zone"):
         local_zone(zone)

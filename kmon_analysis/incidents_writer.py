@@ -89,7 +89,7 @@ def _fields(
     values = {key: made.get(key, getattr(entry, key, "")) for key in _KEYS}
     # These mean the same when they are not written.
     usual = {"must_page": True, "status": "confirmed"}
-    return [(key, value) for key, value in values.items() if value != usual.get(key) and value not in ("", (), {})]
+    return [(key, value) for key, value in values.items() if value != usual.get(key) and (value or value is False)]
 
 
 def _scalar(text: str) -> str:

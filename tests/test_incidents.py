@@ -532,6 +532,7 @@ def everything(listed):
 def test_writing_and_reading_give_the_same_list(listed):
     written = format_incidents(listed)
     assert parse_incidents(written) == listed
+    assert "{}" not in written.replace("incidents: []", ""), "what says nothing is not written"
     assert format_incidents(parse_incidents(written)) == written
 
 

@@ -72,6 +72,16 @@ def test_phases_are_given_and_swept(kmon, world):
     assert "--phase" in kmon("backtest", *world.usual, "--phase", "soon").refused(2)
 
 
+def test_what_is_credited_to_an_incident_can_be_said(kmon, world):
+    [usual] = json.loads(kmon("backtest", *world.usual, "--json").out)
+    [narrow] = json.loads(kmon("backtest", *world.usual, "--credit-before", "0s", "--credit-after", "0s", "--json").out)
+    assert (narrow["caught"], narrow["false_pages"]) == (6, usual["false_pages"])
+    assert narrow["weeks"] > usual["weeks"]
+    wide = json.loads(kmon("backtest", *world.usual, "--credit-before", "70d", "--credit-after", "70d", "--json").out)
+    assert wide[0]["false_pages"] == 0 < usual["false_pages"]
+    assert "--credit-after" in kmon("backtest", *world.usual, "--credit-after", "later").refused(2)
+
+
 def test_a_tuned_rule_is_proven_at_another_phase_too(kmon, world, tmp_path):
     require("promtool")
     found = kmon("tune", *world.usual, "--max-delay", "30m", "--phase", "17s", "-o", tmp_path / "out")

@@ -1,8 +1,8 @@
 """Record a real cluster while it is being broken on a schedule; ``make record`` or ``python -m tests.stack.record``.
 
 The result is a folder like those in ``data``: the history with everything that Prometheus has of Kafka (its own
-ALERTS included), ``incidents.yml``, the rules that ran as ``rules.yml``, and ``recording.json`` with versions, seed
-and every harmless event.
+ALERTS included), ``incidents.yml``, the rules that ran as ``rules.yml``, ``recording.json`` with versions, seed and
+every harmless event, and a ``README.md`` that tells all of it.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from kmon_analysis.sources.prometheus import fetch_history
 from kmon_analysis.timing import Interval
 from tests.stack.cluster import Stack, running_stack
 from tests.stack.faults import injected, service_of
+from tests.stack.record_page import page
 from tests.stack.schedule import Step, schedule
 from tests.stack.settings import SERVICES
 from tests.tools import REPOSITORY, stated_version
@@ -96,6 +97,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument(
+        "--note", default="", help="what else is worth knowing, such as what ran on the machine beside it"
+    )
     parser.add_argument("--plan", action="store_true", help="only show the schedule")
     given = parser.parse_args(arguments)
     steps = schedule(given.seed, given.minutes)
@@ -115,6 +119,7 @@ def main(arguments: list[str] | None = None) -> int:
         "minutes": given.minutes,
         "scrape_interval_s": INTERVAL_S,
         "versions": said,
+        "note": given.note,
     }
     size = save(given.output, history, incidents, {**about, "events": events})
     print(f"{len(incidents.incidents)} incidents, {len(events)} harmless events, {size:,} bytes in {given.output}")
@@ -221,11 +226,16 @@ def save(output: Path, history: History, incidents: Incidents, about: dict[str, 
     """Write the folder beside and put it into its place; return its size in bytes."""
     making = output.with_name(f".{output.name}.making")
     shutil.rmtree(making, ignore_errors=True)
-    extra = {**history.provenance.extra, "recording": {key: about[key] for key in about if key != "events"}}
-    provenance = dataclasses.replace(history.provenance, extra=extra)
+    recording = {key: about[key] for key in about if key != "events"}
+    provenance = dataclasses.replace(
+        history.provenance,
+        scrape_interval_ms=round(about["scrape_interval_s"] * 1000),
+        extra={**history.provenance.extra, "recording": recording},
+    )
     History(history.series, provenance).save(making)
     (making / "incidents.yml").write_text(format_incidents(incidents), encoding="utf-8")
     (making / "rules.yml").write_text(RULES, encoding="utf-8")
+    (making / "README.md").write_text(page(history, incidents, about) + "\n", encoding="utf-8")
     (making / "recording.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     size = sum(path.stat().st_size for path in making.rglob("*") if path.is_file())
     if size > LARGEST_BYTES:
