@@ -251,7 +251,8 @@ def tracked_files():
     return [REPOSITORY / name for name in shown.stdout.decode().split("\0") if name and (REPOSITORY / name).is_file()]
 
 
-MACHINE_PATH = re.compile(rb"(?<![\w.])/(?:(?:work|farm|root)/|(?:home|Users)/\w|tmp/(?!kafka)\w)")
+# The throw-away folder of a recorded stack stays in its history: its rules' path decides when they were evaluated.
+MACHINE_PATH = re.compile(rb"(?<![\w.])/(?:(?:work|farm|root)/|(?:home|Users)/\w|tmp/(?!kafka|kmon-stack-)\w)")
 # Written in halves, so that this file does not hold what it forbids.
 REGISTRIES = [
     f"{name}.{end}".encode()
