@@ -166,7 +166,10 @@ class Notebook:
         here.page.goto(lab.url(name))
         here.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
         here.page.wait_for_function(f"() => {KERNEL}?.status === 'idle'", timeout=START_S * 1000)
-        return cls(here, name)
+        opened = cls(here, name)
+        # The server remembers the theme that the notebook before ended in.
+        opened.use_theme("JupyterLab Light")
+        return opened
 
     def run_all(self) -> None:
         """Choose "Run All Cells" from the menu, and wait until every cell has run or one has failed."""
