@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import dataclasses
 import json
+import os
 import platform
 import re
 import shutil
@@ -29,7 +30,7 @@ from kmon_analysis.labels import Matcher
 from kmon_analysis.sources.planning import Selection
 from kmon_analysis.sources.prometheus import fetch_history
 from kmon_analysis.timing import Interval
-from tests.stack.cluster import Stack, running_stack
+from tests.stack.cluster import REAL_LAG_EXPORTER, Stack, running_stack
 from tests.stack.faults import injected, service_of
 from tests.stack.record_page import page
 from tests.stack.schedule import Step, schedule
@@ -209,10 +210,12 @@ def versions(stack: Stack) -> dict[str, str]:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         return (done.stdout + done.stderr).strip().splitlines()[0]
 
+    exporter = os.environ.get(REAL_LAG_EXPORTER)
     agent = re.search(r"^AGENT=(\S+)", (REPOSITORY / "tests" / "judges" / "kafka").read_text(), re.MULTILINE)
     return {
         "kafka": stated_version("kafka"),
         "jmx_exporter": agent[1] if agent else "",
+        "lag exporter": says(exporter, "--version") if exporter else "tests/stack/lag_exporter.py",
         "prometheus": stack.api("status/buildinfo")["version"],
         "alertmanager": says(stack.programs["prometheus-alertmanager"], "--version"),
         "java": says("java", "-version"),
