@@ -5,6 +5,7 @@ KMON_PYTHON ?= python3
 ARGS ?=
 # Whole clusters and servers that are watched for a while: other tests beside them would be load.
 ALONE := tests/stack tests/verify/test_live.py
+BROWSER := tests/browser
 CASES ?= 1000
 SECONDS ?= 600
 SEED ?=
@@ -31,7 +32,9 @@ test: .venv/ready-dev ## run all tests; ARGS="-k incidents" or ARGS=tests/rules 
 ifneq (,$(findstring tests/,$(ARGS)))
 	@$(PY) -m pytest -n logical --dist worksteal $(ARGS)
 else
-	@$(PY) -m pytest -n logical --dist worksteal $(foreach path,$(ALONE),--ignore $(path)) $(ARGS)
+	@$(PY) -m pytest -n logical --dist worksteal $(foreach path,$(ALONE) $(BROWSER),--ignore $(path)) $(ARGS)
+	@echo 'Now the browser, in processes of its own: what drives it leaves an event loop running.'
+	@$(PY) -m pytest -n logical --dist worksteal $(BROWSER) $(ARGS) || test $$? -eq 5
 	@echo 'Now the tests that want the machine for themselves.'
 	@$(PY) -m pytest $(ALONE) $(ARGS) || test $$? -eq 5
 endif

@@ -142,12 +142,9 @@ class Given:
         place = self.folder / "incidents.yml"
         if not place.exists():
             try:
-                self.folder.mkdir(parents=True, exist_ok=True)
                 write_text(place, format_incidents(self.incidents))
             except OSError as error:
-                raise OutputError(
-                    f"cannot be written: {error.strerror or error}", place=str(place), cure="Name another with KMON_OUT"
-                ) from None
+                raise _unwritable(place, error) from None
         return place
 
     def _reads(self, rule: AlertingRule) -> set[str]:
@@ -211,7 +208,7 @@ def given(
     found = os.environ if environment is None else environment
     said = {name: found[name].strip() for name in VARIABLES if found.get(name, "").strip()}
     source = server or said.get("KMON_PROMETHEUS_URL")
-    folder = Path(said["KMON_OUT"]).expanduser() if "KMON_OUT" in said else Path(tempfile.mkdtemp(prefix="kmon-"))
+    folder = _folder(said)
     if source is None and "KMON_HISTORY" not in said:
         _check_alone(said)
         return _bundled(scenario, folder)
@@ -222,6 +219,24 @@ def given(
     if source is None:
         return _recorded(said, folder)
     return _fetched(connect(source), said, folder)
+
+
+def _folder(said: Mapping[str, str]) -> Path:
+    """Make the folder that results go to."""
+    if "KMON_OUT" not in said:
+        return Path(tempfile.mkdtemp(prefix="kmon-"))
+    folder = Path(said["KMON_OUT"]).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return folder
+
+
+def _unwritable(place: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"cannot be written: {error.strerror or error}", place=str(place), cure="Name another with KMON_OUT"
+    )
 
 
 def _check_alone(said: Mapping[str, str]) -> None:

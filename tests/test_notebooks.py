@@ -125,7 +125,7 @@ def test_the_first_look_shows_what_the_library_says(tmp_path):
     assert len(table) == 1 + len(result.history.series)
     suggested = suggest_from(result, most=8)
     assert repr(suggested) in found.text
-    assert [each.id for each in km.read_incidents(tmp_path / "incidents.yml").suggested] == [s.id for s in suggested]
+    assert [each.id for each in km.read_incidents(tmp_path / "suggestions.yml").suggested] == [s.id for s in suggested]
 
 
 def test_tuning_consumer_lag_shows_what_the_library_says(tmp_path):

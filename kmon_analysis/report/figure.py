@@ -318,6 +318,8 @@ def set_title(ax: Axes, text: str, characters: int, *, pad: float = 8) -> None:
 _LINEAR_SCALE = 0.6
 _LINEAR_SHARE = _LINEAR_SCALE / (1 - 1 / 10)
 _FURTHEST = 1e12
+# No axis tells values apart that are nearer to each other, and their logarithms would underflow.
+_TINY = 1e-290
 
 
 @dataclass(frozen=True)
@@ -404,11 +406,11 @@ def scale_for(low: float, high: float, least_positive: float, marks: Sequence[fl
     if not known:
         return Scale("linear", 0.0, 1.0)
     bottom, top = min(known), max(known)
-    if bottom == top:
-        air = abs(bottom) * 0.1 or 1.0
+    if top - bottom <= _TINY:
+        air = abs(bottom) * 0.1 if abs(bottom) > _TINY else 1.0
         return Scale("linear", bottom - air, top + air)
-    smallest = min((abs(mark) for mark in given if mark), default=0.0)
-    if not given and np.isfinite(least_positive) and top > 1000 * least_positive:
+    smallest = min((abs(mark) for mark in given if abs(mark) > _TINY), default=0.0)
+    if not given and np.isfinite(least_positive) and top > 1000 * max(least_positive, _TINY):
         smallest = top / 1000
     if not smallest or max(top, -bottom) < 20 * smallest:
         air = 0.04 * (top - bottom)

@@ -257,7 +257,7 @@ def short_labels(
     >>> short_labels([Labels({"job": "kafka", "topic": "a"}), Labels({"job": "kafka", "topic": "b"})])
     ('topic', ['a', 'b'])
     >>> short_labels([Labels({"g": f"production-payments-consumer-{n:02d}-blue"}) for n in (17, 18)], 16)
-    ('g', ['…onsumer-17-blue', '…onsumer-18-blue'])
+    ('g', ['producti…17-blue', 'producti…18-blue'])
     """
     present = sorted({name for labels in sets for name in labels}, key=lambda name: (name == METRIC_NAME, name))
     telling = [name for name in present if len({labels.value(name) for labels in sets}) > 1]

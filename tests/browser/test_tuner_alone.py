@@ -110,6 +110,14 @@ class Shown:
     def control(self, name, role="slider"):
         return self.page.get_by_role(role, name=name, exact=True)
 
+    def box(self, selector):
+        """Return where something stands, once it is drawn: a picture that is just being replaced stands nowhere."""
+        drawn = f"() => document.querySelector({json.dumps(selector)})?.getBoundingClientRect().width > 0"
+        while True:
+            self.page.wait_for_function(drawn)
+            if found := self.page.locator(selector).bounding_box():
+                return found
+
     def slide(self, name, place):
         self.control(name).fill(str(place))
         self.settle()
@@ -172,7 +180,7 @@ def test_a_wrong_value_says_so_and_turns_nothing(visit, served, result):
         box = shown.control("threshold, exact", "textbox")
         box.fill("a lot")
         box.press("Enter")
-        shown.settle()
+        shown.page.get_by_text("no threshold").first.wait_for()
         assert "no threshold" in shown.message
         assert tuner.setting == tuner.model.deployed
         shown.slide("for", 3)
@@ -216,7 +224,7 @@ def test_dragging_zooms_and_a_narrow_window_holds_all(visit, served, result):
     with visit(width=420) as here:
         shown = Shown(here, result.explore("HighConsumerLag"), served)
         whole = shown.numbers["period"]
-        box = shown.page.locator("[data-kmon=picture] .kmon-moving").bounding_box()
+        box = shown.box("[data-kmon=picture] .kmon-moving")
         shown.page.mouse.move(box["x"] + 120, box["y"] + 100)
         shown.page.mouse.down()
         shown.page.mouse.move(box["x"] + 200, box["y"] + 110, steps=4)
@@ -234,6 +242,7 @@ def test_the_values_go_into_the_advice(visit, served, result):
         shown = Shown(here, tuner, served)
         shown.slide("threshold", 150)
         shown.press("use these values")
+        shown.page.get_by_text("Written into the advice").first.wait_for()
         assert "Written into the advice" in shown.message
         entry = tuner.advice["HighConsumerLag"]
         assert entry.by_hand
