@@ -14,6 +14,7 @@ from kmon_analysis.backtest.run import RuleBacktest
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.groups import run_groups
+from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.timing import EvaluationGrid, parse_instant
 from tests.stack.cluster import Stack, running_stack
 from tests.stack.faults import injected
@@ -127,7 +128,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def fetched(stack: Stack, rules: km.RuleFile, start_ms: int) -> km.History:
+def fetched(stack: Stack, rules: RuleFile, start_ms: int) -> km.History:
     """Fetch what the rules read, up to an instant whose samples are all in the storage."""
     time.sleep(1)
     return km.fetch(stack.url, rules, start=instant(start_ms), end=instant(now_ms() - 500))
@@ -170,7 +171,7 @@ def as_prometheus_said(stack: Stack, since_ms: int) -> Timeline:
     return {key: changes(by_time, sorted(by_time)) for key, by_time in states.items()}
 
 
-def as_replayed(rules: km.RuleFile, history: km.History, phase_ms: int) -> Timeline:
+def as_replayed(rules: RuleFile, history: km.History, phase_ms: int) -> Timeline:
     """Replay the rules over the recorded samples at Prometheus' own instants."""
     grid = EvaluationGrid(history.interval.start_ms, history.interval.end_ms, STEP_MS, phase_ms)
     semantics = Semantics.of(history.provenance.server_version)
