@@ -207,7 +207,8 @@ time.sleep(600)
     starter = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=REPOSITORY)
     sleeper = int(starter.stdout.readline())
     try:
-        while b"sleep\x00" not in Path(f"/proc/{sleeper}/cmdline").read_bytes().replace(b"setpriv", b""):
+        # Until setpriv, which has "sleep" among its arguments, has become it.
+        while not Path(f"/proc/{sleeper}/cmdline").read_bytes().startswith(b"sleep\x00"):
             time.sleep(0.01)
         assert alive(sleeper)
     finally:
