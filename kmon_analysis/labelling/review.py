@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left, insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Literal, get_args
@@ -322,9 +322,9 @@ def _over(firing: Firing, episode: Episode, level: float) -> int:
     return min(episode.interval.end_ms, int(firing.signal.times[column]) + firing.signal.step_ms)
 
 
-def _spans(intervals: object) -> Int64s:
+def _spans(intervals: Iterable[Interval]) -> Int64s:
     """Return starts and ends, shape (N, 2)."""
-    pairs = [(each.start_ms, each.end_ms) for each in intervals]  # type: ignore[attr-defined]
+    pairs = [(each.start_ms, each.end_ms) for each in intervals]
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
