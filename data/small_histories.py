@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.history import History, Provenance, open_history
+from kmon_analysis.history import History, Provenance
 from kmon_analysis.labels import Labels
 from kmon_analysis.series import Samples, SeriesSet
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.timing import format_instant, parse_instant
 
 HERE = Path(__file__).resolve().parent

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from kmon_analysis.errors import KmonError as KmonError
     from kmon_analysis.explore.review import review_incidents as review_incidents
     from kmon_analysis.history import History as History
-    from kmon_analysis.history import open_history as open_history
     from kmon_analysis.incidents import Incident as Incident
     from kmon_analysis.incidents import Incidents as Incidents
     from kmon_analysis.incidents import read_incidents as read_incidents
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from kmon_analysis.postmortem.run import postmortem as postmortem
     from kmon_analysis.recommend.advice import Advice as Advice
     from kmon_analysis.rules.reader import read_rules as read_rules
+    from kmon_analysis.sources.files import open_history as open_history
     from kmon_analysis.sources.simulation.store import load_scenario as load_scenario
     from kmon_analysis.timing import Interval as Interval
     from kmon_analysis.workflow import backtest as backtest
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "KmonError": "kmon_analysis.errors",
     "History": "kmon_analysis.history",
-    "open_history": "kmon_analysis.history",
+    "open_history": "kmon_analysis.sources.files",
     "Incident": "kmon_analysis.incidents",
     "Incidents": "kmon_analysis.incidents",
     "read_incidents": "kmon_analysis.incidents",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kmon_analysis import __version__, cli_kafka, cli_postmortem, cli_verify
+from kmon_analysis import __version__, cli_import, cli_kafka, cli_postmortem, cli_verify
 from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_incidents import incidents_app
 from kmon_analysis.cli_jmx import jmx_app
@@ -232,7 +232,7 @@ def doctor_command(
     from kmon_analysis.cli_doctor import examine_history, examine_server
     from kmon_analysis.rules.reader import read_rules
     from kmon_analysis.sources.connection import check_url
-    from kmon_analysis.sources.files import load_history
+    from kmon_analysis.sources.files import open_history
 
     if (history is None) == (prometheus is None):
         what = "both --history and --prometheus are given" if history else "neither --history nor --prometheus"
@@ -248,7 +248,7 @@ def doctor_command(
             found = examine_server(prometheus, file, patience, stage=work.begin, progress=work.update)
         else:
             work.begin("opening the history")
-            opened = load_history(history or Path())
+            opened = open_history(history or Path())
             work.begin("looking for gaps, resets and silence")
             found = examine_history(opened, file)
     if as_json:
@@ -298,6 +298,9 @@ def fetch_command(
         put_json({"history": str(out), "digest": history.digest, **history.provenance.to_json()})
     else:
         put(str(out))
+
+
+cli_import.register(app)
 
 
 @app.command(

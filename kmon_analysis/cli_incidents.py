@@ -24,9 +24,12 @@ from kmon_analysis.cli_options import (
     Samples,
     StartOption,
     StoreOption,
+    TimeFormatOption,
     TimeoutOption,
     VersionOption,
+    ZoneOption,
     make_settings,
+    read_pairs,
     read_truth,
 )
 from kmon_analysis.cli_terminal import naming, put, put_json, say, working
@@ -181,18 +184,8 @@ def import_command(
         ),
     ] = None,
     column: ColumnOption = None,
-    zone: Annotated[
-        str | None, typer.Option("--zone", metavar="ZONE", help="Time zone of times that name none: Europe/Berlin.")
-    ] = None,
-    time_format: Annotated[
-        str | None,
-        typer.Option(
-            "--time-format",
-            metavar="FORMAT",
-            help='How times are written, as for strptime: "%d.%m.%Y %H:%M". By default ISO 8601, or seconds or '
-            "milliseconds since 1970.",
-        ),
-    ] = None,
+    zone: ZoneOption = None,
+    time_format: TimeFormatOption = None,
     mapped: MapOption = None,
     only_mapped: Annotated[bool, typer.Option("--only-mapped", help="Leave out what no --map speaks of.")] = False,
     open_until: Annotated[
@@ -252,7 +245,7 @@ def import_command(
             found = import_incidents(
                 file or Path(),
                 source,
-                columns=_pairs(column or []),
+                columns=read_pairs(column or [], "start=opened_at"),
                 zone=zone,
                 time_format=time_format,
                 services=mapped or [],
@@ -264,21 +257,6 @@ def import_command(
     show_imported(found, as_json=as_json)
     if out is not None:
         say_merged(found.write(out))
-
-
-def _pairs(texts: list[str]) -> dict[str, str]:
-    """Split ROLE=NAME."""
-    pairs = {}
-    for text in texts:
-        role, sign, name = text.partition("=")
-        if not sign or not role.strip() or not name.strip():
-            raise SettingError(
-                f"{text!r} names no column", place="--column", cure="Write it as --column start=opened_at"
-            )
-        if role.strip() in pairs:
-            raise SettingError(f"{role.strip()!r} is given twice", place="--column", cure="Give each once")
-        pairs[role.strip()] = name.strip()
-    return pairs
 
 
 def fetch_alerts(samples: Samples, *, open_until: str | None, status: Status, merge_gap_ms: int) -> Imported:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,15 +41,21 @@ __all__ = [
     "Samples",
     "StartOption",
     "StoreOption",
+    "TimeFormatOption",
     "TimeoutOption",
     "VersionOption",
+    "ZoneOption",
     "check_before_work",
     "check_budget",
     "make_settings",
     "number",
     "patience_of",
+    "read_pairs",
     "read_truth",
 ]
+
+# An equals sign within the braces of a series does not end it.
+_PAIR = re.compile(r'([^={]*(?:\{(?:"(?:[^"\\]|\\.)*"|[^"}])*\}\s*)?)=(.*)', re.DOTALL)
 
 RulesOption = Annotated[
     Path, typer.Option("--rules", metavar="FILE", help="Prometheus rule file, or PrometheusRule resources.")
@@ -57,8 +65,8 @@ HistoryOption = Annotated[
     typer.Option(
         "--history",
         metavar="PATH",
-        help="Recorded samples: a folder written by kmon fetch, or a file: .csv, .json (an answer of the query API), "
-        ".om or .txt (OpenMetrics).",
+        help="Recorded samples: a folder written by kmon fetch or kmon import, or a file: .csv, .json (an answer of "
+        "the query API), .om or .txt (OpenMetrics).",
     ),
 ]
 PrometheusOption = Annotated[
@@ -168,6 +176,18 @@ PhasesOption = Annotated[
     int | None,
     typer.Option("--phases", metavar="NUMBER", min=2, max=60, help="Replay at so many phases and tell the spread."),
 ]
+ZoneOption = Annotated[
+    str | None, typer.Option("--zone", metavar="ZONE", help="Time zone of times that name none: Europe/Berlin.")
+]
+TimeFormatOption = Annotated[
+    str | None,
+    typer.Option(
+        "--time-format",
+        metavar="FORMAT",
+        help='How times are written, as for strptime: "%d.%m.%Y %H:%M". By default ISO 8601, or seconds, '
+        "milliseconds, microseconds or nanoseconds since 1970.",
+    ),
+]
 MaxDelayOption = typer.Option(
     "--max-delay", metavar="TIME", help='Longest acceptable time from the start of an incident to its page: "10m".'
 )
@@ -242,12 +262,12 @@ class Samples:
 
     def obtain(self, rules: RuleFile, work: Work) -> History:
         """Open the history, or fetch it."""
-        from kmon_analysis.sources.files import load_history
+        from kmon_analysis.sources.files import open_history
         from kmon_analysis.workflow import fetch
 
         if self.history is not None:
             work.begin("opening the history")
-            return load_history(self.history)
+            return open_history(self.history)
         work.begin("fetching")
         return fetch(
             self.prometheus or "",
@@ -265,6 +285,20 @@ def number(text: str | float) -> float:
         return float(text)
     except ValueError:
         raise typer.BadParameter(f"not a number: {text!r}") from None
+
+
+def read_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
+    """Read what columns are called from WHAT=NAME; WHAT may be a series with labels."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        match = _PAIR.fullmatch(text)
+        what, name = (match[1].strip(), match[2].strip()) if match else ("", "")
+        if not what or not name:
+            raise SettingError(f"{text!r} names no column", place="--column", cure=f"Write it as --column '{example}'")
+        if what in pairs:
+            raise SettingError(f"{what!r} is given twice", place="--column", cure="Give each once")
+        pairs[what] = name
+    return pairs
 
 
 def make_settings(

@@ -23,7 +23,7 @@ from kmon_analysis.timing import Interval, format_duration, format_instant, pars
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["History", "Provenance", "open_history"]
+__all__ = ["History", "Provenance"]
 
 
 @dataclass(frozen=True)
@@ -315,11 +315,6 @@ class History:
             samples[name] += size
         order = sorted(series, key=lambda name: (-series[name], name))
         return [(name, f"{series[name]:,}", f"{samples[name]:,}") for name in order]
-
-
-def open_history(path: str | Path) -> History:
-    """Read a history from a directory and verify it; see `History.open`."""
-    return History.open(path)
 
 
 def _steps(series: SeriesSet) -> Int64s:

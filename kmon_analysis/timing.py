@@ -63,7 +63,7 @@ def zone_of(name: str, *, place: str | None = None) -> ZoneInfo:
     Parameters
     ----------
     name : str
-        For example ``"Europe/Berlin"``.
+        For example ``"Europe/Berlin"``; ``"utc"`` and ``"Z"`` are UTC.
     place : str, optional
         Named in the message.
 
@@ -75,8 +75,8 @@ def zone_of(name: str, *, place: str | None = None) -> ZoneInfo:
     from zoneinfo import ZoneInfo, available_timezones
 
     try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError, TypeError):
+        return ZoneInfo("UTC" if name.upper() in ("UTC", "Z") else name)
+    except (KeyError, ValueError, OSError, TypeError, AttributeError):
         near = nearest(name, available_timezones()) if isinstance(name, str) else None
         cure = near or 'Write for example "Europe/Berlin"'
         raise SettingError(f"there is no time zone {name!r}", place=place, cure=cure) from None

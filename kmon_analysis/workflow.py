@@ -11,7 +11,7 @@ from kmon_analysis.backtest import run
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import SettingError
-from kmon_analysis.history import History, open_history
+from kmon_analysis.history import History
 from kmon_analysis.incidents import Incidents, read_incidents
 from kmon_analysis.progress import working
 from kmon_analysis.promql.needs import fixed_selections, selections
@@ -23,6 +23,7 @@ from kmon_analysis.recommend.confirm import Confirmation
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.rules.reader import read_rules
 from kmon_analysis.sources.connection import Patience
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
 from kmon_analysis.sources.simulation.store import load_scenario
 from kmon_analysis.timing import Interval, parse_duration, parse_instant

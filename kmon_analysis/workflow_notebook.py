@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from kmon_analysis.backtest.run import Backtest, RuleBacktest, backtest
 from kmon_analysis.errors import OutputError, SettingError
 from kmon_analysis.export.files import write_text
-from kmon_analysis.history import History, open_history
+from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents, format_incidents, read_incidents
 from kmon_analysis.kafka.dialects import choose, dialects
 from kmon_analysis.kafka.starter import rules_text, starters
@@ -22,7 +22,7 @@ from kmon_analysis.promql.needs import selections
 from kmon_analysis.rules.model import AlertingRule, RuleFile
 from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.sources.connection import Connection, connect
-from kmon_analysis.sources.files import load_history
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.simulation.store import load_scenario
 from kmon_analysis.tabular import html_list, text_lines
 from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant
@@ -267,7 +267,7 @@ def _bundled(scenario: str, folder: Path) -> Given:
 def _recorded(said: Mapping[str, str], folder: Path) -> Given:
     if "KMON_LAST" in said:
         raise SettingError("is about fetching", place="KMON_LAST", cure="Unset it, or KMON_HISTORY")
-    history = load_history(Path(said["KMON_HISTORY"]).expanduser())
+    history = open_history(Path(said["KMON_HISTORY"]).expanduser())
     rules, about = _rules(said, None if "KMON_RULES" in said else survey_history(history))
     words = (f"History: {said['KMON_HISTORY']}, {_span(history)}.", about)
     return _with_incidents(Given(history, rules, Incidents(), folder, words), said)

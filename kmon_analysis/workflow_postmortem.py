@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kmon_analysis.errors import InputError, KmonError
-from kmon_analysis.history import open_history
 from kmon_analysis.incidents import read_incidents
 from kmon_analysis.postmortem.bundle import RESULT, Manifest, check_files, read_manifest
 from kmon_analysis.postmortem.run import postmortem
 from kmon_analysis.postmortem.tojson import json_bytes
 from kmon_analysis.rules.reader import read_rules
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.timing import format_duration
 from kmon_analysis.workflow import backtest
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmon_analysis.errors import HistoryError, InputError, OutputError
-from kmon_analysis.history import History, Provenance, open_history
+from kmon_analysis.history import History, Provenance
 from kmon_analysis.labels import Labels
 from kmon_analysis.series import Samples, SeriesSet, stale_marker
 
@@ -90,7 +90,7 @@ def test_a_round_trip_keeps_every_bit(tmp_path_factory, series):
     path = tmp_path_factory.mktemp("history") / "h"
     before = History(series, WHERE)
     before.save(path)
-    after = open_history(path)
+    after = History.open(path)
     assert_same(after.series, before.series)
     assert after.provenance == before.provenance
     assert after.digest == before.digest
@@ -104,7 +104,7 @@ def test_split_and_append_is_the_same_history(tmp_path_factory, series, cut):
     whole = History(series.between(cut, 2**62), WHERE).append_to(path)
     expected = series.between(-(2**62), 2**62)
     assert_same(whole.series, expected)
-    assert_same(open_history(path).series, expected)
+    assert_same(History.open(path).series, expected)
     assert len(list(path.glob("*.parquet"))) == 2
 
 
@@ -118,7 +118,7 @@ def test_saving_twice_replaces_and_leaves_nothing_behind(tmp_path, history):
     history.save(tmp_path / "h")
     other = History(series_of(({"__name__": "up"}, [START], [7])), WHERE)
     other.save(tmp_path / "h")
-    assert_same(open_history(tmp_path / "h").series, other.series)
+    assert_same(History.open(tmp_path / "h").series, other.series)
     assert sorted(entry.name for entry in (tmp_path / "h").iterdir()) == ["manifest.json", "samples-0002.parquet"]
     assert [entry.name for entry in tmp_path.iterdir()] == ["h"]
 
@@ -143,7 +143,7 @@ def test_a_save_that_breaks_off_changes_nothing(tmp_path, history, monkeypatch):
         with pytest.raises(OutputError, match="No space left on device"):
             history.save(tmp_path / place)
     assert [entry.name for entry in tmp_path.iterdir()] == ["h"]
-    assert_same(open_history(tmp_path / "h").series, history.series)
+    assert_same(History.open(tmp_path / "h").series, history.series)
 
 
 def test_other_tools_read_the_values(tmp_path, history):
@@ -211,7 +211,7 @@ def test_damage_is_refused_by_name(tmp_path, history, damage, message):
     history.save(tmp_path / "h")
     damage(tmp_path / "h")
     with pytest.raises(HistoryError, match=message) as caught:
-        open_history(tmp_path / "h")
+        History.open(tmp_path / "h")
     assert caught.value.cure
 
 
@@ -224,15 +224,15 @@ def test_swapped_parts_are_refused(tmp_path, history):
     first.write_bytes(content[1])
     second.write_bytes(content[0])
     with pytest.raises(HistoryError, match=r"samples-000[12]\.parquet"):
-        open_history(tmp_path / "h")
+        History.open(tmp_path / "h")
 
 
 def test_opening_nothing(tmp_path):
     with pytest.raises(HistoryError, match="no such history"):
-        open_history(tmp_path / "absent")
+        History.open(tmp_path / "absent")
     (tmp_path / "file").touch()
     with pytest.raises(HistoryError, match="is a file"):
-        open_history(tmp_path / "file")
+        History.open(tmp_path / "file")
 
 
 def test_the_digest_depends_on_content_only(history):

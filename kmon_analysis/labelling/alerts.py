@@ -18,7 +18,7 @@ from kmon_analysis.labelling.imported import PAGES, Imported, LeftOut, gathered
 from kmon_analysis.labelling.rows import Faults, read_bytes, shown
 from kmon_analysis.labels import METRIC_NAME, Labels, Matcher
 from kmon_analysis.series import Samples, is_stale
-from kmon_analysis.sources.files import load_history
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.planning import Selection
 from kmon_analysis.timing import MINUTE_MS, Interval, format_instant, parse_instant
 
@@ -61,7 +61,7 @@ def read_alerts(
         if not (isinstance(told, dict) and "status" in told and "data" in told):
             return _alertmanager(told, faults, status, open_until_ms)
     return entries_of(
-        load_history(path), str(path), status=status, open_until_ms=open_until_ms, merge_gap_ms=merge_gap_ms
+        open_history(path), str(path), status=status, open_until_ms=open_until_ms, merge_gap_ms=merge_gap_ms
     )
 
 

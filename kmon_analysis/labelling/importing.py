@@ -12,11 +12,11 @@ from kmon_analysis.errors import SettingError
 from kmon_analysis.incidents import Incident, Status
 from kmon_analysis.labelling.alerts import read_alerts
 from kmon_analysis.labelling.imported import PAGES, Imported, LeftOut, gathered
-from kmon_analysis.labelling.instants import NaiveTimeError, find_zone, read_instant
 from kmon_analysis.labelling.phrases import counted
 from kmon_analysis.labelling.rows import Faults, Row, Table, near_column, no_column, read_table, shown
 from kmon_analysis.labelling.services import Concern, parse_services
-from kmon_analysis.timing import MINUTE_MS, Interval, format_instant, parse_instant
+from kmon_analysis.timing import MINUTE_MS, Interval, format_instant, parse_instant, zone_of
+from kmon_analysis.timing_written import NaiveTimeError, check_time_format, read_instant
 
 __all__ = ["FORMATS", "Format", "import_incidents"]
 
@@ -83,7 +83,8 @@ def import_incidents(
     zone : str, optional
         IANA name of the zone of times that name none.
     time_format : str, optional
-        How times are written, as for `datetime.strptime`; by default ISO 8601, or seconds or milliseconds since 1970.
+        How times are written, as for `datetime.strptime`; by default ISO 8601, or seconds, milliseconds,
+        microseconds or nanoseconds since 1970.
     services : iterable of str
         What services stand for, see `kmon_analysis.labelling.services.parse_services`.
     only_mapped : bool
@@ -112,8 +113,10 @@ def import_incidents(
     chosen = next((each for each in FORMATS if each == format), None)
     if chosen is None:
         raise SettingError(f"{format!r} is no known source", cure=f"Known are {', '.join(FORMATS)}")
+    if time_format is not None:
+        check_time_format(time_format)
     how = _How(
-        zone=None if zone is None else find_zone(zone),
+        zone=None if zone is None else zone_of(zone, place="--zone"),
         time_format=time_format,
         services=parse_services(services),
         only_mapped=only_mapped,

@@ -5,125 +5,26 @@ Every reader reports all faults of a file at once, each with its line, the value
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
-from array import array
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Unpack
 
 import numpy as np
 
-from kmon_analysis.errors import DataFileError, Finding, SettingError
-from kmon_analysis.history import History, Provenance, open_history
-from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
-from kmon_analysis.series import Samples, SeriesSet
+from kmon_analysis.errors import SettingError
+from kmon_analysis.history import History
+from kmon_analysis.labels import METRIC_NAME, Labels
+from kmon_analysis.series import SeriesSet
 from kmon_analysis.sources.connection import plain
-from kmon_analysis.timing import format_instant, parse_duration, parse_instant
+from kmon_analysis.sources.csvfile import CsvOptions, read_csv
+from kmon_analysis.sources.datafile import Column, Report, described, make_history, opened, read_number, report_encoding
+from kmon_analysis.timing import format_instant
 
-__all__ = ["EpochUnit", "load_history", "read_api_json", "read_csv", "read_openmetrics"]
+__all__ = ["CsvOptions", "open_history", "read_api_json", "read_csv", "read_openmetrics"]
 
-EpochUnit = Literal["s", "ms"]
-
-_TIME_NAMES = frozenset({"time", "timestamp", "ts", "date", "datetime", "instant"})
-_METRIC_NAMES = frozenset({METRIC_NAME, "metric"})
-_NOTHING = frozenset({"", "null"})
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_EPOCH = re.compile(r"-?\d+(\.\d+)?")
-# Between these, seconds lie in 1973 to 5138 and milliseconds in the same years: no number is both.
-_SECONDS = (1e8, 1e11)
-_MILLISECONDS = (1e11, 1e14)
-_LATEST_MS = 1e15
-_MOST_FINDINGS = 50
-# A column of times without a zone is one fault, however many lines it has.
-_MOST_ALIKE = 5
-
-
-@dataclass
-class _Report:
-    """Faults found so far; further ones, and those with a cure that was said often enough, are only counted."""
-
-    file: str
-    findings: list[Finding] = field(default_factory=list)
-    alike: Counter[str] = field(default_factory=Counter)
-    more: int = 0
-
-    def add(self, problem: str, line: int | None, cure: str) -> None:
-        self.alike[cure] += 1
-        if len(self.findings) < _MOST_FINDINGS and self.alike[cure] <= _MOST_ALIKE:
-            self.findings.append(Finding(plain(problem), self.file, line=line, cure=cure))
-        else:
-            self.more += 1
-
-    def settle(self) -> None:
-        """Raise if there are any."""
-        if self.more:
-            self.findings.append(Finding(f"… and {self.more:,} more faults", self.file))
-        if self.findings:
-            raise DataFileError(self.findings)
-
-
-@dataclass
-class _Column:
-    """The samples of one series as they come, with the lines they stand on."""
-
-    times: array[int] = field(default_factory=lambda: array("q"))
-    values: array[float] = field(default_factory=lambda: array("d"))
-
-    def take(self, time: int, value: float, name: object, line: int, report: _Report) -> None:
-        if self.times and time <= self.times[-1]:
-            fault = "repeats" if time == self.times[-1] else "goes back to"
-            report.add(
-                f"{name} {fault} {format_instant(time)}", line, "Sort the samples by time and keep one an instant"
-            )
-            return
-        self.times.append(time)
-        self.values.append(value)
-
-
-def read_csv(path: str | Path, *, unit: EpochUnit | None = None, scrape_interval: str | int | None = None) -> History:
-    """Read a history from CSV, wide or long.
-
-    Parameters
-    ----------
-    path : str or Path
-        With a header line. *Wide*: a time column, then one column a series, called like it (``lag`` or
-        ``lag{topic="orders"}``). *Long*: one sample a row: a time column, a column ``value``, and either a
-        column ``series`` in that notation, or a column ``metric`` (or ``__name__``) and one column a label.
-        The time column is the first, or the one called time, timestamp, ts, date or datetime.
-    unit : {"s", "ms"}, optional
-        Unit of times given as numbers; seen from their size when not given.
-    scrape_interval : str or int, optional
-        ``"15s"`` or milliseconds; measured when not given.
-
-    Returns
-    -------
-    History
-        An empty field (or ``null``) is no sample; ``NaN`` is a sample whose value is NaN.
-
-    Raises
-    ------
-    DataFileError
-        With all faults: times without a zone, of unclear unit, unordered or repeated; values that are no
-        numbers; columns that name no series; rows of another length than the header.
-    """
-    file, report = Path(path), _Report(str(path))
-    with _opened(file, report) as stream:
-        rows = csv.reader(stream, strict=True)
-        try:
-            header = next(rows, [])
-            columns = _csv_columns(header, rows, unit, report)
-        except csv.Error as error:
-            report.add(f"not CSV: {error}", rows.line_num, "Check the quotes; is the file cut?")
-            columns = {}
-        except UnicodeDecodeError:
-            _report_encoding(file, report)
-            columns = {}
-    interval_ms = parse_duration(scrape_interval) if isinstance(scrape_interval, str) else scrape_interval
-    return _history(file, columns, report, interval_ms)
+_LATEST_S = 1e11
 
 
 def read_api_json(path: str | Path) -> History:
@@ -147,7 +48,7 @@ def read_api_json(path: str | Path) -> History:
     """
     from kmon_analysis.sources.decoding import decode_answer
 
-    file, report = Path(path), _Report(str(path))
+    file, report = Path(path), Report(str(path))
     try:
         answer = decode_answer(file.read_bytes())
     except OSError as error:
@@ -178,7 +79,7 @@ def read_api_json(path: str | Path) -> History:
     warnings = answer.warnings + tuple(
         f"{labels} has native histograms, which are left out" for labels in answer.histograms
     )
-    return _described(file, SeriesSet.from_samples(ordered), report, tuple(plain(text) for text in warnings))
+    return described(file, SeriesSet.from_samples(ordered), report, tuple(plain(text) for text in warnings))
 
 
 def read_openmetrics(path: str | Path) -> History:
@@ -199,12 +100,12 @@ def read_openmetrics(path: str | Path) -> History:
     -----
     The OpenMetrics text format 1.0; escapes in label values are ``\\``, ``\"`` and ``\n``.
     """
-    file, report = Path(path), _Report(str(path))
-    columns: dict[Labels, _Column] = {}
-    known: dict[str, tuple[Labels, _Column]] = {}
+    file, report = Path(path), Report(str(path))
+    columns: dict[Labels, Column] = {}
+    known: dict[str, tuple[Labels, Column]] = {}
     ended = False
     number = 0
-    with _opened(file, report) as stream:
+    with opened(file, report) as stream:
         try:
             for number, line in enumerate(stream, 1):
                 text = line.rstrip("\r\n")
@@ -216,10 +117,10 @@ def read_openmetrics(path: str | Path) -> History:
                 elif text:
                     _openmetrics_line(text, number, columns, known, report)
         except UnicodeDecodeError:
-            _report_encoding(file, report)
+            report_encoding(file, report)
     if not ended:
         report.add("the last line is not # EOF: the file is cut", number or None, "Write the file again, to its end")
-    return _history(file, columns, report, None)
+    return make_history(file, columns, report, None)
 
 
 _SAMPLE = re.compile(
@@ -235,9 +136,9 @@ _ESCAPED = re.compile(r'\\(["\\n])')
 def _openmetrics_line(
     text: str,
     number: int,
-    columns: dict[Labels, _Column],
-    known: dict[str, tuple[Labels, _Column]],
-    report: _Report,
+    columns: dict[Labels, Column],
+    known: dict[str, tuple[Labels, Column]],
+    report: Report,
 ) -> None:
     match = _SAMPLE.fullmatch(text)
     if match is None:
@@ -248,12 +149,12 @@ def _openmetrics_line(
             f"{text!r} has no timestamp", number, "Give every sample its time in seconds, as for promtool's backfilling"
         )
         return
-    value, seconds = _float(match["value"]), _float(match["time"])
+    value, seconds = read_number(match["value"]), read_number(match["time"])
     if value is None or seconds is None or not np.isfinite(seconds):
         fault = match["value"] if value is None else match["time"]
         report.add(f"{fault!r} is not a number", number, "Correct the sample")
         return
-    if abs(seconds) >= _SECONDS[1]:
+    if abs(seconds) >= _LATEST_S:
         report.add(f"the time {match['time']} lies after the year 5000", number, "OpenMetrics times are in seconds")
         return
     if match["series"] not in known:
@@ -261,7 +162,7 @@ def _openmetrics_line(
         if labels is None:
             report.add(f"{match['series']} is not a series", number, 'Write labels like {topic="orders"}, each once')
             return
-        known[match["series"]] = labels, columns.setdefault(labels, _Column())
+        known[match["series"]] = labels, columns.setdefault(labels, Column())
     labels, column = known[match["series"]]
     column.take(round(seconds * 1000), value, labels, number, report)
 
@@ -284,201 +185,38 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
-def _csv_columns(header: Sequence[str], rows: Any, unit: EpochUnit | None, report: _Report) -> dict[Labels, _Column]:
-    """Read the rows of a CSV file whose header says whether it is wide or long."""
-    names = [name.strip() for name in header]
-    if len(names) < 2:
-        report.add("the header has fewer than two columns", 1, "Give a time column and at least one series")
-        return {}
-    lowered = [name.lower() for name in names]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    for name in repeated:
-        report.add(f"two columns are called {name!r}", 1, "Give every column its own name")
-    if repeated:
-        return {}
-    clock = next((index for index, name in enumerate(lowered) if name in _TIME_NAMES), 0)
-    times = _Times(unit, report)
-    long = "value" in lowered and len(names) > 2
-    others = [index for index in range(len(names)) if index != clock]
-    columns: dict[Labels, _Column] = {}
-    if long:
-        others.remove(lowered.index("value"))
-    else:
-        named = {index: _series_name(names[index], 1, report) for index in others}
-        for labels in named.values():
-            if labels is not None and labels in columns:
-                report.add(f"two columns are the series {labels}", 1, "Merge them, or rename one")
-            if labels is not None:
-                columns[labels] = _Column()
-    last: int | None = None
-    while (row := next(rows, None)) is not None:
-        line = rows.line_num
-        if not row:
-            continue
-        if len(row) != len(names):
-            report.add(f"{len(row)} fields instead of {len(names)}", line, "Give every row a field for each column")
-            continue
-        time = times.read(row[clock].strip(), line)
-        if time is None:
-            continue
-        if long:
-            found = _long_labels({names[index]: row[index] for index in others}, line, report)
-            if found is not None:
-                _take(columns.setdefault(found, _Column()), time, row[lowered.index("value")], found, line, report)
-            continue
-        if last is not None and time <= last:
-            fault = "repeats" if time == last else "goes back to"
-            report.add(f"the time {fault} {format_instant(time)}", line, "Sort the rows and keep one an instant")
-            continue
-        last = time
-        for index, labels in named.items():
-            if labels is not None:
-                _take(columns[labels], time, row[index], labels, line, report)
-    return columns
-
-
-def _long_labels(fields: Mapping[str, str], line: int, report: _Report) -> Labels | None:
-    """Return the series that a row of a long file belongs to."""
-    pairs = dict(fields)
-    base: Mapping[str, str] = {}
-    for name in list(pairs):
-        if name.lower() == "series":
-            labels = _series_name(pairs.pop(name), line, report)
-            if labels is None:
-                return None
-            base = labels
-        elif name.lower() in _METRIC_NAMES:
-            pairs[METRIC_NAME] = pairs.pop(name)
-    return Labels({**base, **pairs})
-
-
-def _series_name(text: str, line: int, report: _Report) -> Labels | None:
-    try:
-        return parse_series(text)
-    except SettingError as error:
-        report.add(f"{text!r} names no series: {error.problem}", line, error.cure or "Rename it")
-        return None
-
-
-def _take(column: _Column, time: int, text: str, name: Labels, line: int, report: _Report) -> None:
-    stripped = text.strip()
-    if stripped in _NOTHING:
-        return
-    value = _float(stripped)
-    if value is None:
-        report.add(f"{stripped!r} of {name} is not a number", line, "Correct it, or leave the field empty")
-        return
-    column.take(time, value, name, line, report)
-
-
-def _float(text: str) -> float | None:
-    """Read a number as Prometheus writes it."""
-    if _NUMBER.fullmatch(text):
-        return float(text)
-    return {"nan": np.nan, "+inf": np.inf, "inf": np.inf, "-inf": -np.inf}.get(text.lower())
-
-
-@dataclass
-class _Times:
-    """Reads times, all in one notation."""
-
-    unit: EpochUnit | None
-    report: _Report
-
-    def read(self, text: str, line: int) -> int | None:
-        if _EPOCH.fullmatch(text):
-            return self._epoch(text, line)
-        try:
-            return parse_instant(text)
-        except SettingError as error:
-            self.report.add(error.problem, line, error.cure or "Correct the time")
-            return None
-
-    def _epoch(self, text: str, line: int) -> int | None:
-        number = float(text)
-        seen: EpochUnit | None = self.unit
-        if seen is None and _SECONDS[0] <= number < _SECONDS[1]:
-            seen = "s"
-        elif seen is None and _MILLISECONDS[0] <= number < _MILLISECONDS[1]:
-            seen = "ms"
-        if seen is None:
-            self.report.add(f"the time {text} may be seconds or milliseconds", line, "Say which: unit='s' or unit='ms'")
-            return None
-        instant = number * 1000 if seen == "s" else number
-        if abs(instant) >= _LATEST_MS:
-            self.report.add(f"the time {text} is out of range", line, "Check the unit of the times")
-            return None
-        return round(instant)
-
-
-def _opened(file: Path, report: _Report) -> TextIO:
-    try:
-        return file.open(encoding="utf-8-sig", newline="")
-    except OSError as error:
-        report.add(f"cannot be read: {error.strerror}", None, "Check the path")
-        report.settle()
-        raise
-
-
-def _report_encoding(file: Path, report: _Report) -> None:
-    """Find the line that is not UTF-8; the stream reads ahead and does not know."""
-    content = file.read_bytes()
-    try:
-        content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        report.add(f"not UTF-8 text: {error.reason}", line, "Save the file as UTF-8")
-
-
-def _history(file: Path, columns: Mapping[Labels, _Column], report: _Report, scrape_interval_ms: int | None) -> History:
-    if not report.findings and not any(column.times for column in columns.values()):
-        report.add("there are no samples", None, "Check that this is the right file")
-    report.settle()
-    series = SeriesSet.from_samples(
-        Samples(labels, np.array(column.times, dtype=np.int64), np.array(column.values, dtype=np.float64))
-        for labels, column in columns.items()
-    )
-    return _described(file, series, report, (), scrape_interval_ms)
-
-
-def _described(
-    file: Path,
-    series: SeriesSet,
-    report: _Report,
-    warnings: tuple[str, ...],
-    scrape_interval_ms: int | None = None,
-) -> History:
-    if not series.sample_count:
-        report.add("there are no samples", None, "Check that this is the right file")
-        report.settle()
-    provenance = Provenance(
-        source=f"file {file.name}",
-        start_ms=int(series.times.min()),
-        end_ms=int(series.times.max()) + 1,
-        scrape_interval_ms=scrape_interval_ms,
-        warnings=warnings,
-    )
-    return History(series, provenance)
-
-
-def load_history(path: str | Path) -> History:
+def open_history(path: str | Path, **options: Unpack[CsvOptions]) -> History:
     """Open a history folder, or read a data file by its ending.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder written by ``kmon fetch``, ``kmon import`` or `History.save`, or a file: ``.csv``, ``.json`` (an answer
+        of the query API), ``.om`` or ``.txt`` (OpenMetrics).
+    **options
+        What a CSV file does not say of itself, such as ``zone="Europe/Berlin"``; see `read_csv`.
 
     Raises
     ------
     SettingError
-        If the ending is of no known form.
+        If the ending is of no known form, or an option is given for anything but CSV.
     HistoryError, DataFileError
         If the folder is no history, or the file has faults.
     """
     place = Path(path)
-    readers: dict[str, Callable[[Path], History]] = {".csv": read_csv, ".json": read_api_json}
+    readers: dict[str, Callable[[Path], History]] = {".json": read_api_json}
     readers |= dict.fromkeys((".om", ".txt", ".openmetrics", ".prom"), read_openmetrics)
-    reader = readers.get(place.suffix.lower())
+    ending = place.suffix.lower()
+    if ending == ".csv" and not place.is_dir():
+        return read_csv(place, **options)
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise SettingError(f"{given[0]} is about CSV", place=str(place), cure="Leave it out, or give a .csv file")
+    reader = readers.get(ending)
     if place.is_file() and reader is None:
         raise SettingError(
             f"a file that ends in {place.suffix or 'nothing'!r} is no known form of a history",
             place=str(place),
-            cure=f"Give a folder written by kmon fetch, or a file that ends in {', '.join(readers)}",
+            cure=f"Give a folder written by kmon fetch, or a file that ends in {', '.join(('.csv', *readers))}",
         )
-    return open_history(place) if reader is None or place.is_dir() else reader(place)
+    return History.open(place) if reader is None or place.is_dir() else reader(place)

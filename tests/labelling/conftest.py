@@ -2,10 +2,10 @@
 
 import pytest
 
-from kmon_analysis.history import open_history
 from kmon_analysis.incidents import read_incidents
 from kmon_analysis.labelling.review import questions
 from kmon_analysis.rules.reader import read_rules
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.workflow import backtest
 from tests.tools import REPOSITORY
 

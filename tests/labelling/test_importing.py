@@ -203,7 +203,7 @@ def test_a_missing_file_and_a_folder(tmp_path):
     ("arguments", "problem"),
     [
         ({"format": "jira"}, "'jira' is no known source"),
-        ({"zone": "Berlin"}, "'Berlin' is no time zone"),
+        ({"zone": "Berlin"}, "no time zone 'Berlin'"),
         ({"only_mapped": True}, "nothing is mapped"),
         ({"services": ["x"]}, "'x' maps no service to a rule"),
         ({"open_until": "tomorrow"}, "is not an RFC 3339 instant"),

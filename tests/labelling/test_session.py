@@ -3,11 +3,11 @@
 import pytest
 
 from kmon_analysis.errors import OutputError, SettingError
-from kmon_analysis.history import open_history
 from kmon_analysis.incidents import parse_incidents
 from kmon_analysis.labelling.edit import IncidentFile
 from kmon_analysis.labelling.session import Session
 from kmon_analysis.rules.reader import read_rules
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.timing import Interval, parse_instant
 from kmon_analysis.workflow import backtest
 from tests.labelling.conftest import SERVICE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kmon_analysis.errors import DataFileError, SettingError
 from kmon_analysis.history import History
 from kmon_analysis.labels import Labels
-from kmon_analysis.sources.files import read_api_json, read_csv, read_openmetrics
+from kmon_analysis.sources.files import open_history, read_api_json, read_csv, read_openmetrics
 from tests.prometheus_server import running_prometheus
 from tests.sources.fault_server import matrix
 from tests.tools import require
@@ -115,9 +115,9 @@ def test_all_faults_of_a_csv_are_named_with_their_lines(write):
         (3, "'one' of up is not a number"),
         (4, "the time goes back to 2026-01-01T00:00:15Z"),
         (5, "the time repeats 2026-01-01T00:00:30Z"),
-        (6, "'yesterday' is not an RFC 3339 instant"),
+        (6, "'yesterday' is no time"),
         (7, "2 fields instead of 3"),
-        (8, "the time 1234 may be seconds or milliseconds"),
+        (8, "'1234' is no time: as a number its unit is not clear"),
     ]
 
 
@@ -134,7 +134,7 @@ def test_the_unit_may_be_stated(write):
     assert content(read_csv(file, unit="s")) == {"up": [(1_234_000, "1.0")]}
     assert content(read_csv(file, unit="ms")) == {"up": [(1_234, "1.0")]}
     assert faults(read_csv, write("time,up\n99999999999999999999,1\n"), unit="s") == [
-        (2, "the time 99999999999999999999 is out of range")
+        (2, "'99999999999999999999' is no time: it is out of range")
     ]
 
 
@@ -157,10 +157,185 @@ def test_other_faults_of_a_csv(write, text, expected):
 
 
 def test_many_faults_are_counted(write):
-    file = write("time,up\n" + "x,1\n" * 1_080 + "2026-03-01T08:00:00Z,y\n")
-    found = faults(read_csv, file)
-    assert [line for line, _ in found] == [2, 3, 4, 5, 6, 1_082, None]
-    assert found[-1] == (None, "… and 1,075 more faults")
+    file = write("time,up\n" + "x,1\n" * 1_080 + "".join(f"2026-03-01T08:00:{n:02}Z,y\n" for n in range(7)))
+    assert faults(read_csv, file) == [
+        (2, "'x' is no time; so it is with 1,079 more, the last on line 1,081"),
+        *[(line, "'y' of up is not a number") for line in range(1_082, 1_087)],
+        (None, "… and 2 more faults"),
+    ]
+
+
+def one_fault(file, **more):
+    with pytest.raises(DataFileError) as caught:
+        read_csv(file, **more)
+    [finding] = caught.value.findings
+    return finding.line, finding.problem, finding.cure
+
+
+LOCAL = 'Time,orders,"{topic=""users""}"\r\n2026-03-01 00:00:00,1.5,\r\n2026-03-01 00:01:00,,2\r\n\r\n'
+
+
+def test_what_a_dashboard_exports_in_local_time(write):
+    columns = {'lag{topic="orders"}': "orders", 'lag{topic="users"}': '{topic="users"}'}
+    for text in (LOCAL, "sep=,\r\n" + LOCAL, "\ufeffsep=,\r\n" + LOCAL):
+        history = read_csv(write(text), zone="Europe/Berlin", columns=columns)
+        assert content(history) == {
+            'lag{topic="orders"}': [(1_772_319_600_000, "1.5")],
+            'lag{topic="users"}': [(1_772_319_660_000, "2.0")],
+        }
+    assert open_history(write(LOCAL), zone="Europe/Berlin", columns=columns).digest == history.digest
+    file = write(LOCAL)
+    assert one_fault(file) == (
+        2,
+        "'2026-03-01 00:00:00' has no time zone; so it is with 1 more, the last on line 3",
+        f"Say which one its times are in: kmon import {file} --zone Europe/Berlin -o history "
+        "(in Python: zone='Europe/Berlin')",
+    )
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_every_unit_since_1970(write, unit):
+    zeros = {"s": "", "ms": "000", "us": "000000", "ns": "000000000"}[unit]
+    text = f"time,up\n1767225600{zeros},1\n1767225615{zeros},2\n"
+    assert content(read_csv(write(text))) == {"up": [(START, "1.0"), (START + 15_000, "2.0")]}
+    assert read_csv(write(text), unit=unit).digest == read_csv(write(text)).digest
+
+
+def test_samples_too_thin_for_rules_are_warned_of(write):
+    def told(step):
+        rows = "".join(f"{1_767_225_600 + step * n},1\n" for n in range(4))
+        return read_csv(write(f"time,up\n{rows}")).provenance.warnings
+
+    [warning] = told(301)
+    assert "5m1s apart" in warning
+    assert told(300) == ()
+    assert read_csv(write("time,up,down\n1767225600,1,\n1767229200,,1\n")).provenance.warnings == ()
+
+
+def test_semicolons_and_decimal_commas(write):
+    text = 'Zeit;lag{topic="a",group="b"};up\n01.03.2026 09:00;1,25;0\n01.03.2026 09:01;-1,5e3;\n'
+    form = {"zone": "Europe/Berlin", "time_format": "%d.%m.%Y %H:%M"}
+    found = content(read_csv(write(text), decimal_comma=True, **form))
+    assert found == {
+        'lag{group="b", topic="a"}': [(1_772_352_000_000, "1.25"), (1_772_352_060_000, "-1500.0")],
+        "up": [(1_772_352_000_000, "0.0")],
+    }
+    assert content(read_csv(write(text.replace(";", "\t")), decimal_comma=True, **form)) == found
+    with pytest.raises(DataFileError) as caught:
+        read_csv(write(text), **form)
+    assert [finding.line for finding in caught.value.findings] == [2, 3]
+    assert "--decimal-comma" in caught.value.findings[0].cure
+    line, problem, cure = one_fault(write(text), decimal_comma=True)
+    assert (line, "which part is the day" in problem, "last on line 3" in problem) == (2, True, True)
+    assert "--time-format" in cure
+
+
+@pytest.mark.parametrize("text", ["1.234", "1.234,5", "1,234,5", ",", "1,2.3"])
+def test_what_may_be_thousands_is_no_number(write, text):
+    assert "is not a number" in one_fault(write(f"time;up\n1767225600;{text}\n"), decimal_comma=True)[1]
+    if "," in text:
+        assert "is not a number" in one_fault(write(f"time;up\n1767225600;{text}\n"))[1]
+
+
+def test_numbers_with_units_name_the_cure(write):
+    for text in ("1.23 K", "12 ms", "5%", "1.2 Mil"):
+        assert "Formatted data" in one_fault(write(f"time,up\n1767225600,{text}\n"))[2]
+
+
+def test_hours_that_clocks_showed_twice_or_never(write):
+    text = "time,up\n" + "".join(f"2026-10-25 02:{minute:02}:00,1\n" for minute in range(0, 60, 10)) * 2
+    line, problem, cure = one_fault(write(text), zone="Europe/Berlin")
+    assert (line, problem) == (
+        2,
+        "the clocks of Europe/Berlin showed '2026-10-25 02:00:00' twice; so it is with 11 more, the last on line 13",
+    )
+    assert "in UTC" in cure
+    line, problem, _ = one_fault(write("time,up\n2026-03-29 02:30:00,1\n"), zone="Europe/Berlin")
+    assert (line, problem) == (2, "the clocks of Europe/Berlin showed '2026-03-29 02:30:00' never")
+    # Written with their offsets, these hours are as clear as the others.
+    mended = "time,up\n2026-10-25 01:30:00,1\n2026-10-25 02:30:00+02:00,2\n2026-10-25 02:30:00+01:00,3\n"
+    first = 1_792_884_600_000
+    assert content(read_csv(write(mended), zone="Europe/Berlin")) == {
+        "up": [(first, "1.0"), (first + 3_600_000, "2.0"), (first + 7_200_000, "3.0")]
+    }
+
+
+@pytest.mark.parametrize(
+    ("second", "problem"),
+    [
+        ("1767225660", "the time '1767225660' is written in another way than '2026-01-01T00:00:00Z' on line 2"),
+        ("1767225660000", "the time '1767225660000' is written in another way"),
+        ("2026-01-01T00:00:00Z", "the time repeats 2026-01-01T00:00:00Z"),
+        ("2025-12-31T23:59:00Z", "the time goes back to 2025-12-31T23:59:00Z"),
+    ],
+)
+def test_a_fault_of_the_whole_column_is_told_once(write, second, problem):
+    file = write("time,up\n2026-01-01T00:00:00Z,1\n" + f"{second},2\n" * 3)
+    line, found, _ = one_fault(file)
+    assert line == 3
+    assert found.startswith(problem)
+    assert found.endswith("; so it is with 2 more, the last on line 5")
+
+
+def test_units_are_not_mixed(write):
+    assert "another way" in one_fault(write("time,up\n1767225600,1\n1767225601000,2\n"))[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"zone": "Europe/Berln"}, "no time zone 'Europe/Berln'"),
+        ({"time_format": "%d.%m. %H:%M"}, "names no year"),
+        ({"unit": "d"}, "'d' is no unit"),
+        ({"unit": "s", "time_format": "%Y"}, "exclude each other"),
+    ],
+)
+def test_options_that_make_no_sense(write, options, problem):
+    with pytest.raises(SettingError, match=problem):
+        read_csv(write("time,up\n1767225600,1\n"), **options)
+
+
+def test_a_column_that_is_not_there(write):
+    line, problem, cure = one_fault(write("time,orders\n1767225600,1\n"), columns={"lag": "ordres"})
+    assert (line, problem, "orders" in cure) == (1, "no column is called 'ordres'", True)
+
+
+def test_options_of_a_table_are_for_tables(write, tmp_path):
+    for place in (tmp_path, write("up 1 1767225600\n# EOF\n", "x.om"), write("{}", "x.json")):
+        with pytest.raises(SettingError, match="zone is about CSV"):
+            open_history(place, zone="UTC")
+
+
+@given(st.text(alphabet='time,;\t"a=\n', max_size=60))
+@settings(deadline=None, max_examples=60)
+def test_any_header_ends(tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("files") / "x.csv"
+    file.write_text(text + '"' * 60)
+    with pytest.raises(DataFileError):
+        read_csv(file)
+
+
+@given(
+    st.lists(st.datetimes(datetime(1980, 1, 1), datetime(2060, 1, 1)), min_size=1, max_size=8),  # noqa: DTZ001
+    st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "UTC"]),
+    st.sampled_from(["%Y-%m-%d %H:%M:%S", "%d.%m.%Y %H:%M:%S", "%m/%d/%y %I:%M:%S %p"]),
+)
+@settings(deadline=None, max_examples=60)
+def test_local_times_are_what_pandas_makes_of_them(tmp_path_factory, moments, zone, written):
+    index = pd.DatetimeIndex(sorted({moment.replace(microsecond=0) for moment in moments}))
+    local = index.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+    file = tmp_path_factory.mktemp("files") / "x.csv"
+    file.write_text("t,up\n" + "".join(f"{moment.strftime(written)},1\n" for moment in index))
+    form = None if written.startswith("%Y") else written
+    if local.hasnans:
+        with pytest.raises(DataFileError, match=r"twice|never"):
+            read_csv(file, zone=zone, time_format=form)
+        return
+    # Local times may go back where clocks do.
+    if not local.is_monotonic_increasing:
+        return
+    [part] = read_csv(file, zone=zone, time_format=form).series
+    assert part.times.tolist() == [round(moment.timestamp() * 1000) for moment in local]
 
 
 @pytest.mark.parametrize("read", [read_csv, read_api_json, read_openmetrics])

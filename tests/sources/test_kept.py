@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 
 from kmon_analysis.errors import HistoryError
-from kmon_analysis.history import History, Provenance, open_history
+from kmon_analysis.history import History, Provenance
 from kmon_analysis.labels import Labels
 from kmon_analysis.series import Grid, Samples, SeriesSet
 from kmon_analysis.sources.evaluation import Evaluated
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.kept import FOLDER, Kept
 from kmon_analysis.timing import EvaluationGrid
 from tests.sources.tables import same_grid

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kmon_analysis.errors import OutputError, SettingError
-from kmon_analysis.history import open_history
 from kmon_analysis.incidents import read_incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.reader import read_rules
 from kmon_analysis.series import is_stale
+from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.simulation import artefacts, faults, store
 from kmon_analysis.sources.simulation.kernels import deal_out, drain
 from kmon_analysis.sources.simulation.scenarios import SCENARIOS, parameters_of

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmon_analysis.errors import SettingError
-from kmon_analysis.labelling.instants import NaiveTimeError, find_zone, read_instant
+from kmon_analysis.timing import zone_of
+from kmon_analysis.timing_written import ClockChangeError, NaiveTimeError, check_time_format, epoch_unit, read_instant
 
 MORNING = 1_772_352_000_000  # 2026-03-01T08:00:00Z
-BERLIN = find_zone("Europe/Berlin")
+BERLIN = zone_of("Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,10 @@ BERLIN = find_zone("Europe/Berlin")
         ("1772352000", MORNING),
         ("1772352000.25", MORNING + 250),
         ("1772352000123", MORNING + 123),
+        ("1772352000000.4", MORNING),
+        ("1772352000,1229999", MORNING + 123),
+        ("1772352000123456", MORNING + 123),
+        ("1772352000123000000", MORNING + 123),
         ("  1772352000  ", MORNING),
     ],
 )
@@ -54,7 +59,10 @@ def test_what_names_no_zone_needs_one(text):
         ("yesterday", "is no time"),
         ("", "is no time"),
         ("17723520", "is no time"),
-        ("1772352000000000000", "is no time"),
+        ("20260301", "its unit is not clear"),
+        ("177235200000000000000", "its unit is not clear"),
+        ("9" * 5000, "its unit is not clear"),
+        ("1.772352e+09", "has lost its last digits"),
         ("٢٠٢٦-03-01T08:00:00Z", "is no time"),
         ("2026-03-01T08:00:00Z; drop", "is no time"),
     ],
@@ -67,9 +75,9 @@ def test_what_is_no_instant_is_refused(text, problem):
 
 
 def test_hours_that_clocks_show_twice_or_never_are_refused():
-    with pytest.raises(SettingError, match="twice"):
+    with pytest.raises(ClockChangeError, match="twice"):
         read_instant("2026-10-25 02:30:00", BERLIN)
-    with pytest.raises(SettingError, match="never"):
+    with pytest.raises(ClockChangeError, match="never"):
         read_instant("2026-03-29 02:30:00", BERLIN)
     assert read_instant("2026-10-25T02:30:00+01:00", BERLIN) == read_instant("2026-10-25T01:30:00Z")
 
@@ -83,10 +91,50 @@ def test_a_format_of_ones_own():
         read_instant("2026-03-01", UTC, "%d.%m.%Y %H:%M")
 
 
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("%d.%m.%Y %H:%M %Z", "takes the zone by its name"),
+        ("%d.%m. %H:%M", "names no year"),
+        ("%H:%M %%Y", "names no year"),
+        ("%d.%d.%Y", "names a part twice"),
+        ("%Y %q", "is no format"),
+        ("%Y %", "is no format"),
+        ("", "names no year"),
+    ],
+)
+def test_formats_that_would_be_read_wrongly_are_refused(written, problem):
+    with pytest.raises(SettingError, match=problem):
+        check_time_format(written)
+
+
+@pytest.mark.parametrize("written", ["%d.%m.%Y %H:%M", "%c", "%y%m%d", "%Y-%m-%dT%H:%M:%S.%f%z", "%d %b %Y, %I %p"])
+def test_formats_that_can_be_read(written):
+    check_time_format(written)
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_a_stated_unit_needs_no_guess(unit):
+    per = {"s": 1000, "ms": 1, "us": 1 / 1000, "ns": 1 / 1_000_000}[unit]
+    assert read_instant("12000000", None, None, unit) == round(12_000_000 * per)
+    assert read_instant("-12000000", None, None, unit) == -round(12_000_000 * per)
+    with pytest.raises(SettingError, match="out of range"):
+        read_instant("9" * 24, None, None, unit)
+
+
+@given(st.integers(100_000_000, 99_999_999_999), st.integers(0, 999))
+def test_the_size_of_a_number_tells_its_unit(seconds, rest):
+    written = {"s": f"{seconds}.{rest:03d}", "ms": f"{seconds}{rest:03d}", "us": f"{seconds}{rest:03d}000"}
+    written["ns"] = written["us"] + "000"
+    for unit, text in written.items():
+        assert epoch_unit(text) == unit
+        assert read_instant(text) == seconds * 1000 + rest
+
+
 @pytest.mark.parametrize("name", ["Europe/Berlin2", "../../etc/passwd", "", "/etc/localtime", "a\x00b"])
 def test_unknown_zones_are_refused(name):
-    with pytest.raises(SettingError, match="is no time zone"):
-        find_zone(name)
+    with pytest.raises(SettingError, match="no time zone"):
+        zone_of(name)
 
 
 @given(

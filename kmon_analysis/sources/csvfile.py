@@ -1,0 +1,339 @@
+"""Histories from tables: CSV as programs, databases and dashboards export it."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from pathlib import Path
+from typing import Any, TextIO, TypedDict, Unpack
+
+from kmon_analysis.errors import SettingError, nearest
+from kmon_analysis.history import History
+from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
+from kmon_analysis.sources.datafile import Column, Report, make_history, opened, read_number, report_encoding
+from kmon_analysis.timing import format_instant, parse_duration, zone_of
+from kmon_analysis.timing_written import (
+    EPOCH_UNITS,
+    ClockChangeError,
+    EpochUnit,
+    NaiveTimeError,
+    NotationError,
+    UnitError,
+    check_time_format,
+    epoch_unit,
+    read_instant,
+)
+
+__all__ = ["CsvOptions", "read_csv"]
+
+_TIME_NAMES = frozenset({"time", "timestamp", "ts", "date", "datetime", "instant"})
+_METRIC_NAMES = frozenset({METRIC_NAME, "metric"})
+_NOTHING = frozenset({"", "null"})
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+_WITH_UNIT = re.compile(r"[+-]?[\d.,]+\s*[^\d\s.,].*", re.ASCII)
+_DELIMITER = re.compile(r'(?:"[^"]*"|[^",;\t])*([,;\t])')
+_SEPARATOR_LINE = re.compile(r"sep=([,;\t])\s*", re.IGNORECASE)
+
+
+class CsvOptions(TypedDict, total=False):
+    """What a table does not say of itself; see `read_csv`."""
+
+    zone: str | None
+    time_format: str | None
+    unit: EpochUnit | None
+    decimal_comma: bool
+    columns: Mapping[str, str] | None
+    scrape_interval: str | int | None
+
+
+def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
+    """Read a history from CSV, wide or long.
+
+    Parameters
+    ----------
+    path : str or Path
+        With a header line, its fields separated by commas, semicolons or tabs. *Wide*: a time column, then one
+        column a series, called like it (``lag`` or ``lag{topic="orders"}``). *Long*: one sample a row: a time
+        column, a column ``value``, and either a column ``series`` in that notation, or a column ``metric`` (or
+        ``__name__``) and one column a label.
+        The time column is the first, or the one called time, timestamp, ts, date or datetime.
+    zone : str, optional
+        IANA name of the zone of times that name none, for example ``"Europe/Berlin"``.
+    time_format : str, optional
+        How times are written, as for `datetime.strptime`; by default ISO 8601, or a number of seconds,
+        milliseconds, microseconds or nanoseconds since 1970.
+    unit : {"s", "ms", "us", "ns"}, optional
+        Unit of times given as numbers; seen from their size when not given.
+    decimal_comma : bool
+        Whether numbers have a comma in place of the point.
+    columns : Mapping, optional
+        What columns are called in the file, by what they are: ``{'lag{topic="orders"}': "orders"}``.
+    scrape_interval : str or int, optional
+        ``"15s"`` or milliseconds; measured when not given.
+
+    Returns
+    -------
+    History
+        An empty field (or ``null``) is no sample; ``NaN`` is a sample whose value is NaN.
+
+    Raises
+    ------
+    DataFileError
+        With all faults: times without a zone, of unclear unit, that clocks showed twice or never, written in
+        several ways, unordered or repeated; values that are no numbers; columns that name no series; rows of
+        another length than the header.
+    SettingError
+        If an option makes no sense.
+    """
+    file, report = Path(path), Report(str(path))
+    interval = options.get("scrape_interval")
+    interval_ms = parse_duration(interval) if isinstance(interval, str) else interval
+    times = _Times.of(file, options, report)
+    comma = options.get("decimal_comma", False)
+    columns: dict[Labels, Column] = {}
+    with opened(file, report) as stream:
+        try:
+            rows, before = _rows(stream)
+            try:
+                header = _renamed(next(rows, []), options.get("columns") or {}, before + 1, report)
+                columns = _Table(shlex.quote(str(file)), header, times, comma, before, report).read(rows)
+            except csv.Error as error:
+                report.add(f"not CSV: {error}", rows.line_num + before, "Check the quotes; is the file cut?")
+        except UnicodeDecodeError:
+            report_encoding(file, report)
+    return make_history(file, columns, report, interval_ms)
+
+
+def _rows(stream: TextIO) -> tuple[Any, int]:
+    """Return the rows from the header on, and how many lines stand before it."""
+    start = stream.readline()
+    said = _SEPARATOR_LINE.fullmatch(start)
+    first = stream.readline() if said else start
+    found = said or _DELIMITER.match(first)
+
+    def lines() -> Iterator[str]:
+        yield first
+        yield from stream
+
+    return csv.reader(lines() if first else [], strict=True, delimiter=found[1] if found else ","), 1 if said else 0
+
+
+def _renamed(header: Sequence[str], wanted: Mapping[str, str], line: int, report: Report) -> list[str]:
+    """Return the header in the user's own names."""
+    names = [name.strip() for name in header]
+    called = {theirs.strip(): name for name, theirs in wanted.items()}
+    for name in called:
+        if name not in names:
+            there = ", ".join(repr(each) for each in names[:10])
+            report.add(f"no column is called {name!r}", line, nearest(name, names) or f"There are {there}")
+    return [called.get(name, name) for name in names]
+
+
+@dataclass
+class _Times:
+    """Reads times, all written in one way."""
+
+    quoted: str
+    zone: tzinfo | None
+    time_format: str | None
+    unit: EpochUnit | None
+    report: Report
+    first: tuple[str, int, str] | None = None
+    last: tuple[str, int] | None = None
+
+    @classmethod
+    def of(cls, file: Path, options: CsvOptions, report: Report) -> _Times:
+        """Check the options about times."""
+        zone, written, unit = options.get("zone"), options.get("time_format"), options.get("unit")
+        if written is not None:
+            check_time_format(written)
+        if unit is not None and unit not in EPOCH_UNITS:
+            raise SettingError(f"{unit!r} is no unit of times", cure=f"Known are {', '.join(EPOCH_UNITS)}")
+        if unit is not None and written is not None:
+            raise SettingError("a unit and a format of times exclude each other", cure="Give one of them")
+        return cls(shlex.quote(str(file)), None if zone is None else zone_of(zone), written, unit, report)
+
+    def read(self, text: str, line: int) -> int | None:
+        """Return milliseconds UTC, or report why not."""
+        if self.last is not None and self.last[0] == text:
+            return self.last[1]
+        try:
+            instant = read_instant(text, self.zone, self.time_format, self.unit)
+        except SettingError as error:
+            kind, cure = self._cure(error, text)
+            self.report.add_once(kind, error.problem, line, cure)
+            return None
+        if not self._as_the_first(text, line):
+            return None
+        self.last = text, instant
+        return instant
+
+    def _as_the_first(self, text: str, line: int) -> bool:
+        """Tell whether a time is written like the first one; an ISO date with an offset is like one without."""
+        if self.time_format is not None:
+            return True
+        found = epoch_unit(text) or ("date" if ":" in text else "number")
+        if self.unit is not None and found != "date":
+            found = self.unit
+        if self.first is None:
+            self.first = found, line, text
+        if found == self.first[0]:
+            return True
+        _, where, other = self.first
+        problem = f"the time {text!r} is written in another way than {other!r} on line {where:,}"
+        self.report.add_once("mixed", problem, line, "Write all times of a file in one way")
+        return False
+
+    def _cure(self, error: SettingError, text: str) -> tuple[str, str]:
+        """Return what kind of fault it is, and what helps: `kmon import` takes what the table does not say."""
+        verb = f"kmon import {self.quoted}"
+        if isinstance(error, NaiveTimeError):
+            return "naive", (
+                f"Say which one its times are in: {verb} --zone Europe/Berlin -o history "
+                "(in Python: zone='Europe/Berlin')"
+            )
+        if isinstance(error, ClockChangeError):
+            often = error.problem.rpartition(" ")[2]
+            return often, (
+                "Export the table in UTC (in Grafana: the dashboard's time zone), or write these times with their "
+                "offset, as 2026-10-25T02:30:00+01:00"
+            )
+        if isinstance(error, UnitError):
+            return "unit", f"Say it: {verb} --unit s -o history (in Python: unit='s'); s, ms, us or ns"
+        if isinstance(error, NotationError):
+            return error.problem.removeprefix(repr(text)), (
+                f'Write it as 2026-03-01T08:00:00Z, or say how it is written: {verb} --time-format "%d.%m.%Y %H:%M" '
+                "--zone Europe/Berlin -o history (in Python: time_format='%d.%m.%Y %H:%M')"
+            )
+        return error.problem.removeprefix(repr(text)), error.cure or "Correct the time"
+
+
+@dataclass
+class _Table:
+    """Reads the rows of a table whose header says whether it is wide or long."""
+
+    quoted: str
+    names: Sequence[str]
+    times: _Times
+    comma: bool
+    before: int
+    report: Report
+
+    def read(self, rows: Any) -> dict[Labels, Column]:
+        """Return the samples of each series."""
+        names, report, top = self.names, self.report, self.before + 1
+        if len(names) < 2:
+            report.add("the header has fewer than two columns", top, "Give a time column and at least one series")
+            return {}
+        lowered = [name.lower() for name in names]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        for name in repeated:
+            report.add(f"two columns are called {name!r}", top, "Give every column its own name")
+        if repeated:
+            return {}
+        clock = next((index for index, name in enumerate(lowered) if name in _TIME_NAMES), 0)
+        others = [index for index in range(len(names)) if index != clock]
+        if "value" in lowered and len(names) > 2:
+            return self._long(rows, clock, lowered.index("value"), others)
+        return self._wide(rows, clock, others)
+
+    def _numbered(self, rows: Any) -> Iterator[tuple[int, list[str]]]:
+        """Go through the rows that are as long as the header, with their lines."""
+        while (row := next(rows, None)) is not None:
+            line = rows.line_num + self.before
+            if row and len(row) != len(self.names):
+                self.report.add(
+                    f"{len(row)} fields instead of {len(self.names)}", line, "Give every row a field for each column"
+                )
+            elif row:
+                yield line, row
+
+    def _wide(self, rows: Any, clock: int, others: Sequence[int]) -> dict[Labels, Column]:
+        columns: dict[Labels, Column] = {}
+        named = {index: self._series(self.names[index], self.before + 1) for index in others}
+        for labels in named.values():
+            if labels is not None and labels in columns:
+                self.report.add(f"two columns are the series {labels}", self.before + 1, "Merge them, or rename one")
+            if labels is not None:
+                columns[labels] = Column()
+        last: int | None = None
+        for line, row in self._numbered(rows):
+            time = self.times.read(row[clock].strip(), line)
+            if time is None:
+                continue
+            if last is not None and time <= last:
+                fault = "repeats" if time == last else "goes back to"
+                cure = "Sort the rows and keep one an instant"
+                self.report.add_once(fault, f"the time {fault} {format_instant(time)}", line, cure)
+                continue
+            last = time
+            for index, labels in named.items():
+                if labels is not None:
+                    self._take(columns[labels], time, row[index], labels, line)
+        return columns
+
+    def _long(self, rows: Any, clock: int, value: int, others: Sequence[int]) -> dict[Labels, Column]:
+        columns: dict[Labels, Column] = {}
+        for line, row in self._numbered(rows):
+            time = self.times.read(row[clock].strip(), line)
+            if time is None:
+                continue
+            found = self._labels({self.names[index]: row[index] for index in others if index != value}, line)
+            if found is not None:
+                self._take(columns.setdefault(found, Column()), time, row[value], found, line)
+        return columns
+
+    def _labels(self, fields: Mapping[str, str], line: int) -> Labels | None:
+        """Return the series that a row of a long table belongs to."""
+        pairs = dict(fields)
+        base: Mapping[str, str] = {}
+        for name in list(pairs):
+            if name.lower() == "series":
+                labels = self._series(pairs.pop(name), line)
+                if labels is None:
+                    return None
+                base = labels
+            elif name.lower() in _METRIC_NAMES:
+                pairs[METRIC_NAME] = pairs.pop(name)
+        return Labels({**base, **pairs})
+
+    def _series(self, text: str, line: int) -> Labels | None:
+        try:
+            return parse_series(text)
+        except SettingError as error:
+            cure = error.cure or "Rename it"
+            if line == self.before + 1:
+                said = shlex.quote(f'lag{{topic="orders"}}={text}')
+                cure += f", or say what it is: kmon import {self.quoted} --column {said} -o history"
+            self.report.add(f"{text!r} names no series: {error.problem}", line, cure)
+            return None
+
+    def _take(self, column: Column, time: int, text: str, name: Labels, line: int) -> None:
+        stripped = text.strip()
+        if stripped in _NOTHING:
+            return
+        number = stripped
+        if self.comma:
+            # A point beside decimal commas groups thousands or is a mistake: neither may be guessed.
+            number = stripped.replace(",", ".", 1) if "." not in stripped else "both"
+        value = read_number(number)
+        if value is None:
+            self.report.add(f"{stripped!r} of {name} is not a number", line, self._number_cure(stripped))
+            return
+        column.take(time, value, name, line, self.report)
+
+    def _number_cure(self, text: str) -> str:
+        if self.comma and "." in text:
+            return "Write it with a decimal comma and without points, or leave the option about commas out"
+        if not self.comma and _DECIMAL_COMMA.fullmatch(text):
+            return (
+                f"If commas are decimal, say so: kmon import {self.quoted} --decimal-comma -o history "
+                "(in Python: decimal_comma=True)"
+            )
+        if _WITH_UNIT.fullmatch(text):
+            return 'Give numbers without units (in Grafana\'s inspector: switch "Formatted data" off)'
+        return "Correct it, or leave the field empty"
