@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["common_width", "count", "firing", "rank_sorted", "window_starts"]
+__all__ = ["common_width", "count", "firing", "levels_of", "rank_sorted", "window_starts"]
 
 Int32s = npt.NDArray[np.int32]
 Int64s = npt.NDArray[np.int64]
@@ -58,6 +58,14 @@ def rank_sorted(values: Floats, order: Int64s, distinct: Floats, ranks: Int32s) 
             count += 1
         ranks[index] = count
     return count
+
+
+@numba.njit(cache=True, nogil=True)
+def levels_of(ranks: Int32s, distinct: Floats, levels: Floats) -> None:
+    """Turn ranks back into levels, -inf for 0; all are flat."""
+    for place in range(len(ranks)):
+        rank = ranks[place]
+        levels[place] = distinct[rank - 1] if rank > 0 else -np.inf
 
 
 @numba.njit(cache=True, nogil=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.backtest.derived import regrouped, shown_at
 from kmon_analysis.backtest.pages import Curve, Episode, Firing, curve, episodes, fire
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.score import Reach, Score, make_windows, reaches, score
@@ -29,7 +30,7 @@ from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
 from kmon_analysis.promql.syntax import Expr
 from kmon_analysis.rules.groups import GroupsRun, Outside, rule_key, run_groups
-from kmon_analysis.rules.knobs import Knobs, find_knobs, rule_with
+from kmon_analysis.rules.knobs import Knobs, find_knobs, hours_guards, rule_with
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
 from kmon_analysis.series import Grid, SeriesSet
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, shortened, text_lines, text_table
@@ -156,6 +157,8 @@ class RuleBacktest:
     _signals: dict[tuple[int | None, str | None], Signal] = field(default_factory=dict, repr=False)
     _latest: dict[tuple[int, int, int], Firing] = field(default_factory=dict, repr=False)
     unknown_windows: set[int] = field(default_factory=set, repr=False)
+    # The same rule in the grouping of the backtest: its signals are only put together anew.
+    _ungrouped: RuleBacktest | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         start, end = format_instant(self.period.start_ms), format_instant(self.period.end_ms)
@@ -178,16 +181,43 @@ class RuleBacktest:
         guard = hours if hours != (self.knobs.hours or "") else None
         key = (window, guard)
         if key not in self._signals:
-            turned = window is not None or guard is not None
-            knobs = find_knobs(rule_with(self.rule, window_ms=window, hours=guard)) if turned else self.knobs
-            self._signals[key] = alert_signal(self.rule, knobs, self._evaluated(knobs.signal), self.settings.group_by)
+            self._signals[key] = self._made(window, guard)
         return self._signals[key]
+
+    def _made(self, window: int | None, guard: str | None) -> Signal:
+        """Make a signal, from one that is there where that is enough."""
+        if self._ungrouped is not None:
+            return regrouped(self._ungrouped.signal(window, guard), self.settings.group_by)
+        rule = self.rule if window is None and guard is None else rule_with(self.rule, window_ms=window, hours=guard)
+        if guard:
+            shown = self._shown(rule)
+            always = None if shown is None else self.signal(window, "")
+            # Hidden elements cannot clash, so an evaluation that fails at all hours need not fail.
+            if always is not None and shown is not None and not len(always.failed):
+                return shown_at(always, shown)
+        knobs = self.knobs if rule is self.rule else find_knobs(rule)
+        return alert_signal(self.rule, knobs, self._evaluated(knobs.signal), self.settings.group_by)
+
+    def _shown(self, rule: AlertingRule) -> Bools | None:
+        """Tell when the guards of a rule let anything through, shape (T,); None where that is not for all alike."""
+        guards = hours_guards(rule.expr)
+        if guards is None or self.outside is not None:
+            return None
+        shown = np.ones(len(self.grid.times), dtype=np.bool_)
+        for each in guards:
+            calendar = self._evaluated(each.right)
+            if calendar.failed.any():
+                return None
+            there = calendar.present.any(axis=0)
+            shown &= there if each.op == "and" else ~there
+        return shown
 
     def grouped(self, group_by: tuple[str, ...] | None) -> RuleBacktest:
         """Return the same rule with its alerts grouped to pages in another way."""
         if group_by == self.settings.group_by:
             return self
-        return replace(self, settings=replace(self.settings, group_by=group_by), _signals={}, _latest={})
+        settings = replace(self.settings, group_by=group_by)
+        return replace(self, settings=settings, _signals={}, _latest={}, _ungrouped=self._ungrouped or self)
 
     def _evaluated(self, expr: Expr) -> Grid:
         """Evaluate an expression in the place of the rule's own."""

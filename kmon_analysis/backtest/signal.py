@@ -58,7 +58,11 @@ class Group:
 
     def levels(self, ranks: Int32s) -> Floats:
         """Turn ranks back into levels; 0 is -inf."""
-        return np.where(ranks > 0, self.distinct[np.maximum(ranks, 1) - 1] if len(self.distinct) else 0.0, -np.inf)
+        from kmon_analysis.backtest import kernels
+
+        levels = np.empty(ranks.shape)
+        kernels.levels_of(np.ascontiguousarray(ranks).reshape(-1), self.distinct, levels.reshape(-1))
+        return levels
 
 
 @dataclass(frozen=True)

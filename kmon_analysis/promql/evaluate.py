@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -180,7 +179,7 @@ def _check_timestamp(call: Call, refuse: Callable[..., ExpressionError]) -> None
 
 
 class _Samples:
-    """The raw samples, and the same without stale markers, which only ranges need."""
+    """The raw samples, and those of some series without stale markers, which only ranges need."""
 
     def __init__(self, series: SeriesSet) -> None:
         self.labels = series.labels
@@ -188,15 +187,36 @@ class _Samples:
         self.offsets = frozen(series.offsets, np.int64)
         self.times = frozen(series.times, np.int64)
         self.values = frozen(series.values, np.float64)
+        self._fresh: dict[bytes, tuple[Int64s, Int64s, Int64s, Floats]] = {}
 
-    @cached_property
-    def without_stale(self) -> tuple[Int64s, Int64s, Floats]:
-        """Offsets, times and values of what is no stale marker."""
-        stale = is_stale(self.values)
-        if not stale.any():
-            return self.offsets, self.times, self.values
-        offsets = frozen(self.offsets - np.searchsorted(np.flatnonzero(stale), self.offsets), np.int64)
-        return offsets, frozen(self.times[~stale], np.int64), frozen(self.values[~stale], np.float64)
+    def without_stale(self, rows: Int64s) -> tuple[Int64s, Int64s, Int64s, Floats]:
+        """Return starts, ends, times and values of some series; the samples of others are copied nowhere."""
+        key = rows.tobytes()
+        if key not in self._fresh:
+            self._fresh[key] = self._compacted(rows)
+        return self._fresh[key]
+
+    def _compacted(self, rows: Int64s) -> tuple[Int64s, Int64s, Int64s, Floats]:
+        from kmon_analysis.promql import kernels
+
+        starts, ends = frozen(self.offsets[rows], np.int64), frozen(self.offsets[rows + 1], np.int64)
+        # Series of one metric are neighbours: a stretch of them is looked through at once.
+        breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+        firsts, lasts = np.append(starts[:1], starts[breaks]), np.append(ends[breaks - 1], ends[-1:])
+        stretches = zip(firsts.tolist(), lasts.tolist(), strict=True)
+        found = [np.flatnonzero(is_stale(self.values[first:last])) + first for first, last in stretches]
+        stale = np.concatenate([np.empty(0, dtype=np.int64), *found])
+        if not len(stale):
+            return starts, ends, self.times, self.values
+        sizes = ends - starts - (np.searchsorted(stale, ends) - np.searchsorted(stale, starts))
+        edges = frozen(np.append(0, np.cumsum(sizes)), np.int64)
+        times, values = np.empty(edges[-1], dtype=np.int64), np.empty(edges[-1])
+
+        def share(part: slice) -> None:
+            kernels.fresh_samples(starts[part], ends[part], self.times, self.values, edges[:-1][part], times, values)
+
+        by_rows(starts, ends, 0, share)
+        return edges[:-1], edges[1:], frozen(times, np.int64), frozen(values, np.float64)
 
 
 @dataclass(slots=True)
@@ -265,11 +285,11 @@ class _Evaluation:
         if not isinstance(expr, MatrixSelector):
             raise TypeError(f"not a range vector: {format_expr(expr)}")
         rows = self._matching(expr.selector)
-        offsets, times, values = self.samples.without_stale
+        starts, ends, times, values = self.samples.without_stale(rows)
         return Windows(
             labels=tuple(self.samples.labels[row] for row in rows.tolist()),
-            starts=frozen(offsets[rows], np.int64),
-            ends=frozen(offsets[rows + 1], np.int64),
+            starts=starts,
+            ends=ends,
             times=times,
             values=values,
             refs=self._refs(expr.selector.at, expr.selector.offset_ms),

@@ -19,6 +19,7 @@ __all__ = [
     "counts",
     "deviations",
     "extremes",
+    "fresh_samples",
     "instant_rates",
     "last_samples",
     "quantiles",
@@ -28,6 +29,27 @@ __all__ = [
 ]
 
 STALE_BITS = np.int64(0x7FF0000000000002)
+
+
+@compiled
+def fresh_samples(
+    starts: Int64s,
+    ends: Int64s,
+    times: Int64s,
+    values: Floats,
+    places: Int64s,
+    fresh_times: Int64s,
+    fresh_values: Floats,
+) -> None:
+    """Copy each series without its stale markers to where its place begins."""
+    bits = values.view(np.int64)
+    for s in range(len(starts)):
+        place = places[s]
+        for i in range(starts[s], ends[s]):
+            if bits[i] != STALE_BITS:
+                fresh_times[place] = times[i]
+                fresh_values[place] = values[i]
+                place += 1
 
 
 @compiled

@@ -31,7 +31,7 @@ from kmon_analysis.promql.syntax import (
 from kmon_analysis.rules.model import AlertingRule
 from kmon_analysis.timing import format_duration
 
-__all__ = ["Knobs", "SweepOp", "find_knobs", "rule_with"]
+__all__ = ["Knobs", "SweepOp", "find_knobs", "hours_guards", "rule_with"]
 
 SweepOp = Literal[">", ">=", "<", "<="]
 
@@ -249,6 +249,18 @@ def _guards(expr: Expr) -> Iterator[tuple[Binary, Span]]:
                 yield expr, Span(expr.left.span.end, expr.right.span.end)
         case Binary(op=op) if op in _SWEEPABLE or op in ("==", "!="):
             yield from _guards(expr.left if _constant(expr.right) is not None else expr.right)
+
+
+def hours_guards(expr: Expr) -> tuple[Binary, ...] | None:
+    """Return the ``and`` and ``unless`` of an expression whose right sides decide when it returns anything.
+
+    Returns
+    -------
+    tuple of Binary or None
+        Calendar guards, innermost first; None where one of them looks at the labels of the elements, too.
+    """
+    found = tuple(guard for guard, _ in _guards(expr))
+    return found if all(each.matching and each.matching.on and not each.matching.labels for each in found) else None
 
 
 def _hours(text: str, guards: Sequence[tuple[Binary, Span]]) -> tuple[str | None, Span | None]:

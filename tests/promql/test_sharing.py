@@ -7,10 +7,10 @@ import pytest
 
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql import sharing
-from kmon_analysis.promql.evaluate import evaluate
+from kmon_analysis.promql.evaluate import _Samples, evaluate
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import Semantics
-from kmon_analysis.series import Samples, SeriesSet, stale_marker
+from kmon_analysis.series import Samples, SeriesSet, is_stale, stale_marker
 from tests.promql import generate
 
 STALE = float(stale_marker()[0])
@@ -69,6 +69,23 @@ def test_same_bits_on_any_number_of_cores(seed, monkeypatch):
                 patch.setattr(sharing, "_BLOCK", block)
                 patch.setattr(sharing, "cores", lambda cores=cores: cores)
                 assert bits(evaluate(expr, history, times, Semantics.of("3.5"))) == alone, (text, cores, block)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_stale_markers_are_left_out_of_any_selection(seed, monkeypatch):
+    rng = random.Random(seed)
+    history = hard_history(rng, series=9)
+    monkeypatch.setattr(sharing, "_WORTH_THREADS", 0)
+    monkeypatch.setattr(sharing, "cores", lambda: 3)
+    samples = _Samples(history)
+    for count in [*range(10), *range(2, 8)]:
+        rows = sorted(rng.sample(range(9), count))
+        starts, ends, times, values = samples.without_stale(np.array(rows, dtype=np.int64))
+        assert len(starts) == len(ends) == count
+        for row, start, end in zip(rows, starts, ends, strict=True):
+            fresh = ~is_stale(history[row].values)
+            assert times[start:end].tolist() == history[row].times[fresh].tolist()
+            assert values[start:end].tobytes() == history[row].values[fresh].tobytes()
 
 
 @pytest.mark.parametrize("cores", [1, 2, 3, 8])
