@@ -18,10 +18,10 @@ from benchmarks import data
 from benchmarks.measure import Number, interleaved, peak_above, processor_seconds, resident, seconds
 from benchmarks.peer import RangeQuery
 from kmon_analysis.backtest.pages import curve, fire
-from kmon_analysis.backtest.run import alert_signal, observed_evaluations
+from kmon_analysis.backtest.run import observed_evaluations
 from kmon_analysis.backtest.score import make_windows
 from kmon_analysis.backtest.settings import Settings
-from kmon_analysis.backtest.signal import Signal
+from kmon_analysis.backtest.signal import Signal, alert_signal
 from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.knobs import find_knobs

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmon_analysis.backtest.run import Backtest, RuleBacktest, backtest
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest, backtest
 from kmon_analysis.errors import OutputError, SettingError
 from kmon_analysis.export.files import write_text
 from kmon_analysis.history import History

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from kmon_analysis.backtest.run import Backtest, RuleBacktest, incidents_of
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest, incidents_of
 from kmon_analysis.errors import IncidentError
 from kmon_analysis.incidents import Incidents
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.errors import SettingError
 from kmon_analysis.kafka.hours import parse_hours, promql_guard

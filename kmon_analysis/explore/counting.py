@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import Firing
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Outcome, Reach, columns_of, credit, outcome_of
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.timing import WEEK_MS

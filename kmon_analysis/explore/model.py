@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.backtest.run import Backtest, RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.explore.choices import Choices, GroupBy, choices_of, signal_scale
 from kmon_analysis.explore.counting import FALSE, Tally, Track, tally, track

@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import Episode, Firing
-from kmon_analysis.backtest.run import Backtest, RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import Curve, Firing
-from kmon_analysis.backtest.run import Backtest, RuleBacktest, observed_evaluations
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest, observed_evaluations
 from kmon_analysis.labelling.ordinary import BIN_MS, Bins, excess, excess_floor, negligible, ordinary, runs
 from kmon_analysis.labelling.phrases import amount, length, times
 from kmon_analysis.labels import METRIC_NAME, Labels

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kmon_analysis.backtest.run import Backtest, RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.incidents import Incident
 from kmon_analysis.labels import Labels
 from kmon_analysis.postmortem.stories import RuleStory

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.incidents import Incident
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from kmon_analysis.backtest.pages import Curve
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Reach, Score, columns_of
 from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.incidents import Incident

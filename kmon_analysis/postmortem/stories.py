@@ -8,7 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from kmon_analysis.backtest.run import Backtest, RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Outcome, Page, Score, columns_of, credit_window
 from kmon_analysis.incidents import Incident
 from kmon_analysis.labels import Labels

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import Firing
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Page, Score, columns_of
 from kmon_analysis.backtest.signal import Group
 from kmon_analysis.incidents import Incident

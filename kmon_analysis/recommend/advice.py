@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Page, Score
+from kmon_analysis.errors import SettingError
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.recommend.holdout import HeldOut, LeftOut, Tally
@@ -81,6 +82,8 @@ class RuleAdvice:
         ``"kmon"``, or which server evaluated the expression in our place.
     by_hand : bool
         Whether a person chose the proposed values with the whole past in view; nothing is held out then.
+    taken_from : (Advice, str) or None
+        The advice and the name under which it was asked for this rule.
     """
 
     rule: str
@@ -103,6 +106,7 @@ class RuleAdvice:
     chance_p: float | None = None
     evaluated_by: str = "kmon"
     by_hand: bool = False
+    taken_from: tuple[Advice, str] | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
         return "\n".join(text_lines([f"{self.rule}: {self.verdict}: {self.headline}", *self.reasons]))
@@ -119,6 +123,20 @@ class RuleAdvice:
     def _pairs(self) -> list[tuple[str, Setting, Score]]:
         pairs = (("now", self.current, self.past_current), ("tuned", self.proposed, self.past_proposed))
         return [(word, setting, score) for word, setting, score in pairs if setting is not None and score is not None]
+
+    def explore(self) -> Tuner:
+        """Open the tuner on this rule, as `Advice.explore` does.
+
+        Raises
+        ------
+        SettingError
+            If it was not taken from an advice by its name.
+        """
+        from kmon_analysis.explore.tuner import explore
+
+        if self.taken_from is None:
+            raise SettingError(f"it is not known of which advice {self.rule} is part", cure="Open advice.explore(name)")
+        return explore(*self.taken_from)
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of ``advice.json``."""
@@ -222,7 +240,7 @@ class Advice(Mapping[str, RuleAdvice]):
     def __getitem__(self, name: str) -> RuleAdvice:
         if name not in self.rules:
             self.backtest.rules.alert(name)
-        return self.rules[name]
+        return replace(self.rules[name], taken_from=(self, name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.rules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from kmon_analysis.backtest.run import At, RuleBacktest
+from kmon_analysis.backtest.rule import At, RuleBacktest
 from kmon_analysis.errors import SettingError
 from kmon_analysis.rules.knobs import rule_with
 from kmon_analysis.rules.model import AlertingRule

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kmon_analysis.backtest.pages import curve
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Reach
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
 from kmon_analysis.recommend.margin import round_inside

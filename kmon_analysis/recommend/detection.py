@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.parser import parse

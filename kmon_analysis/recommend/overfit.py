@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import curve, episodes, touches
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.recommend.candidates import Budget
 from kmon_analysis.recommend.chance import overfitting_probability
 from kmon_analysis.recommend.choose import Plateau

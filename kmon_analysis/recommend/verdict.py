@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from kmon_analysis.backtest.run import Backtest, RuleBacktest, alert_names
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest, alert_names
 from kmon_analysis.backtest.score import Outcome, Page, Score
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.recommend import chance, uncertainty

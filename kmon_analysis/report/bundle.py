@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from kmon_analysis.backtest.pages import Episode
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.errors import OutputError
 from kmon_analysis.export.rulefile import Change, edit_rules

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.kafka.units import unit_of
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.recommend.candidates import Budget, Setting

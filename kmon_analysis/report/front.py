@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.pages import curve
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Candidate, Setting
 

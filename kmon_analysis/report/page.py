@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Protocol
 
 import kmon_analysis
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.promql.semantics import DEFAULT_VERSION
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Candidate, candidates

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.recommend.advice import RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
 from kmon_analysis.recommend.choose import Plateau

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Outcome, Page, Score
 from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.advice import Advice, RuleAdvice

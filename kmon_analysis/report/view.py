@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from kmon_analysis.backtest.pages import Firing
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Reach, Score
 from kmon_analysis.recommend.candidates import Setting, current_setting
 from kmon_analysis.report.shapes import Steps, steps_of

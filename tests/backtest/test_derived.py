@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmon_analysis.backtest import run as run_module
+from kmon_analysis.backtest import rule as rule_module
 from kmon_analysis.backtest.run import backtest
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import alert_signal
@@ -131,7 +131,7 @@ def test_hours_and_groupings_evaluate_nothing_again(monkeypatch):
     def never(*_):
         raise AssertionError("evaluated again")
 
-    monkeypatch.setattr(run_module, "alert_signal", never)
+    monkeypatch.setattr(rule_module, "alert_signal", never)
     for group_by in GROUPS:
         grouped = replay.grouped(group_by)
         grouped.signal()

@@ -110,6 +110,29 @@ def test_it_begins_where_the_advice_stands_and_gives_it_back():
     assert list(other.use()) == [NAME, "LowRate"]
 
 
+def test_one_rule_of_a_result_opens_the_tuner_too():
+    tuner = RESULT[NAME].explore()
+    assert (tuner.name, tuner.advice.backtest) == (NAME, RESULT)
+    advice = RESULT.explore(NAME)
+    advice.turn(threshold=333)
+    advice = advice.use()
+    following = advice[NAME].explore()
+    assert following.setting.threshold == 333
+    assert following.advice is advice
+    assert [following.use()[NAME].verdict, advice[NAME].taken_from] == ["tuned", (advice, NAME)]
+    with pytest.raises(SettingError, match="which backtest HighConsumerLag is part"):
+        RESULT.results[NAME].explore()
+    with pytest.raises(SettingError, match="which advice HighConsumerLag is part"):
+        advice.rules[NAME].explore()
+
+
+def test_tiers_of_one_name_open_as_themselves():
+    tiers = "".join(f"  - alert: Lag\n    expr: lag > {threshold}\n" for threshold in (100, 400))
+    result = world(f"groups:\n- name: kafka\n  rules:\n{tiers}")
+    name = "Lag (kafka, rule 2)"
+    assert result[name].explore().setting.threshold == 400
+
+
 def test_a_rule_that_is_not_there_is_named():
     with pytest.raises(KmonError, match="HighConsumerLag"):
         RESULT.explore("HighConsumerLap")

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from kmon_analysis.backtest.run import Backtest, RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import make_signal
 from kmon_analysis.history import History, Provenance

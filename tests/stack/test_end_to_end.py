@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 import kmon_analysis as km
-from kmon_analysis.backtest.run import RuleBacktest
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.rules.groups import run_groups
