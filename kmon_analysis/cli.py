@@ -21,6 +21,7 @@ from kmon_analysis.cli_options import (
     EvaluateOnOption,
     GroupByOption,
     HistoryOption,
+    HistoryOutOption,
     IncidentsOption,
     IntervalOption,
     JsonOption,
@@ -30,6 +31,7 @@ from kmon_analysis.cli_options import (
     PhaseOption,
     PhasesOption,
     PrometheusOption,
+    ResultsOption,
     RulePathOption,
     RulesOption,
     Samples,
@@ -175,7 +177,7 @@ Examples:
   kmon demo --scenario one-incident -o out/one""",
 )
 def demo_command(
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the results.")] = Path("out/demo"),
+    out: ResultsOption = Path("out/demo"),
     scenario: Annotated[
         str,
         typer.Option(
@@ -272,9 +274,7 @@ Example:
 def fetch_command(
     rules: RulesOption,
     prometheus: Annotated[str, typer.Option("--prometheus", metavar="URL", help="A running Prometheus.")],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the history; replaced if it is one.")
-    ],
+    out: HistoryOutOption,
     last: LastOption = None,
     start: StartOption = None,
     end: EndOption = None,

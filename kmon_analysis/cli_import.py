@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kmon_analysis.cli_options import JsonOption, TimeFormatOption, ZoneOption, read_pairs
+from kmon_analysis.cli_options import HistoryOutOption, JsonOption, TimeFormatOption, ZoneOption, read_pairs
 from kmon_analysis.cli_terminal import naming, put, put_json, say, working
 from kmon_analysis.errors import SettingError
 
@@ -40,9 +40,7 @@ def import_command(
             "--history takes can be given, too.",
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the history; replaced if it is one.")
-    ],
+    out: HistoryOutOption,
     zone: ZoneOption = None,
     time_format: TimeFormatOption = None,
     unit: Annotated[

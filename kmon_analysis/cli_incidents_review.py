@@ -514,10 +514,11 @@ class Dialogue:
 
     def answer(self, place: int, decision: str) -> None:
         """Ask for the details of an answer and give it."""
+        from kmon_analysis.labelling.review import decision_of
         from kmon_analysis.timing import format_instant
 
-        asked, said = self.session.question(place), {"by": self.by}
-        options: dict[str, Any] = {}
+        asked = self.session.question(place)
+        options: dict[str, Any] = {"by": self.by}
         if decision == "incident":
             options["id"] = self.prompt("id", self.session.proposed_id(place))
         if decision != "noise":
@@ -532,7 +533,7 @@ class Dialogue:
         alike = len(self.session.alike(place)) if decision != "incident" else 0
         if alike:
             options["all_alike"] = self.yes(f"the same for {alike} more like it", default=False)
-        answered = self.session.answer(place, decision, **said, **options)  # type: ignore[arg-type]
+        answered = self.session.answer(place, decision_of(decision), **options)
         many = "" if len(answered) == 1 else f"{len(answered)} times "
         self.say(f"{'':>10}  {many}{decision}, written to {self.session.file.path}", style="green")
 

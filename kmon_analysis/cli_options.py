@@ -27,6 +27,7 @@ __all__ = [
     "EvaluateOnOption",
     "GroupByOption",
     "HistoryOption",
+    "HistoryOutOption",
     "IncidentsOption",
     "IntervalOption",
     "JsonOption",
@@ -36,6 +37,7 @@ __all__ = [
     "PhaseOption",
     "PhasesOption",
     "PrometheusOption",
+    "ResultsOption",
     "RulePathOption",
     "RulesOption",
     "Samples",
@@ -94,6 +96,10 @@ StartOption = Annotated[
 EndOption = Annotated[
     str | None, typer.Option("--end", metavar="INSTANT", help="Fetch up to here, with a zone; now if not given.")
 ]
+HistoryOutOption = Annotated[
+    Path, typer.Option("-o", "--out", metavar="DIR", help="Folder of the history; replaced if it is one.")
+]
+ResultsOption = Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the results.")]
 StoreOption = Annotated[
     Path | None,
     typer.Option(

@@ -18,6 +18,7 @@ from kmon_analysis.cli_options import (
     JsonOption,
     MergeGapOption,
     PhaseOption,
+    ResultsOption,
     RulePathOption,
     Samples,
     TimeoutOption,
@@ -54,9 +55,7 @@ def postmortem_command(
     ] = None,
     history: HistoryOption = None,
     incidents: IncidentsOption = None,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder for the results.")] = Path(
-        "postmortem"
-    ),
+    out: ResultsOption = Path("postmortem"),
     zone: Annotated[
         str, typer.Option("--zone", metavar="NAME", help="Local time beside UTC, for example Europe/Zurich.")
     ] = "UTC",

@@ -21,8 +21,9 @@ from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
 from kmon_analysis.rules.model import RecordingRule, Rule, RuleFile, RuleGroup
 from kmon_analysis.sources.connection import Connection, Patience, connect
-from kmon_analysis.sources.deployed import DeployedRule, Process, ask_process, ask_rules
+from kmon_analysis.sources.process import Process, ask_process
 from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
+from kmon_analysis.sources.served import DeployedRule, ask_rules
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, text_lines, text_table
 from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_instant, parse_duration, parse_instant
 from kmon_analysis.workflow import needed_selections

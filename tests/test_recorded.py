@@ -10,7 +10,7 @@ import pytest
 
 import kmon_analysis as km
 from kmon_analysis.labels import METRIC_NAME
-from kmon_analysis.sources.deployed import Process
+from kmon_analysis.sources.process import Process
 from kmon_analysis.timing import MINUTE_MS
 from kmon_analysis.workflow_verify import compare
 from tests.cli.conftest import spawned

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.errors import KmonError, SettingError
+from kmon_analysis.labelling.review import decision_of
 from kmon_analysis.report.asked import facts, links
 from kmon_analysis.report.figure import png_bytes
 from kmon_analysis.report.words import clean, count
@@ -140,7 +141,7 @@ class Buttons:
         if name == "skip":
             review.skip(place)
         else:
-            review.answer(place, name, **self._said(name))  # type: ignore[arg-type]
+            review.answer(place, decision_of(name), **self._said(name))
         self.at = review.current
         return f"Question {place}: {name}."
 

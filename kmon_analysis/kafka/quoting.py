@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from kmon_analysis.labels import quote
 
-__all__ = ["alternatives", "equals_any", "grafana_text", "regex_quote", "template_text", "yaml_quote"]
+__all__ = ["alternatives", "equals_any", "regex_quote", "template_text", "yaml_quote"]
 
 _META = re.compile(r"[\\.+*?()|\[\]{}^$]")
 
@@ -71,8 +71,3 @@ def template_text(text: str) -> str:
     a {{ "{{" }} b
     """
     return text.replace("{{", '{{ "{{" }}')
-
-
-def grafana_text(text: str) -> str:
-    """Write a text as the value of a custom variable of Grafana, where commas separate and `` : `` names."""
-    return text.replace("\\", "\\\\").replace(",", "\\,")

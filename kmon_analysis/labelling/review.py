@@ -33,6 +33,7 @@ __all__ = [
     "Trace",
     "alike",
     "answered",
+    "decision_of",
     "group_of",
     "proposed_id",
     "questions",
@@ -129,6 +130,20 @@ class Question:
         return Interval(max(wide.start_ms, period.start_ms), min(wide.end_ms, period.end_ms))
 
 
+def decision_of(word: str) -> Decision:
+    """Return a decision by its word.
+
+    Raises
+    ------
+    SettingError
+        If there is none of this word.
+    """
+    if word in DECISIONS:
+        return word
+    cure = nearest(str(word), DECISIONS) or f"Answer {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}"
+    raise SettingError(f"{word!r} is no answer", cure=cure)
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a person says about a question.
@@ -166,9 +181,7 @@ class Answer:
     when_ms: int | None = None
 
     def __post_init__(self) -> None:
-        if self.decision not in DECISIONS:
-            cure = nearest(str(self.decision), DECISIONS) or f"Answer {', '.join(DECISIONS[:-1])} or {DECISIONS[-1]}"
-            raise SettingError(f"{self.decision!r} is no answer", cure=cure)
+        decision_of(self.decision)
 
 
 # ---- questions ----------------------------------------------------------------------------------

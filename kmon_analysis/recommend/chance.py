@@ -46,11 +46,6 @@ class ShiftTest:
     firing_ratio: float
     floor: float
 
-    @property
-    def beats_chance(self) -> bool:
-        """Whether p is at most 0.05."""
-        return self.p <= 0.05
-
 
 def shift_test(
     firing: Int64s | Sequence[Int64s],

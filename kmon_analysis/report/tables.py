@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Outcome, Page, Score
@@ -28,9 +28,6 @@ from kmon_analysis.report.words import (
 from kmon_analysis.tabular import Cell, html_table, text_table
 from kmon_analysis.timing import SECOND_MS, WEEK_MS
 
-if TYPE_CHECKING:
-    from rich.table import Table as RichTable
-
 __all__ = [
     "Table",
     "before_after",
@@ -41,7 +38,6 @@ __all__ = [
     "neighbours_table",
     "physics_table",
     "review_table",
-    "rich_table",
     "weekly_table",
 ]
 
@@ -97,19 +93,6 @@ class Table:
         return html_table(
             self.header, self.rows, grouped=self.grouped, caption=self.caption, left=self.left, footer=self.footer
         )
-
-
-def rich_table(table: Table) -> RichTable:
-    """Turn a table into one for the terminal; square brackets in cells stay what they are."""
-    from rich.table import Table as Terminal
-    from rich.text import Text
-
-    shown = Terminal(title=Text(table.caption), title_justify="left")
-    for place, name in enumerate(table.header):
-        shown.add_column(Text(name), justify="left" if place in table.left else "right")
-    for row in table.rows:
-        shown.add_row(*(Text(cell) for cell in row))
-    return shown
 
 
 def length(length_ms: float | None) -> Cell:

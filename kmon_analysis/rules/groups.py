@@ -29,7 +29,7 @@ from kmon_analysis.rules.stepping import Stepped, run_stepwise
 from kmon_analysis.series import Grid, Samples, SeriesSet
 from kmon_analysis.timing import EvaluationGrid
 
-__all__ = ["GroupsRun", "Outside", "RuleRun", "record", "rule_key", "run_groups"]
+__all__ = ["GroupsRun", "Outside", "RuleRun", "rule_key", "run_groups"]
 
 Bools = npt.NDArray[np.bool_]
 Int64s = npt.NDArray[np.int64]
@@ -116,31 +116,6 @@ class GroupsRun:
     def by_server(self, key: RuleKey) -> bool:
         """Tell whether a rule is evaluated elsewhere."""
         return self._runner.by_key[key].place in self._runner.server
-
-    def sees_only_input(self, key: RuleKey) -> bool:
-        """Tell whether nothing that the groups wrote can be selected by a rule."""
-        return not self._runner.writers(self._runner.by_key[key].reading)
-
-
-def record(rule: RecordingRule, grid: Grid, *, limit: int = 0, query_offset_ms: int = 0) -> SeriesSet:
-    """Turn an evaluated recording rule into series, with stale markers where an output ends.
-
-    Parameters
-    ----------
-    rule : RecordingRule
-        The rule; its expression is not looked at.
-    grid : Grid
-        Values of the expression at the rule's evaluations.
-    limit, query_offset_ms : int
-        As in the rule's group.
-
-    Notes
-    -----
-    Prometheus ``rules/recording.go`` and ``rules/group.go``: labels, then the rule's name and labels;
-    a series that the previous successful evaluation wrote and this one did not gets a stale marker.
-    """
-    outcome = recorded(rule, grid, limit=limit, query_offset_ms=query_offset_ms)
-    return SeriesSet.from_samples(outcome.samples(labels) for labels in outcome.rows)
 
 
 def run_groups(

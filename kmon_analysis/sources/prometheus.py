@@ -28,7 +28,7 @@ from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["Patience", "Progress", "Selection", "ServerInfo", "check_target", "fetch_history", "server_info"]
+__all__ = ["Patience", "Progress", "Selection", "ServerInfo", "check_target", "fetch_history"]
 
 # Rule groups that a history remembers: when each is evaluated.
 _MOST_GROUPS = 1000
@@ -54,24 +54,6 @@ class Progress:
     total: int
     samples: int
     bytes: int
-
-
-def server_info(source: str | PrometheusConnect, *, patience: Patience | None = None) -> ServerInfo:
-    """Ask a server what it is.
-
-    Parameters
-    ----------
-    source : str or PrometheusConnect
-        URL, or the user's own connection.
-    patience : Patience, optional
-        Timeouts and retries.
-
-    Raises
-    ------
-    SourceUnreachable
-        If there is no connection or no answer in time. Endpoints that are missing are not an error.
-    """
-    return ask_server(Connection(connect(source), patience))
 
 
 def fetch_history(

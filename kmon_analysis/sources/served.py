@@ -1,15 +1,16 @@
-"""Which rule groups a server evaluates, and when."""
+"""Which rule groups a server evaluates, when, and their rules word for word."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kmon_analysis.labels import Labels
 from kmon_analysis.sources.connection import Connection
 from kmon_analysis.timing import parse_instant
 
-__all__ = ["ServedGroup", "ask_groups", "from_json", "to_json"]
+__all__ = ["DeployedRule", "ServedGroup", "ask_groups", "ask_rules", "from_json", "to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,30 +36,93 @@ class ServedGroup:
     evaluated_ms: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DeployedRule:
+    """One rule as the server has it.
+
+    Attributes
+    ----------
+    file, group : str
+        Where it stands.
+    kind : str
+        ``alerting`` or ``recording``.
+    name, query : str
+        The alert or the recorded metric, and the expression.
+    for_ms, keep_firing_for_ms : int
+        0 where there is none.
+    labels : Labels
+        Those of the rule, over the group's.
+    """
+
+    file: str
+    group: str
+    kind: str
+    name: str
+    query: str
+    for_ms: int
+    keep_firing_for_ms: int
+    labels: Labels
+
+
 def ask_groups(connection: Connection) -> tuple[ServedGroup, ...]:
-    """Ask a server for its rule groups; a server that does not tell has none.
+    """Ask a server for its rule groups; a server that does not tell has none."""
+    return tuple(group for told, rules in _told(connection) if (group := _group(told, rules)) is not None)
+
+
+def ask_rules(connection: Connection) -> tuple[DeployedRule, ...]:
+    """Ask a server for its rules, in order; a server that does not tell has none."""
+    return tuple(
+        rule for group, rules in _told(connection) for told in rules if (rule := _rule(group, told)) is not None
+    )
+
+
+def _told(connection: Connection) -> Iterator[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Ask for the groups and their rules, as far as they are such.
 
     Notes
     -----
     Prometheus ``web/api/v1/api.go``, ``rules``.
     """
-    answer = connection.read("/api/v1/rules")
-    groups = answer.get("groups") if isinstance(answer, dict) else None
-    found = (_group(each) for each in (groups if isinstance(groups, list) else ()))
-    return tuple(group for group in found if group is not None)
+    for group in _mappings(connection.read("/api/v1/rules"), "groups"):
+        yield group, _mappings(group, "rules")
 
 
-def _group(told: Any) -> ServedGroup | None:
-    if not isinstance(told, dict) or not isinstance(told.get("file"), str) or not isinstance(told.get("name"), str):
+def _mappings(told: Any, name: str) -> list[Mapping[str, Any]]:
+    found = told.get(name) if isinstance(told, dict) else None
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _group(told: Mapping[str, Any], rules: list[Mapping[str, Any]]) -> ServedGroup | None:
+    if not isinstance(told.get("file"), str) or not isinstance(told.get("name"), str):
         return None
-    interval, rules = told.get("interval"), told.get("rules")
+    interval = told.get("interval")
     if not isinstance(interval, int | float) or interval <= 0:
         return None
-    names = tuple(str(rule.get("name", "")) for rule in (rules if isinstance(rules, list) else ()))
+    names = tuple(str(rule.get("name", "")) for rule in rules)
     evaluated: float | None = None
     if isinstance(told.get("lastEvaluation"), str) and not told["lastEvaluation"].startswith("0001-"):
         evaluated = float(parse_instant(told["lastEvaluation"]))
     return ServedGroup(told["file"], told["name"], round(interval * 1000), names, evaluated)
+
+
+def _rule(group: Mapping[str, Any], told: Mapping[str, Any]) -> DeployedRule | None:
+    if not all(isinstance(told.get(key), str) for key in ("name", "query", "type")):
+        return None
+    labels = told.get("labels")
+    return DeployedRule(
+        str(group.get("file", "")),
+        str(group.get("name", "")),
+        told["type"],
+        told["name"],
+        told["query"],
+        _seconds(told.get("duration")),
+        _seconds(told.get("keepFiringFor")),
+        Labels({str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}),
+    )
+
+
+def _seconds(told: Any) -> int:
+    return round(told * 1000) if isinstance(told, int | float) else 0
 
 
 def to_json(group: ServedGroup) -> dict[str, Any]:

@@ -22,7 +22,9 @@ from kmon_analysis.history import History
 from kmon_analysis.labels import Matcher
 from kmon_analysis.series import is_stale
 from kmon_analysis.sources import prometheus as room
-from kmon_analysis.sources.prometheus import Patience, Selection, fetch_history, server_info
+from kmon_analysis.sources.connection import Connection, connect
+from kmon_analysis.sources.prometheus import Patience, Selection, fetch_history
+from kmon_analysis.sources.server import ask_server
 from tests.prometheus_server import openmetrics, running_prometheus
 from tests.sources.fault_server import ANSWER, Reply, matrix, serving
 from tests.tools import REPOSITORY
@@ -198,7 +200,7 @@ def test_stale_markers_of_a_scraped_series_are_kept():
             range_ = {"start_ms": end - 60_000, "end_ms": end}
             history = fetch_history(scraping.url, [LAG], **range_)
             queried = fetch_history(scraping.url, [LAG], **range_, protocol="query")
-            info = server_info(scraping.url)
+            info = ask_server(Connection(connect(scraping.url)))
     ended = history.series[1]
     assert is_stale(ended.values).tolist() == [False] * (len(ended.values) - 1) + [True]
     assert not is_stale(history.series[0].values).any()
@@ -214,7 +216,7 @@ def wait_for(condition, within_s=20.0):
 
 
 def test_server_info(server):
-    info = server_info(server.url)
+    info = ask_server(Connection(connect(server.url)))
     assert (info.version, info.lookback_ms, info.max_samples) == ("2.42.0", 300_000, 50_000_000)
     assert (info.evaluation_interval_ms, info.scrape_intervals_ms) == (15_000, ((15_000, 0),))
     assert info.external_labels == {}
@@ -569,12 +571,12 @@ def test_a_session_with_its_own_retries_is_left_alone():
 def test_answers_to_status_pages_may_be_anything():
     for reply in (Reply(200, b"[]"), Reply(200, b"not json"), Reply(404, b""), Reply(200, ANSWER)):
         with serving(lambda *_, reply=reply: reply) as (url, _):
-            assert server_info(url).version is None
+            assert ask_server(Connection(connect(url))).version is None
 
 
 def test_relatives_do_not_pass_for_prometheus():
     for data in ({"version": "0.35.0"}, {"version": "2.10.0", "application": "Grafana Mimir"}):
         with serving(lambda *_, data=data: Reply(200, {"status": "success", "data": data})) as (url, _):
-            info = server_info(url)
+            info = ask_server(Connection(connect(url)))
             assert info.version is None
             assert info.application

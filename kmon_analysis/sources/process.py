@@ -1,8 +1,8 @@
-"""The rules that a server evaluates, word for word, and how its process runs."""
+"""How a server's process runs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,39 +12,11 @@ from kmon_analysis.sources.catalogue import ask_all
 from kmon_analysis.sources.connection import Connection
 from kmon_analysis.timing import parse_duration, parse_instant
 
-__all__ = ["DeployedRule", "Process", "ask_process", "ask_rules"]
+__all__ = ["Process", "ask_process"]
 
 # The kernel tells when a process started less exactly than the process itself.
 _SAME_START_MS = 60_000
 _ITSELF = "process_start_time_seconds and on (job, instance) prometheus_build_info"
-
-
-@dataclass(frozen=True, slots=True)
-class DeployedRule:
-    """One rule as the server has it.
-
-    Attributes
-    ----------
-    file, group : str
-        Where it stands.
-    kind : str
-        ``alerting`` or ``recording``.
-    name, query : str
-        The alert or the recorded metric, and the expression.
-    for_ms, keep_firing_for_ms : int
-        0 where there is none.
-    labels : Labels
-        Those of the rule, over the group's.
-    """
-
-    file: str
-    group: str
-    kind: str
-    name: str
-    query: str
-    for_ms: int
-    keep_firing_for_ms: int
-    labels: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,47 +37,6 @@ class Process:
     itself: Labels | None = None
     grace_ms: int | None = None
     tolerance_ms: int | None = None
-
-
-def ask_rules(connection: Connection) -> tuple[DeployedRule, ...]:
-    """Ask a server for its rules, in order; a server that does not tell has none.
-
-    Notes
-    -----
-    Prometheus ``web/api/v1/api.go``, ``rules``.
-    """
-    answer = connection.read("/api/v1/rules")
-    return tuple(
-        rule
-        for group in _list(answer, "groups")
-        for told in _list(group, "rules")
-        if (rule := _rule(group, told)) is not None
-    )
-
-
-def _list(told: Any, name: str) -> Iterable[Any]:
-    found = told.get(name) if isinstance(told, dict) else None
-    return found if isinstance(found, list) else ()
-
-
-def _rule(group: Any, told: Any) -> DeployedRule | None:
-    if not isinstance(told, dict) or not all(isinstance(told.get(key), str) for key in ("name", "query", "type")):
-        return None
-    labels = told.get("labels")
-    return DeployedRule(
-        str(group.get("file", "")),
-        str(group.get("name", "")),
-        told["type"],
-        told["name"],
-        told["query"],
-        _seconds(told.get("duration")),
-        _seconds(told.get("keepFiringFor")),
-        Labels({str(name): str(value) for name, value in labels.items()} if isinstance(labels, dict) else {}),
-    )
-
-
-def _seconds(told: Any) -> int:
-    return round(told * 1000) if isinstance(told, int | float) else 0
 
 
 def ask_process(connection: Connection) -> Process:
