@@ -70,7 +70,7 @@ def incidents_of(rule: AlertingRule, incidents: Incidents) -> Incidents:
     return replace(incidents, incidents=tuple(kept))
 
 
-def observed_evaluations(series: SeriesSet, times: Int64s, lookback_ms: int) -> Bools:
+def observed_evaluations(series: SeriesSet, times: Int64s, lookback_ms: int, *, left_open: bool = True) -> Bools:
     """Tell at which evaluations the history has any sample within the lookback.
 
     Parameters
@@ -81,20 +81,14 @@ def observed_evaluations(series: SeriesSet, times: Int64s, lookback_ms: int) -> 
         Evaluations, ascending.
     lookback_ms : int
         How far back a sample may lie.
+    left_open : bool
+        Whether a sample that is exactly so old is too old, see `Semantics`.
     """
-    if not len(times):
-        return np.zeros(0, dtype=np.bool_)
-    # One mark for each minute is exact enough here: lookbacks are minutes and monitoring outages longer.
-    start = int(times[0]) - lookback_ms
-    bins = (series.times - start) // MINUTE_MS
-    last = int((times[-1] - start) // MINUTE_MS)
-    seen = np.zeros(last + 2, dtype=np.int64)
-    seen[bins[(bins >= 0) & (bins <= last)]] = 1
-    total = np.concatenate([[0], np.cumsum(seen)])
-    high = (times - start) // MINUTE_MS + 1
-    low = np.maximum(high - max(1, lookback_ms // MINUTE_MS), 0)
-    seen_since: Bools = total[high] > total[low]
-    return seen_since
+    newest = np.full(len(times) + 1, np.iinfo(np.int64).min)
+    np.maximum.at(newest, np.searchsorted(times, series.times), series.times)
+    oldest = times - lookback_ms + (1 if left_open else 0)
+    seen: Bools = np.maximum.accumulate(newest[:-1]) >= oldest
+    return seen
 
 
 @dataclass(frozen=True, repr=False)
@@ -317,7 +311,7 @@ def backtest(
     elsewhere: list[str] = []
     names = dict(zip((rule.key for rule in rules.alerts), alert_names(rules), strict=True))
     for group, clock in zip(rules.groups, clocks, strict=True):
-        seen = observed_evaluations(history.series, clock.times, semantics.lookback_ms)
+        seen = observed_evaluations(history.series, clock.times, semantics.lookback_ms, left_open=semantics.left_open)
         for rule in group.rules:
             name = rule.record if isinstance(rule, RecordingRule) else names[rule.key]
             helper = outside if run.by_server(rule_key(rule)) else None

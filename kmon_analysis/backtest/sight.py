@@ -41,7 +41,8 @@ def sight(result: Backtest) -> pd.DataFrame:
         turns = "yes" if replay.knobs.sweepable else f"no: {replay.knobs.reason}"
         for need in selections(replay.rule.expr):
             found = replay.series.take(replay.series.matching(need.matchers).tolist())
-            seen = observed_evaluations(found, replay.grid.times, replay.semantics.lookback_ms + need.lookback_ms)
+            back_ms = replay.semantics.lookback_ms + need.lookback_ms
+            seen = observed_evaluations(found, replay.grid.times, back_ms, left_open=replay.semantics.left_open)
             pauses = [int(np.diff(part.times).max(initial=0)) for part in found]
             rows.append(
                 {

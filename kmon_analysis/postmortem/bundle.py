@@ -37,6 +37,7 @@ from kmon_analysis.postmortem.markdown import markdown
 from kmon_analysis.postmortem.page import render_page
 from kmon_analysis.postmortem.tojson import json_bytes
 from kmon_analysis.promql.needs import fixed_selections, selections
+from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.sources.kept import FOLDER, Kept
 from kmon_analysis.timing import EvaluationGrid
 
@@ -217,10 +218,10 @@ def _witnesses(backtest: Backtest, chosen: set[int]) -> set[int]:
     """Return series that show when the server was up, where the chosen ones do not."""
     series, added = backtest.history.series, set[int]()
     for replay in backtest.results.values():
-        times, lookback_ms = replay.grid.times, replay.semantics.lookback_ms
 
-        def seen(places: set[int], times: Any = times, lookback_ms: int = lookback_ms) -> Any:
-            return observed_evaluations(series.take(sorted(places)), times, lookback_ms)
+        def seen(places: set[int], times: Any = replay.grid.times, semantics: Semantics = replay.semantics) -> Any:
+            part = series.take(sorted(places))
+            return observed_evaluations(part, times, semantics.lookback_ms, left_open=semantics.left_open)
 
         missing = replay.seen & ~seen(chosen | added)
         for place in range(len(series)) if missing.any() else ():
