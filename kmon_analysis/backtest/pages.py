@@ -33,6 +33,9 @@ Int64s = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
+# So many levels are sorted sooner than they are bisected.
+_FEW = 50_000
+
 PageKind = Literal["true", "duplicate", "false", "excluded"]
 
 
@@ -136,20 +139,20 @@ class Counts:
         """Return the count at a level."""
         return sum(int(counts[np.searchsorted(levels, level, side="right")]) for levels, counts in self.parts)
 
-    def steps(self, above: float = -math.inf) -> tuple[Floats, Int64s]:
-        """Return where the total changes, at or above a level, and what it is from there on.
+    def steps(self, above: float = -math.inf, up_to: float = math.inf) -> tuple[Floats, Int64s]:
+        """Return where the total changes, from a level up to another, and what it is from there on.
 
         Returns
         -------
         levels : float64 array, shape (N,)
-            Ascending; the first is `above` itself.
+            Ascending; the first is `above` itself, none lies beyond `up_to`.
         counts : int64 array, shape (N,)
             The total on ``[levels[i], levels[i + 1])``.
         """
         places, changes = [np.array([above])], [np.array([self.at(above)], dtype=np.int64)]
         for levels, counts in self.parts:
-            first = int(np.searchsorted(levels, above, side="right"))
-            kept = counts[first:].astype(np.int64)
+            first, stop = (int(np.searchsorted(levels, end, side="right")) for end in (above, up_to))
+            kept = counts[first : stop + 1].astype(np.int64)
             differences = kept[1:] - kept[:-1]
             moves = np.flatnonzero(differences)
             places.append(levels[first + moves])
@@ -177,6 +180,41 @@ class Counts:
         levels, totals = self.steps(floor)
         beyond = np.flatnonzero(totals > limit)
         return float(levels[beyond[-1] + 1]) if len(beyond) else floor
+
+    def lowest_of_falling_within(self, limit: float) -> float:
+        """Return what `lowest_within` does, for a total that never rises with the level, such as firing time.
+
+        Notes
+        -----
+        Bisection: the changes of thousands of groups need not be sorted.
+        """
+        ends = [levels for levels, _ in self.parts if len(levels)]
+        low, high = -math.inf, max((float(levels[-1]) for levels in ends), default=-math.inf)
+        if self.at(low) <= limit:
+            return low
+        while (place := self._between(low, high)) is not None:
+            if self.at(place) > limit:
+                low = place
+            else:
+                high = place
+        levels, totals = self.steps(low, high)
+        beyond = np.flatnonzero(totals > limit)
+        return float(levels[beyond[-1] + 1])
+
+    def _between(self, low: float, high: float) -> float | None:
+        """Return a level at which a total changes, about in the middle of two; None where few are left to be sorted."""
+        inside = []
+        for levels, _ in self.parts:
+            first, last = (int(np.searchsorted(levels, end, side="right")) for end in (low, high))
+            inside.append((last - first, first))
+        if sum(count for count, _ in inside) <= _FEW:
+            return None
+        count, first, levels = max(
+            ((count, first, levels) for (count, first), (levels, _) in zip(inside, self.parts, strict=True)),
+            key=lambda each: each[0],
+        )
+        middle = float(levels[first + (count - 1) // 2])
+        return middle if middle < high else None
 
 
 @dataclass(frozen=True, slots=True)

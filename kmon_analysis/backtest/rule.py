@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["At", "RuleBacktest"]
 
+# Signals of other windows are kept up to this size each: those of a thousand alerts fill the memory.
+_LARGE_BYTES = 50_000_000
+
 Bools = npt.NDArray[np.bool_]
 
 
@@ -167,6 +170,15 @@ class RuleBacktest:
             except ExpressionError:
                 self.unknown_windows.add(window_ms)
         return window_ms not in self.unknown_windows
+
+    def forget(self, window_ms: int | None) -> None:
+        """Let go of the signals of a window that is not the rule's own, where they are large."""
+        for key, signal in list(self._signals.items()):
+            large = sum(group.ranks.nbytes for group in signal.groups) > _LARGE_BYTES
+            if key[0] is not None and key[0] == window_ms and large and self.outside is None:
+                del self._signals[key]
+                # Its key is the identity of a signal, which another one may be given.
+                self._latest.clear()
 
     def observed(self, signal: Signal) -> Bools:
         """Tell at which evaluations of a signal the history has data at all."""

@@ -24,8 +24,6 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 import kmon_analysis
 from kmon_analysis.backtest.run import Backtest, observed_evaluations
 from kmon_analysis.backtest.settings import Settings
@@ -211,28 +209,30 @@ def sliced(backtest: Backtest) -> History:
     chosen |= {place for place, labels in enumerate(series.labels) if labels.value(METRIC_NAME) in recorded}
     chosen |= _witnesses(backtest, chosen)
     about = replace(history.provenance, scrape_interval_ms=history.scrape_interval_ms)
-    return History(series.take(sorted(chosen)), about)
+    return History(series if len(chosen) == len(series) else series.take(sorted(chosen)), about)
 
 
 def _witnesses(backtest: Backtest, chosen: set[int]) -> set[int]:
     """Return series that show when the server was up, where the chosen ones do not."""
     series, added = backtest.history.series, set[int]()
-    for replay in backtest.results.values():
+    rest = [place for place in range(len(series)) if place not in chosen]
+    # Rules of one group are evaluated at the same instants.
+    clocks = {(replay.grid, replay.semantics): replay for replay in backtest.results.values()} if rest else {}
+    for replay in clocks.values():
+        times, semantics = replay.grid.times, replay.semantics
 
-        def seen(places: set[int], times: Any = replay.grid.times, semantics: Semantics = replay.semantics) -> Any:
+        def seen(places: set[int], at: Any, semantics: Semantics = semantics) -> Any:
             part = series.take(sorted(places))
-            return observed_evaluations(part, times, semantics.lookback_ms, left_open=semantics.left_open)
+            return observed_evaluations(part, at, semantics.lookback_ms, left_open=semantics.left_open)
 
-        missing = replay.seen & ~seen(chosen | added)
-        for place in range(len(series)) if missing.any() else ():
-            if place in chosen or place in added:
-                continue
-            helps = missing & seen({place})
+        missing = times[replay.seen & ~seen(chosen | added, times)]
+        for place in rest:
+            if not len(missing):
+                break
+            helps = seen({place}, missing)
             if helps.any():
                 added.add(place)
-                missing &= ~helps
-                if not np.any(missing):
-                    break
+                missing = missing[~helps]
     return added
 
 

@@ -5,6 +5,7 @@ The sweep answers for every threshold at once; each answer is then replayed once
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 
-from kmon_analysis.backtest.pages import Curve
-from kmon_analysis.backtest.rule import RuleBacktest
-from kmon_analysis.backtest.score import Reach, Score, columns_of
+from kmon_analysis.backtest.pages import Curve, curve
+from kmon_analysis.backtest.rule import At, RuleBacktest
+from kmon_analysis.backtest.score import Reach, Score, columns_of, credit_window
 from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.incidents import Incident
 from kmon_analysis.postmortem.rounding import shortest
@@ -29,8 +30,8 @@ LADDER_MS = tuple(minutes * MINUTE_MS for minutes in (1, 2, 5, 10, 15, 30))
 # A threshold so low that the alert never ends would count as one page: statistics 1.1, both are held.
 FIRING_RATIO = 0.01
 
-Knob = Literal["threshold", "for", "window", "combination"]
-KNOBS: tuple[Knob, ...] = ("threshold", "for", "window", "combination")
+Knob = Literal["threshold", "for", "window", "hours", "combination", "keep"]
+KNOBS: tuple[Knob, ...] = ("threshold", "for", "window", "hours", "combination", "keep")
 Why = Literal[
     "",
     "no threshold",
@@ -213,19 +214,30 @@ def price_rule(
     ]
     now = replay.score()
     found_now = frozenset(outcome.incident.id for outcome in now.outcomes if outcome.found) - {incident.id}
-    for candidate in candidates(replay, scrape_interval_ms) if asked else ():
-        swept = _sweep(replay, candidate, incident, found_now, now.firing_ratio)
-        for question in asked:
-            question.consider(swept)
-        if progress is not None:
-            progress()
-    scores: dict[Setting, Score] = {}
-    rungs = []
-    for sooner_ms in steps:
-        deadline_ms = reference.at_ms - sooner_ms
-        answers = [each.answers(now, scores) for each in asked if each.deadline_ms == deadline_ms]
-        rungs.append(Rung(sooner_ms, deadline_ms, answers[0] if answers else ()))
-    return tuple(rungs)
+    last_ms = max((question.deadline_ms for question in asked), default=0)
+    tried = candidates(replay, scrape_interval_ms) if asked else ()
+    for window_ms, same in itertools.groupby(tried, key=lambda each: each.window_ms):
+        for candidate in same:
+            if candidate == current_setting(replay).candidate or _plausible(
+                replay, candidate, incident, last_ms, now.firing_ratio
+            ):
+                swept = _sweep(replay, candidate, incident, found_now, now.firing_ratio)
+                for question in asked:
+                    question.consider(swept)
+            if progress is not None:
+                progress()
+        replay.forget(window_ms)
+    answered = [question.answers() for question in asked]
+    prices = _prices(replay, incident, asked, answered, now)
+    by_deadline = {
+        question.deadline_ms: tuple(
+            answer if answer.setting is None else replace(answer, price=prices[answer.setting, question.deadline_ms])
+            for answer in answers
+        )
+        for question, answers in zip(asked, answered, strict=True)
+    }
+    deadlines = [(sooner_ms, reference.at_ms - sooner_ms) for sooner_ms in steps]
+    return tuple(Rung(sooner_ms, at_ms, by_deadline.get(at_ms, ())) for sooner_ms, at_ms in deadlines)
 
 
 def _steps(reference: Reference, ladder: Sequence[int] | None, incident: Incident) -> tuple[int, ...]:
@@ -266,7 +278,7 @@ def _sweep(
 ) -> _Swept:
     at = candidate.at
     firing, counted, reaches = replay.firing(**at), replay.curve(**at), replay.reaches(**at)
-    accepted = FIRING_RATIO if math.isnan(firing_now) else max(FIRING_RATIO, firing_now)
+    accepted = _accepted(firing_now)
     quiet = int(np.count_nonzero(firing.windows.quiet))
     return _Swept(
         candidate,
@@ -274,8 +286,61 @@ def _sweep(
         counted,
         next(reach for reach in reaches if reach.incident.id == incident.id),
         tuple(reach for reach in reaches if reach.incident.id in found_now),
-        counted.firing_time.lowest_within(accepted * quiet),
+        counted.firing_time.lowest_of_falling_within(accepted * quiet),
     )
+
+
+def _accepted(firing_now: float) -> float:
+    """Return the share of normal time in which a setting may fire."""
+    return FIRING_RATIO if math.isnan(firing_now) else max(FIRING_RATIO, firing_now)
+
+
+def _plausible(
+    replay: RuleBacktest, candidate: Candidate, incident: Incident, deadline_ms: int, firing_ratio: float
+) -> bool:
+    """Tell from the incident's own alerts whether sweeping all of them can give any answer.
+
+    Notes
+    -----
+    The alert that goes furthest by the deadline must do so above every level at which it alone would fire for
+    longer than all of them together may: with thousands of alerts that spares nearly all of the work.
+    """
+    from kmon_analysis.backtest import kernels
+
+    firing = replay.firing(**candidate.at)
+    signal, windows = firing.signal, firing.windows
+    window = credit_window(incident, replay.settings, candidate.for_ms)
+    columns = columns_of(window, signal.times)
+    stop = int(np.searchsorted(signal.times, deadline_ms, side="right"))
+    if stop <= columns.start or replay.rule.keep_firing_for_ms:
+        return bool(stop > columns.start)
+    # Without keep_firing_for the firing signal depends on no more than the last `for`.
+    begin = int(np.searchsorted(signal.times, signal.times[columns.start] - candidate.for_ms, side="left"))
+    part = slice(max(begin - 2, 0), stop)
+    pending = firing.pending[part] - part.start
+    kept = np.arange(stop - part.start, dtype=np.int32)
+    best, place = -math.inf, -1
+    for number, group in enumerate(signal.groups):
+        if not incident.concerns(replay.name, group.labels):
+            continue
+        ranks = kernels.firing(np.ascontiguousarray(group.ranks[:, part]), pending, 0, kept)
+        top = int(ranks[columns.start - part.start :].max(initial=0))
+        if top and float(group.distinct[top - 1]) > best:
+            best, place = float(group.distinct[top - 1]), number
+    if place < 0:
+        return False
+    own = current_setting(replay)
+    if candidate.for_ms == own.for_ms and best > replay.level():
+        return True
+    if not replay.knobs.sweepable:
+        return False
+    alone = replace(
+        firing,
+        signal=replace(signal, groups=(signal.groups[place],)),
+        windows=replace(windows, credited=windows.credited[place : place + 1]),
+    )
+    accepted = _accepted(firing_ratio) * int(np.count_nonzero(windows.quiet))
+    return best > curve(alone).firing_time.lowest_of_falling_within(accepted)
 
 
 class _Question:
@@ -288,6 +353,7 @@ class _Question:
         self.alone_why: Why = "no threshold"
         self.window: tuple[float, Candidate, int] | None = None
         self.combined: _Offer | None = None
+        self.expected: dict[Setting, int] = {}
 
     def consider(self, swept: _Swept) -> None:
         """Look at one window and ``for``."""
@@ -305,25 +371,26 @@ class _Question:
             if offer is not None and (self.combined is None or self._rank(offer) < self._rank(self.combined)):
                 self.combined = offer
 
-    def answers(self, now: Score, scores: dict[Setting, Score]) -> tuple[Answer, ...]:
-        """Give the answer for each knob, replayed once."""
+    def answers(self) -> tuple[Answer, ...]:
+        """Give the answer for each knob, not priced yet; what each was promised to cost is noted in `expected`."""
 
-        def priced(knob: Knob, setting: Setting, expected: int) -> Answer:
-            return Answer(knob, setting, self._price(setting, expected, now, scores))
+        def promised(knob: Knob, setting: Setting, false_pages: int) -> Answer:
+            self.expected[setting] = false_pages
+            return Answer(knob, setting)
 
         signal = self.replay.signal()
         if self.alone is None:
             threshold = Answer("threshold", why=self.alone_why)
         else:
             value = shortest(signal, self.alone.low, self.alone.high)
-            threshold = priced("threshold", replace(self.current, threshold=value), self.alone.false_pages)
+            threshold = promised("threshold", replace(self.current, threshold=value), self.alone.false_pages)
         hold = self._hold()
         if isinstance(hold, int):
-            expected = self.replay.curve(for_ms=hold).false_pages.at(self.replay.level())
-            hold = priced("for", replace(self.current, for_ms=hold), expected)
+            counted = self.replay.curve(for_ms=hold).false_pages.at(self.replay.level())
+            hold = promised("for", replace(self.current, for_ms=hold), counted)
         if self.window is not None:
-            _, candidate, expected = self.window
-            window = priced("window", replace(self.current, window_ms=candidate.window_ms), expected)
+            _, candidate, counted = self.window
+            window = promised("window", replace(self.current, window_ms=candidate.window_ms), counted)
         else:
             window = Answer("window", why="no window" if self.current.window_ms is None else "no such window")
         if self.combined is None:
@@ -335,7 +402,7 @@ class _Question:
         setting = replace(
             self.current, threshold=value, window_ms=offer.candidate.window_ms, for_ms=offer.candidate.for_ms
         )
-        return threshold, hold, window, priced("combination", setting, offer.false_pages)
+        return threshold, hold, window, promised("combination", setting, offer.false_pages)
 
     def _in_time(self, reach: Reach, level: float) -> bool:
         first = reach.first_firing(level)
@@ -367,7 +434,7 @@ class _Question:
         with_room = _with_room(high)
         fragile = with_room <= low
         top = high if fragile else with_room
-        levels, counts = swept.curve.false_pages.steps(low)
+        levels, counts = swept.curve.false_pages.steps(low, top)
         inside = int(np.searchsorted(levels, top, side="left"))
         place = inside - 1 - int(np.argmin(counts[:inside][::-1]))
         above = float(levels[place + 1]) if place + 1 < len(levels) else top
@@ -394,32 +461,80 @@ class _Question:
             return Answer("for", why="already firing")
         return longest
 
-    def _price(self, setting: Setting, expected: int, now: Score, scores: dict[Setting, Score]) -> Price:
-        at = setting.candidate.at
-        level = self.replay.level(setting.threshold)
-        reach = next(each for each in self.replay.reaches(**at) if each.incident.id == self.incident.id)
-        if setting not in scores:
-            scores[setting] = self.replay.score(setting.threshold, **at)
-        score = scores[setting]
-        first = reach.first_firing(level)
-        if score.false_pages != expected or first is None or not self._in_time(reach, level):
-            raise ValueError(
-                f"{self.replay.name} at {setting}: the sweep promised {expected} false pages and a page by "
-                f"{self.deadline_ms}, the replay has {score.false_pages} and {first}"
-            )
-        before, after = ({o.incident.id for o in each.outcomes if o.found} for each in (now, score))
-        return Price(
-            page_ms=first,
-            false_pages=score.false_pages,
-            weeks=score.weeks,
-            false_pages_per_week=score.false_pages_per_week,
-            firing_ratio=score.firing_ratio,
-            caught=score.caught,
-            incidents=score.incidents,
-            lost=tuple(sorted(before - after)),
-            gained=tuple(sorted(after - before)),
-            margin_ratio=_margin(self.replay, reach.peak(self.deadline_ms), setting.threshold),
+
+def _prices(
+    replay: RuleBacktest,
+    incident: Incident,
+    asked: Sequence[_Question],
+    answered: Sequence[Sequence[Answer]],
+    now: Score,
+) -> dict[tuple[Setting, int], Price]:
+    """Replay every answer once, window by window; by setting and deadline."""
+    wanted: dict[Setting, list[_Question]] = {}
+    for question, answers in zip(asked, answered, strict=True):
+        for answer in answers:
+            if answer.setting is not None and question not in wanted.setdefault(answer.setting, []):
+                wanted[answer.setting].append(question)
+
+    def order(setting: Setting) -> tuple[int, str, int, int]:
+        return (setting.window_ms or 0, setting.hours or "", setting.for_ms, setting.keep_firing_for_ms)
+
+    prices = {}
+    for window_ms, same in itertools.groupby(sorted(wanted, key=order), key=lambda each: each.window_ms):
+        for setting in same:
+            tried = _tried(replay, setting, incident)
+            for question in wanted[setting]:
+                prices[setting, question.deadline_ms] = _price(replay, setting, tried, question, now)
+        replay.forget(window_ms)
+    return prices
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    """One setting, replayed."""
+
+    score: Score
+    reach: Reach
+    level: float
+
+    def page_by(self, deadline_ms: int) -> int | None:
+        """Return when it pages for the incident, if that is anew and in time."""
+        first = self.reach.first_firing(self.level)
+        anew = self.reach.status(self.level) in ("caught", "early")
+        return first if anew and first is not None and first <= deadline_ms else None
+
+    @property
+    def found(self) -> set[str]:
+        return {outcome.incident.id for outcome in self.score.outcomes if outcome.found}
+
+
+def _tried(replay: RuleBacktest, setting: Setting, incident: Incident) -> _Tried:
+    at: At = {**setting.at, "keep_ms": setting.keep_firing_for_ms}
+    reach = next(each for each in replay.reaches(**at) if each.incident.id == incident.id)
+    return _Tried(replay.score(setting.threshold, **at), reach, replay.level(setting.threshold))
+
+
+def _price(replay: RuleBacktest, setting: Setting, tried: _Tried, question: _Question, now: Score) -> Price:
+    score, deadline_ms = tried.score, question.deadline_ms
+    first, expected = tried.page_by(deadline_ms), question.expected[setting]
+    if first is None or score.false_pages != expected:
+        raise ValueError(
+            f"{replay.name} at {setting}: the sweep promised {expected} false pages and a page by "
+            f"{deadline_ms}, the replay has {score.false_pages} and {first}"
         )
+    before = {outcome.incident.id for outcome in now.outcomes if outcome.found}
+    return Price(
+        page_ms=first,
+        false_pages=score.false_pages,
+        weeks=score.weeks,
+        false_pages_per_week=score.false_pages_per_week,
+        firing_ratio=score.firing_ratio,
+        caught=score.caught,
+        incidents=score.incidents,
+        lost=tuple(sorted(before - tried.found)),
+        gained=tuple(sorted(tried.found - before)),
+        margin_ratio=_margin(replay, tried.reach.peak(deadline_ms), setting.threshold),
+    )
 
 
 def _next_below(signal: Signal, level: float) -> float:

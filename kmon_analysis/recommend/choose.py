@@ -137,7 +137,7 @@ def _quiet_level(replay: RuleBacktest, candidate: Candidate, budget: Budget, sto
     accepted = budget.false_pages_per_week * firing.windows.quiet_weeks(signal.step_ms, stop)
     longest = budget.firing_ratio * np.count_nonzero(quiet[:stop])
     counted = curve(firing, stop=stop)
-    return max(counted.false_pages.lowest_within(accepted), counted.firing_time.lowest_within(longest))
+    return max(counted.false_pages.lowest_within(accepted), counted.firing_time.lowest_of_falling_within(longest))
 
 
 def _plateau(replay: RuleBacktest, candidate: Candidate, budget: Budget, question: Question, quiet: float) -> Plateau:

@@ -87,7 +87,7 @@ def _best_of(replay: RuleBacktest, candidate: Candidate, firing_ratio: float, ke
     if not must or not weeks or not math.isfinite(signal.lowest_level):
         return []
     everywhere = curve(firing)
-    calm = everywhere.firing_time.lowest_within(firing_ratio * np.count_nonzero(quiet))
+    calm = everywhere.firing_time.lowest_of_falling_within(firing_ratio * np.count_nonzero(quiet))
     levels, counts = everywhere.false_pages.steps(calm)
     # Detection changes at these levels only; between them the quietest level is as good as any.
     changes = np.concatenate([np.append(reach.levels, reach.already) for reach in must])

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmon_analysis.backtest import kernels
+from kmon_analysis.backtest import kernels, pages
 from kmon_analysis.backtest import signal as signals
 from kmon_analysis.backtest.pages import Windows, curve, episodes, fire
 from kmon_analysis.backtest.signal import make_signal
@@ -196,6 +196,19 @@ def test_lowest_within_is_the_last_crossing_of_the_total(case, limit):
             assert got == -np.inf
         steps_at, totals = counts.steps()
         assert [counts.at(level) for level in steps_at] == totals.tolist()
+        cut_at, cut = counts.steps(-np.inf, levels[len(levels) // 2])
+        assert (cut_at.tolist(), cut.tolist()) == (steps_at[: len(cut)].tolist(), totals[: len(cut)].tolist())
+        assert steps_at[len(cut) :].tolist() == steps_at[steps_at > levels[len(levels) // 2]].tolist()
+
+
+@settings(max_examples=150, deadline=None)
+@given(cases(), st.sampled_from([0, 0.5, 1, 2, 3, 7]), st.sampled_from([0, 3, 50_000]))
+def test_bisection_finds_what_sorting_finds(case, limit, few):
+    _, firing, _ = build(case)
+    total = curve(firing).firing_time
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pages, "_FEW", few)
+        assert total.lowest_of_falling_within(limit) == total.lowest_within(limit)
 
 
 def test_lowest_within_is_the_envelope_not_the_first_crossing():

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import kmon_analysis as km
+from kmon_analysis.backtest import rule
+from kmon_analysis.postmortem import pricing
 from kmon_analysis.postmortem.pricing import FIRING_RATIO
 from kmon_analysis.recommend.candidates import Setting, candidates, current_setting
 from kmon_analysis.recommend.margin import FRAGILE
@@ -269,3 +271,20 @@ def test_the_bundled_service_by_value(service):
     for value in [*np.linspace(1.0, 9.7, 8), 9.78]:
         _, page_ms = fate(replay, Setting(float(value), 300_000, 600_000, 0, None), "INC-07")
         assert page_ms is None or page_ms > rung.deadline_ms
+
+
+@pytest.mark.parametrize(("seed", "expr", "hold"), CASES)
+def test_sparing_work_and_memory_changes_no_number(monkeypatch, seed, expr, hold):
+    asked = {"incident": "INC-1", "sooner": ["1m", "3m", "10m"]}
+    told = km.postmortem(past(seed, expr, hold), **asked).to_json()
+    swept = []
+    monkeypatch.setattr(pricing, "_plausible", lambda *_: swept.append(1) or True)
+    assert km.postmortem(past(seed, expr, hold), **asked).to_json() == told
+    # Nothing is asked before the credit window.
+    assert swept or not any(rung["answers"] for rung in told["rules"][0]["sooner"])
+    monkeypatch.undo()
+    monkeypatch.setattr(rule, "_LARGE_BYTES", 0)
+    result = past(seed, expr, hold)
+    assert km.postmortem(result, **asked).to_json() == told
+    # Only the rule's own signal is left.
+    assert list(result["A"]._signals) == [(None, None)]
