@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import kmon_analysis
-from kmon_analysis.postmortem.pricing import Answer, Rung
+from kmon_analysis.postmortem.answers import Answer, Rung
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did, everywhere, happened, knob_words, sooner_than, summary, why_not
 from kmon_analysis.postmortem.zones import clock, local_zone, offset

@@ -11,8 +11,9 @@ from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.errors import Finding, IncidentError, SettingError, nearest, printable
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
+from kmon_analysis.postmortem.answers import Reference, Rung, reference_of
 from kmon_analysis.postmortem.limits import Limit, limits_of
-from kmon_analysis.postmortem.pricing import Reference, Rung, price_rule, reference_of
+from kmon_analysis.postmortem.pricing import price_rule
 from kmon_analysis.postmortem.stories import RuleStory, stories_of
 from kmon_analysis.postmortem.zones import local_zone
 from kmon_analysis.tabular import html_table, text_table

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.score import Page, Score
-from kmon_analysis.postmortem.pricing import Answer, Reference, Rung
+from kmon_analysis.postmortem.answers import Answer, Reference, Rung
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.timeline import Life, Step
 from kmon_analysis.recommend.candidates import Setting

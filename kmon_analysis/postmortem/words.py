@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from kmon_analysis.postmortem.pricing import Answer, Reference
+from kmon_analysis.postmortem.answers import Answer, Reference
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.timeline import Step
 from kmon_analysis.postmortem.zones import offset

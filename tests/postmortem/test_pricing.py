@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import kmon_analysis as km
 from kmon_analysis.backtest import rule
 from kmon_analysis.postmortem import pricing
-from kmon_analysis.postmortem.pricing import FIRING_RATIO
+from kmon_analysis.postmortem.questions import FIRING_RATIO
 from kmon_analysis.recommend.candidates import Setting, candidates, current_setting
 from kmon_analysis.recommend.margin import FRAGILE
 from kmon_analysis.timing import MINUTE_MS
@@ -278,7 +278,7 @@ def test_sparing_work_and_memory_changes_no_number(monkeypatch, seed, expr, hold
     asked = {"incident": "INC-1", "sooner": ["1m", "3m", "10m"]}
     told = km.postmortem(past(seed, expr, hold), **asked).to_json()
     swept = []
-    monkeypatch.setattr(pricing, "_plausible", lambda *_: swept.append(1) or True)
+    monkeypatch.setattr(pricing, "plausible", lambda *_: swept.append(1) or True)
     assert km.postmortem(past(seed, expr, hold), **asked).to_json() == told
     # Nothing is asked before the credit window.
     assert swept or not any(rung["answers"] for rung in told["rules"][0]["sooner"])
