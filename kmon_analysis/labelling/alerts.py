@@ -29,6 +29,7 @@ ALERTS = Selection((Matcher(METRIC_NAME, "=", "ALERTS"), Matcher("alertstate", "
 # Where nobody says how often rules were evaluated; Prometheus' own default.
 DEFAULT_STEP_MS = MINUTE_MS
 _STILL = "it still fires (--open-until gives it an end)"
+_LATER = "it begins after --open-until"
 _ZERO = "0001-01-01"
 _NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 
@@ -108,13 +109,12 @@ def entries_of(
         labels = one.labels.without(METRIC_NAME, "alertstate")
         for interval in _spells(one, step_ms, merge_gap_ms):
             early += interval.start_ms - history.interval.start_ms < (step_ms or DEFAULT_STEP_MS)
-            still = interval.end_ms >= history.interval.end_ms
-            if still and open_until_ms is None:
-                left_out.append(LeftOut(_STILL, f"{labels} since {format_instant(interval.start_ms)}"))
-            elif still:
-                found += _entry(labels, interval.start_ms, open_until_ms or 0, "", status)
+            end_ms = interval.end_ms if interval.end_ms < history.interval.end_ms else open_until_ms
+            if end_ms is not None and end_ms > interval.start_ms:
+                found.append(_entry(labels, interval.start_ms, end_ms, "", status))
             else:
-                found += _entry(labels, interval.start_ms, interval.end_ms, "", status)
+                why = _STILL if end_ms is None else _LATER
+                left_out.append(LeftOut(why, f"{labels} since {format_instant(interval.start_ms)}"))
     if not series and not pending:
         raise SettingError(
             "holds no series ALERTS", place=source, cure="Fetch it: --prometheus URL --last 30d; kmon fetch does not"
@@ -144,27 +144,23 @@ def _spells(one: Samples, step_ms: int | None, merge_gap_ms: int) -> Iterator[In
         yield Interval(first, int(later[0]) if len(later) else last + usual)
 
 
-def _entry(labels: Labels, start_ms: int, end_ms: int, cause: str, status: Status) -> list[Incident]:
-    """Return an entry for one firing, none where it would last no time."""
-    if end_ms <= start_ms:
-        return []
+def _entry(labels: Labels, start_ms: int, end_ms: int, cause: str, status: Status) -> Incident:
+    """Return an entry for one firing."""
     rule = labels.value("alertname")
     # What a list of incidents has no place for: names beyond letters, digits and _.
     kept = Labels(pair for pair in labels.pairs if _NAME.fullmatch(pair[0]) and pair[0] != "alertname")
     digest = hashlib.sha256(str(labels).encode("utf-8", "surrogatepass")).hexdigest()[:6]
     stamp = "".join(char for char in format_instant(start_ms) if char.isalnum())
-    return [
-        Incident(
-            f"{rule or 'alert'}-{stamp}-{digest}",
-            Interval(start_ms, end_ms),
-            kept,
-            (rule,) if rule else (),
-            kind="alert",
-            cause=cause,
-            status=status,
-            suggested_by=(rule,) if rule else (),
-        )
-    ]
+    return Incident(
+        f"{rule or 'alert'}-{stamp}-{digest}",
+        Interval(start_ms, end_ms),
+        kept,
+        (rule,) if rule else (),
+        kind="alert",
+        cause=cause,
+        status=status,
+        suggested_by=(rule,) if rule else (),
+    )
 
 
 def _parsed(path: Path, faults: Faults) -> Any:
@@ -184,7 +180,9 @@ def _alertmanager(told: Any, faults: Faults, status: Status, open_until_ms: int 
         faults.add("holds no alerts", "Save an answer of Alertmanager's /api/v2/alerts, or of Prometheus' query API")
     found: dict[str, Incident] = {}
     left_out: list[LeftOut] = []
-    for place, alert in enumerate(alerts, 1):
+    ended: set[tuple[Labels, int]] = set()
+    # What ended first: its earlier messages, from while it fired, know no end.
+    for place, alert in sorted(enumerate(alerts, 1), key=lambda each: not _resolved(each[1])):
         labels = alert.get("labels")
         if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
             faults.add(f"alert {place} has no labels, or one that is no text", "Save the answer again")
@@ -193,17 +191,23 @@ def _alertmanager(told: Any, faults: Faults, status: Status, open_until_ms: int 
         start_ms, end_ms = (_instant(alert, key, place, faults) for key in ("startsAt", "endsAt"))
         if start_ms is None:
             continue
-        if not _resolved(alert) or end_ms is None:
-            if open_until_ms is None:
-                left_out.append(LeftOut(_STILL, f"{named} since {format_instant(start_ms)}"))
-                continue
-            end_ms = open_until_ms
+        since = f"{named} since {format_instant(start_ms)}"
+        if _resolved(alert) and end_ms is not None:
+            ended.add((named, start_ms))
+            why = "it lasted no time"
+        elif (named, start_ms) in ended:
+            continue
+        else:
+            end_ms, why = open_until_ms, _LATER
+        if end_ms is None or end_ms <= start_ms:
+            left_out.append(LeftOut(_STILL if end_ms is None else why, since))
+            continue
         annotations = alert.get("annotations")
         words = annotations.get("summary") if isinstance(annotations, dict) else None
-        for entry in _entry(named, start_ms, end_ms, _sound(words) if isinstance(words, str) else "", status):
-            if entry.id in found and found[entry.id] != entry:
-                left_out.append(LeftOut("there twice", shown(entry.id)))
-            found.setdefault(entry.id, entry)
+        entry = _entry(named, start_ms, end_ms, _sound(words) if isinstance(words, str) else "", status)
+        if entry.id in found and found[entry.id] != entry:
+            left_out.append(LeftOut("there twice", shown(entry.id)))
+        found.setdefault(entry.id, entry)
     faults.settle()
     notes = [
         "Alertmanager tells of alerts that fire now, and forgets those that ended: for the past, read ALERTS from "

@@ -78,7 +78,8 @@ def appended(text: str, *entries: Entry, comments: Sequence[str] = ()) -> str:
         pass
     raise SettingError(
         f"cannot add to the list {name!r}: it is written in a way that a new entry would change",
-        cure=f"Write {name!r} out as a list with '- ' in front of each entry, without anchors",
+        cure=f"Write {name!r} out as a list with '- ' in front of each entry, without anchors and '...', and end the "
+        "file with a line break",
     )
 
 
@@ -144,6 +145,9 @@ class _Editor:
             return self._spliced(start, end, f"[{_flow(entries)}]")
         colon = self.text.index(":", int(field.key.end_mark.index)) + 1
         empty = is_null(node) and not str(getattr(node, "value", ""))
+        if not empty and "#" in self.text[colon:start]:
+            # A comment between the key and its null or [] would go with it.
+            return self._spliced(start, end, f"[{_flow(entries)}]")
         cut = self if empty else _Editor(self._spliced(colon, end, ""), self.comments)
         column = int(self.top.start_mark.column)
         at = cut._after_lines(colon, column)

@@ -283,6 +283,9 @@ class _Reading:
                 return None
             return None if start_ms is None else start_ms + int(length)
         if self.how.open_until_ms is not None:
+            if start_ms is not None and self.how.open_until_ms <= start_ms:
+                self.leave_out("it begins after --open-until", given["id"], row)
+                return None
             return self.how.open_until_ms
         self.leave_out("it has no end yet (--open-until gives it one)", given["id"], row)
         return None

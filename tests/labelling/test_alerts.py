@@ -65,6 +65,8 @@ def test_what_still_fires_has_no_end():
     assert "1 began with the history, or before it: their starts are not known" in found.notes
     until = entries_of(given, "here", open_until_ms=START + 700 * MINUTE_MS)
     assert at(590, 700) in [each.interval for each in until.incidents.suggested]
+    early = entries_of(given, "here", open_until_ms=START + 590 * MINUTE_MS)
+    assert (len(early), early.left_out[0].why) == (1, "it begins after --open-until")
 
 
 def test_pending_is_no_firing_and_nothing_is_an_error():
@@ -126,6 +128,24 @@ def test_what_is_sent_to_a_webhook_has_an_end(saved):
     [only] = found.incidents.suggested
     assert only.interval == Interval(START, START + 30 * MINUTE_MS)
     assert len(found.left_out) == 1
+
+
+def test_messages_from_while_it_fired_do_not_hide_its_end(saved):
+    fired = alert(status="firing", endsAt="0001-01-01T00:00:00Z")
+    resolved = alert(status="resolved", endsAt="2026-03-01T08:30:00.000Z")
+    for told in ([fired, resolved], [resolved, fired], [fired, fired, resolved]):
+        for until in (None, START + HOUR_MS):
+            found = read_alerts(saved({"alerts": told}), open_until_ms=until)
+            assert [each.interval for each in found.incidents.suggested] == [Interval(START, START + 30 * MINUTE_MS)]
+            assert found.left_out == ()
+
+
+def test_what_lasted_no_time_or_begins_too_late_is_said(saved):
+    blink = alert(status="resolved", endsAt="2026-03-01T08:00:00.000Z")
+    found = read_alerts(saved([blink]))
+    assert (len(found), found.left_out[0].why) == (0, "it lasted no time")
+    found = read_alerts(saved([alert()]), open_until_ms=START)
+    assert (len(found), found.left_out[0].why) == (0, "it begins after --open-until")
 
 
 @pytest.mark.parametrize(

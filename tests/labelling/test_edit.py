@@ -104,6 +104,7 @@ def test_a_new_entry_looks_like_its_neighbours():
         "incidents: ~ # none\n",
         "incidents: [ ]\nexcluded: []\nreviewed: null\n",
         "incidents: [ # none\n  ]\n",
+        "incidents: # none\n  # yet\n  []\nexcluded: # x\n\n  # y\n  null # z\nreviewed:\n  # w\n  ~\n",
         "excluded:\nincidents: []  # none yet\nreviewed: []\n",
         "---\nincidents: []\n",
         "{incidents: []}\n",
@@ -180,6 +181,26 @@ def test_comments_anywhere_stay_where_they_are(listed, name, comments, newline):
         edited = check(text, ENTRIES[name], name)
         kept = text if before.incidents else text.replace("incidents: []", "incidents:", 1)
         added_lines(kept if name == "incidents" else text, edited)
+
+
+blank = st.sampled_from(["", " # x", "\n", "\n  # y", "\n\n  # z: -\n", "\t", "  "])
+nothing = st.sampled_from(["", "[]", "null", "~", "[ ]", "[ # in\n  ]"])
+
+
+@settings(max_examples=80)
+@given(st.tuples(blank, nothing, blank), st.tuples(blank, nothing, blank), st.sampled_from(sorted(ENTRIES)))
+def test_comments_around_empty_lists_stay(first, second, name):
+    text = "".join(
+        f"{key}:{before}{' ' if before != chr(9) else ''}{value}{after}\n"
+        for key, (before, value, after) in (("incidents", first), ("excluded", second))
+    )
+    try:
+        parse_incidents(text)
+    except IncidentError:
+        return
+    edited = check(text, ENTRIES[name], name)
+    for mark in "# x", "# y", "# z: -", "# in":
+        assert edited.count(mark) == text.count(mark)
 
 
 # ---- the file -----------------------------------------------------------------------------------

@@ -78,6 +78,8 @@ def test_services_stand_for_rules_and_series(write):
 def test_open_entries_get_an_end_when_asked(write):
     found = import_incidents(write(PAGERDUTY), "pagerduty", open_until="2026-03-05T00:00:00Z")
     assert found.incidents["PCCC"].interval.end_ms == parse_instant("2026-03-05T00:00:00Z")
+    early = import_incidents(write(PAGERDUTY), "pagerduty", open_until="2026-01-01T00:00:00Z")
+    assert ("it begins after --open-until", "'PCCC' (line 5)") in [(each.why, each.what) for each in early.left_out]
 
 
 def test_opsgenie_by_the_names_of_its_api(write):
