@@ -23,10 +23,11 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.explore.choices import AS_DEPLOYED, EVERY_HOUR, GroupBy, guard_of, read_duration, read_threshold
 from kmon_analysis.explore.model import TunerModel, View
-from kmon_analysis.explore.packets import comparison_rows, group_words
+from kmon_analysis.explore.packets import comparison_rows
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.recommend.by_hand import chosen_by_hand
 from kmon_analysis.recommend.candidates import Setting
@@ -72,7 +73,7 @@ class Tuner:
         self.model = TunerModel(advice.backtest, name, tuple(setting for setting in given if setting is not None))
         self.advice = advice
         self.setting = start or self.model.deployed
-        self.group_by: GroupBy = advice.backtest.settings.group_by
+        self.group_by: GroupBy = advice.backtest.settings.group_by if known is None else known.group_by
         self._hours = ("", "")
         self._widget: TunerWidget | None = None
 
@@ -156,14 +157,14 @@ class Tuner:
         return self.view
 
     def use(self) -> Advice:
-        """Write the values where the knobs stand into the advice, and return it.
+        """Write the values where the knobs stand into the advice, counted as they are grouped here, and return it.
 
         Returns
         -------
         Advice
             The rule's verdict says that its values were chosen by hand; ``write`` exports them.
         """
-        self.advice = chosen_by_hand(self.advice, self.name, self.setting)
+        self.advice = chosen_by_hand(self.advice, self.name, self.setting, self.group_by)
         return self.advice
 
     def table(self) -> tuple[list[str], list[list[str]]]:
@@ -205,7 +206,7 @@ class Tuner:
 
         header, rows = self.table()
         picture = base64.b64encode(png_bytes(self.plot(), dpi=110)).decode()
-        note = f"Pages: one for {group_words(self.group_by)}. Times in UTC."
+        note = f"Pages: one for {page_words(self.group_by)}. Times in UTC."
         said = html.escape(f"{self.name}: deployed and chosen values over time, as in the table")
         return (
             html_table(["", *header[1:]], rows, caption=f"{self.name}, deployed and chosen", sortable=False)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Page, Score
 from kmon_analysis.errors import SettingError
@@ -82,6 +83,8 @@ class RuleAdvice:
         ``"kmon"``, or which server evaluated the expression in our place.
     by_hand : bool
         Whether a person chose the proposed values with the whole past in view; nothing is held out then.
+    group_by : tuple of str or None
+        Labels that make one page of several alerts in all these numbers; None: every alert pages by itself.
     taken_from : (Advice, str) or None
         The advice and the name under which it was asked for this rule.
     """
@@ -106,6 +109,7 @@ class RuleAdvice:
     chance_p: float | None = None
     evaluated_by: str = "kmon"
     by_hand: bool = False
+    group_by: tuple[str, ...] | None = None
     taken_from: tuple[Advice, str] | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
@@ -146,6 +150,7 @@ class RuleAdvice:
             "headline": self.headline,
             "evaluated_by": self.evaluated_by,
             "by_hand": self.by_hand,
+            "group_by": None if self.group_by is None else list(self.group_by),
             "reasons": list(self.reasons),
             "current": _setting_json(self.current),
             "proposed": _setting_json(self.proposed),
@@ -248,6 +253,17 @@ class Advice(Mapping[str, RuleAdvice]):
     def __len__(self) -> int:
         return len(self.rules)
 
+    def replay(self, name: str) -> RuleBacktest:
+        """Return a rule's backtest, its alerts grouped to pages as in the numbers of the advice.
+
+        Raises
+        ------
+        ExpressionError
+            If the rule could not be evaluated.
+        """
+        replay = self.backtest[name]
+        return replay.grouped(self.rules[name].group_by) if name in self.rules else replay
+
     def to_json(self) -> dict[str, Any]:
         """Return the content of ``advice.json``."""
         return {"version": 1, "rules": [advice.to_json() for advice in self.rules.values()]}
@@ -336,7 +352,7 @@ class Advice(Mapping[str, RuleAdvice]):
         """
         from kmon_analysis.report.plots import advice_figure
 
-        return advice_figure(self.backtest[name], self[name], self.budget, zone=zone)
+        return advice_figure(self.replay(name), self[name], self.budget, zone=zone)
 
     def write(self, directory: str | Path, *, stage: Callable[[str], None] | None = None) -> Written:
         """Write the tuned rules, their unit tests, the advice and the report.

@@ -7,8 +7,10 @@ held-out result and no prediction is carried over, and with few incidents each o
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
+from kmon_analysis.backtest.grouping import alertmanager_grouping, page_words
 from kmon_analysis.backtest.run import alert_names
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
@@ -21,7 +23,7 @@ __all__ = ["chosen_by_hand"]
 _HEADLINE = "Chosen by hand"
 
 
-def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
+def chosen_by_hand(advice: Advice, name: str, setting: Setting, group_by: tuple[str, ...] | str | None = "") -> Advice:
     """Return an advice in which a person's values take the place of the proposed ones.
 
     Parameters
@@ -33,6 +35,9 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
     setting : Setting
         The chosen values. Those of the rule as deployed leave it alone; those that the advice proposes anyway keep
         its evidence.
+    group_by : tuple of str or None, optional
+        Labels that make one page of several alerts; None: every alert pages by itself. Without it the alerts are
+        grouped as in the advice so far.
 
     Raises
     ------
@@ -44,32 +49,39 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting) -> Advice:
         If the incidents hold suggestions that nobody has confirmed or rejected.
     """
     result = advice.backtest
-    replay, known = result[name], advice.rules.get(name)
-    if known is not None and not known.by_hand and known.proposed == setting:
+    known = advice.rules.get(name)
+    usual = result.settings.group_by if known is None else known.group_by
+    grouping = usual if isinstance(group_by, str) else group_by
+    if known is not None and not known.by_hand and (known.proposed, known.group_by) == (setting, grouping):
         return advice
+    replay = result[name].grouped(grouping)
     result.incidents.require_decided()
     setting.applied(replay.rule)
     budget = advice.budget or Budget(HOUR_MS)
-    case = case_of(replay, result.scores[name], budget, result.history.scrape_interval_ms)
+    past = result.scores[name] if grouping == result.settings.group_by else replay.score()
+    case = case_of(replay, past, budget, result.history.scrape_interval_ms)
+    counted = _counted(result.settings.group_by, grouping)
     entry = RuleAdvice(
         name,
         "keep",
         "Keep the current rule, by hand",
-        ("Its values were looked at and left as they are.", *limits_of(case)),
+        ("Its values were looked at and left as they are.", *counted, *limits_of(case)),
         case.current,
         past_current=case.past,
         suspects=suspects_of(case.past),
         by_hand=True,
+        group_by=grouping,
     )
     if setting != case.current:
         score = replay.score(setting.threshold, **setting.at)
         entry = replace(
             entry,
             verdict="tuned",
-            headline=f"{_HEADLINE}: {setting}{_other_hours(case.current, setting)}",
+            headline=f"{_HEADLINE}: {setting}{_other_hours(case.current, setting)}{_one_page(counted, grouping)}",
             reasons=(
                 f"{_HEADLINE} with the whole past in view: this is no recommendation, and nothing was held out to test "
                 "it on.",
+                *counted,
                 *_found(case, score),
                 *([] if advice.budget is None else [_kept_to_budget(case, score)]),
                 *_circular(case),
@@ -90,6 +102,21 @@ def _other_hours(current: Setting, setting: Setting) -> str:
     if current.hours == setting.hours:
         return ""
     return f", {setting.hours}" if setting.hours else ", at all hours"
+
+
+def _counted(usual: tuple[str, ...] | None, grouping: tuple[str, ...] | None) -> list[str]:
+    """Say how pages were counted, where that is not as for the other rules."""
+    if grouping == usual:
+        return []
+    return [
+        f"Its pages are counted as one for {page_words(grouping)}, those of the other rules as one for "
+        f"{page_words(usual)}. No rule file can say so: Alertmanager has to send them with "
+        f"{alertmanager_grouping(grouping)}."
+    ]
+
+
+def _one_page(counted: Sequence[str], grouping: tuple[str, ...] | None) -> str:
+    return f", one page for {page_words(grouping)}" if counted else ""
 
 
 def _quiet(score: Score) -> str:

@@ -94,6 +94,18 @@ def confirm(advice: Advice, history: History, incidents: Incidents) -> Confirmat
     incidents.require_decided()
     settings = advice.backtest.settings
     return Confirmation(
-        current=backtest(advice.backtest.rules, history, incidents, settings=settings),
-        proposed=backtest(tuned_rules(advice), history, incidents, settings=settings),
+        current=_paged(advice, backtest(advice.backtest.rules, history, incidents, settings=settings)),
+        proposed=_paged(advice, backtest(tuned_rules(advice), history, incidents, settings=settings)),
     )
+
+
+def _paged(advice: Advice, result: Backtest) -> Backtest:
+    """Group the alerts of each rule to pages as in its advice."""
+    usual = result.settings.group_by
+    other = {
+        name: replay.grouped(advice.rules[name].group_by)
+        for name, replay in result.results.items()
+        if name in advice.rules and advice.rules[name].group_by != usual
+    }
+    scores = {name: replay.score() for name, replay in other.items()}
+    return replace(result, results={**result.results, **other}, scores={**result.scores, **scores})

@@ -126,6 +126,7 @@ def _advise(
         current,
         past_current=past,
         suspects=suspects_of(past),
+        group_by=replay.settings.group_by,
     )
     if _blind(replay):
         nothing = "The history holds no series that the rule asks for: nothing can be said about it."

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kmon_analysis.backtest.grouping import alertmanager_grouping, page_words
 from kmon_analysis.backtest.pages import Episode
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
@@ -97,7 +98,7 @@ def _changes(advice: Advice) -> tuple[dict[AlertKey, Change], dict[AlertKey, str
         changes[before.key] = change
         digest = advice.backtest.history.digest[:12]
         how = "chosen by hand with kmon_analysis" if verdict.by_hand else "tuned by kmon_analysis"
-        notes[before.key] = f"{how}: was {verdict.current}{_former_hours(verdict)}; history {digest}"
+        notes[before.key] = f"{how}: was {verdict.current}{_former_hours(verdict)}; history {digest}{_grouped(verdict)}"
     return changes, notes
 
 
@@ -107,6 +108,13 @@ def _former_hours(advice: RuleAdvice) -> str:
     if now is None or then is None or now.hours == then.hours:
         return ""
     return f", {' '.join(now.hours.split())}" if now.hours else ", at all hours"
+
+
+def _grouped(advice: RuleAdvice) -> str:
+    """Say how pages were counted, where not every alert is one: that is Alertmanager's to do."""
+    if advice.group_by is None:
+        return ""
+    return f"; one page for {page_words(advice.group_by)} (Alertmanager {alertmanager_grouping(advice.group_by)})"
 
 
 def _bounded(start_ms: int, end_ms: int) -> Interval:

@@ -173,7 +173,7 @@ def _sections(advice: Advice) -> list[Section]:
 
 def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...]) -> Section:
     entry = advice[name]
-    replay = advice.backtest.results.get(name)
+    replay = advice.replay(name) if name in advice.backtest.results else None
     return Section(
         anchor=f"rule-{place + 1}",
         name=name,
@@ -267,9 +267,10 @@ def _pictures(advice: Advice, name: str, prefix: str) -> Iterator[Picture]:
     from kmon_analysis.report import plots
     from kmon_analysis.report.figure import alt_text, svg_text
 
-    replay, entry = advice.backtest.results.get(name), advice[name]
-    if replay is None:
+    entry = advice[name]
+    if name not in advice.backtest.results:
         return
+    replay = advice.replay(name)
     figure = plots.advice_figure(replay, entry, advice.budget)
     yield Picture(
         svg_text(figure, prefix, alt=alt_text(figure)),

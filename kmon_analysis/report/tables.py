@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Outcome, Page, Score
 from kmon_analysis.labels import Labels
@@ -152,6 +153,8 @@ def comparison(advice: RuleAdvice) -> Table:
     row("for", [same_duration(s.for_ms) for s in settings])
     row("keep firing for", [same_duration(s.keep_firing_for_ms) if s.keep_firing_for_ms else "–" for s in settings])
     row("hours", [clean(s.hours or "–") for s in settings])
+    if advice.group_by is not None:
+        row("one page for", [clean(page_words(advice.group_by))] * len(settings))
     row("incidents found", [found(s) for s in scores])
     if all(score.incidents >= MEDIAN_FROM for score in scores):
         row("median delay", [duration(s.median_delay_ms) for s in scores])

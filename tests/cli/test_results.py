@@ -125,8 +125,8 @@ def check_schema(data):
     assert data["version"] == 1
     for rule in data["rules"]:
         assert rule.keys() == {
-            "rule", "verdict", "headline", "evaluated_by", "by_hand", "reasons", "current", "proposed", "past",
-            "heldout", "next_4_weeks",
+            "rule", "verdict", "headline", "evaluated_by", "by_hand", "group_by", "reasons", "current", "proposed",
+            "past", "heldout", "next_4_weeks",
         }  # fmt: skip
         assert rule["verdict"] in ("tuned", "keep", "refused")
         assert all(isinstance(reason, str) and reason for reason in rule["reasons"])

@@ -126,6 +126,21 @@ def test_one_rule_of_a_result_opens_the_tuner_too():
         advice.rules[NAME].explore()
 
 
+@pytest.mark.parametrize("group_by", [None, (), ("topic",)])
+def test_the_advice_counts_as_the_tuner_showed(group_by):
+    tuner = RESULT.explore(NAME)
+    tuner.turn(threshold=150, for_="1m", group_by=group_by)
+    shown, deployed = tuner.view.numbers, tuner.model.deployed_numbers(group_by)
+    entry = tuner.use()[NAME]
+    for numbers, score in ((shown, entry.past_proposed), (deployed, entry.past_current)):
+        assert (numbers.pages, numbers.false_pages) == (len(score.pages), score.false_pages)
+        assert (numbers.incidents, numbers.caught) == (score.incidents, score.caught)
+        assert numbers.delay_worst_ms == score.worst_delay_ms
+    assert entry.group_by == group_by
+    again = tuner.advice[NAME].explore()
+    assert (again.group_by, again.view.numbers) == (group_by, shown)
+
+
 def test_tiers_of_one_name_open_as_themselves():
     tiers = "".join(f"  - alert: Lag\n    expr: lag > {threshold}\n" for threshold in (100, 400))
     result = world(f"groups:\n- name: kafka\n  rules:\n{tiers}")

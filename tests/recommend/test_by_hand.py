@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from kmon_analysis.backtest.run import backtest
+from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import IncidentError, SettingError
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.recommend.advice import Advice
@@ -161,6 +162,53 @@ def test_the_export_holds_the_chosen_values_and_promtool_agrees(tmp_path, monkey
     # What was written is what was scored.
     anew = backtest(read_rules(tmp_path / "rules.yml"), result.history, result.incidents)
     assert anew.scores[NAME] == result[NAME].score(250.0, **setting.at)
+
+
+@pytest.mark.parametrize(
+    ("usual", "chosen"),
+    [(None, ()), (None, ("consumergroup", "topic")), (("topic",), None), (("topic",), ("topic",))],
+)
+def test_its_numbers_are_those_of_the_grouping_it_was_chosen_in(tmp_path, usual, chosen):
+    result = world(group_by=usual)
+    setting = Setting(150.0, 300_000, 60_000, 0, None)
+    advice = chosen_by_hand(Advice(result, None), NAME, setting, chosen)
+    entry = advice[NAME]
+    grouped = world(group_by=chosen)[NAME]
+    assert entry.past_proposed == grouped.score(150.0, **setting.at)
+    assert entry.past_current == grouped.score()
+    assert (entry.group_by, advice.replay(NAME).settings.group_by) == (chosen, chosen)
+    said = {
+        None: "one for each alert",
+        (): "one for the whole rule",
+        ("topic",): "one for each topic",
+        ("consumergroup", "topic"): "one for each consumergroup, topic",
+    }[chosen]
+    assert (f"counted as {said}, those of the other rules" in words(entry)) is (chosen != usual)
+    assert entry.headline.endswith(said.replace("one for", "one page for")) is (chosen != usual)
+    # What follows counts in the same way: another choice, the export, a check on other weeks.
+    again = chosen_by_hand(advice, NAME, replace(setting, threshold=140.0))[NAME]
+    assert (again.group_by, again.past_current) == (chosen, entry.past_current)
+    known, truth = history(seed=9), result.incidents
+    checked = confirm(advice, known, truth)
+    alone = backtest(result.rules, known, truth, settings=replace(result.settings, group_by=chosen))
+    assert checked.current.scores[NAME] == alone.scores[NAME]
+    assert checked.proposed.scores[NAME] == alone[NAME].score(150.0, **setting.at)
+    advice.write(tmp_path)
+    assert json.loads((tmp_path / "advice.json").read_text(encoding="utf-8"))["rules"][0]["group_by"] == (
+        None if chosen is None else list(chosen)
+    )
+    names = ", ".join(dict.fromkeys(("alertname", *(chosen or ()))))
+    comment = f"; one page for {said.removeprefix('one for ')} (Alertmanager group_by: [{names}])"
+    assert (comment in (tmp_path / "rules.yml").read_text(encoding="utf-8")) is (chosen is not None)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("one page for</th>" in page) is (chosen is not None)
+
+
+def test_the_grouping_of_the_whole_backtest_is_said_as_well():
+    advice = advise(*lag_history(6, incidents=SIX), settings=Settings(group_by=("topic",)))
+    assert advice[NAME].group_by == ("topic",)
+    entry = chosen_by_hand(advice, NAME, advice[NAME].proposed, ())[NAME]
+    assert (entry.by_hand, entry.group_by) == (True, ())
 
 
 def test_a_guard_can_be_given_and_taken_away():

@@ -51,6 +51,6 @@ def lag_history(
     return History(series, provenance), Incidents(incidents=tuple(known))
 
 
-def advise(history, incidents, *, threshold=500, rules=None, max_delay="30m", **budget):
+def advise(history, incidents, *, threshold=500, rules=None, max_delay="30m", settings=None, **budget):
     read = parse_rules(rules or RULES.format(threshold=threshold))
-    return recommend(backtest(read, history, incidents), max_delay=max_delay, **budget)
+    return recommend(backtest(read, history, incidents, settings=settings), max_delay=max_delay, **budget)
