@@ -30,6 +30,8 @@ __all__ = [
 # What a repr shows at most: a notebook is saved with its outputs.
 MOST_ROWS = 100
 LONGEST_CELL = 300
+# Never broken: as long as an instant.
+SHORT_CELL = 20
 LONGEST_TEXT = 80
 NOTHING = "–"
 # Foreign text may hold dollar signs, which notebooks would set as formulas: MathJax 3, and 2 in older front ends.
@@ -74,23 +76,27 @@ SORT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).d
 # Twice the class where JupyterLab's own rule for tables (all flush right) would win.
 TABLE_STYLE = """table.kmon { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.kmon caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; color: inherit; caption-side: top; }
-table.kmon tbody :is(th, td):not([class]) { min-width: 12rem; }
+table.kmon tbody :is(th, td):not([class]) { min-width: 10rem; }
 table.kmon.kmon th, table.kmon.kmon td { text-align: left; }
-table.kmon th, table.kmon td { vertical-align: top; overflow-wrap: break-word; max-width: 26rem; }
+table.kmon th, table.kmon td { vertical-align: top; overflow-wrap: anywhere; max-width: 26rem; }
 table.kmon .n { white-space: nowrap; }
 table.kmon.kmon .n { text-align: right; }
 table.kmon .s { white-space: nowrap; }
 table.kmon tbody th, table.kmon tfoot th { font-weight: 500; }
-table.kmon thead th { vertical-align: bottom; }
-table.kmon button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: .1rem 0;
+table.kmon thead th { vertical-align: bottom; overflow-wrap: normal; }
+table.kmon button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: .1rem 1em .1rem 0;
   text-align: inherit; cursor: pointer; min-height: 1.5rem; position: relative; }
+table.kmon .n button { padding: .1rem 0 .1rem 1em; }
 table.kmon button:hover { text-decoration: underline; }
 table.kmon button:focus-visible { outline: 2px solid currentColor; outline-offset: 2px; }
-table.kmon button::after { content: "\\2195"; opacity: .55; position: absolute; left: 100%; bottom: .1rem;
-  padding-left: .1em; }
+table.kmon button::after { content: "\\2195"; opacity: .55; position: absolute; right: 0; bottom: .1rem; width: .8em;
+  text-align: center; }
+table.kmon .n button::after { right: auto; left: 0; }
 table.kmon [aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
 table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
-@media print { table.kmon button::after { content: ""; } }"""
+.kmon-wide { overflow-x: auto; max-width: 100%; }
+@media print { table.kmon button { padding: 0; } table.kmon button::after { content: ""; }
+  .kmon-wide { overflow: visible; } }"""
 
 
 class Cell(str):
@@ -225,7 +231,10 @@ def html_table(
     if bare:
         return table
     script = f"<script>{SORT_SCRIPT}</script>" if sort else ""
-    return f"<style>{TABLE_STYLE}</style>{table}{script}"
+    # Wider than its cell, it scrolls by mouse and, because it can have the focus, by keyboard.
+    named = f' role="region" aria-label="{html.escape(shortened(printable(caption), LONGEST_CELL))}"' if caption else ""
+    wide = f'<div class="kmon-wide" tabindex="0"{named}>{table}</div>'
+    return f"<style>{TABLE_STYLE}</style>{wide}{script}"
 
 
 def text_lines(items: Sequence[str], *, most: int = MOST_ROWS) -> list[str]:
@@ -268,7 +277,7 @@ def _row(row: Sequence[str], words: Collection[int]) -> str:
     cells = []
     for column, cell in enumerate(row):
         tag = 'th scope="row"' if column == 0 and cell else "td"
-        kind = ' class="n"' if column not in words else ' class="s"' if len(cell) <= 32 else ""
+        kind = ' class="n"' if column not in words else ' class="s"' if len(cell) <= SHORT_CELL else ""
         key = _key(cell)
         keyed = "" if key is None else f' data-key="{key}"'
         cells.append(f"<{tag}{kind}{keyed}>{_escaped(cell)}</{tag[:2]}>")

@@ -138,6 +138,13 @@ def test_parts_of_results_are_short():
     assert repr(rule.score()).startswith("<Score: 0 of 0 incidents caught, ")
 
 
+def test_the_values_of_an_advice_are_named():
+    entry = results()[2]
+    shown = entry._repr_html_()
+    assert f"now: {entry.current}" in shown
+    assert "None" not in shown
+
+
 def test_every_result_becomes_a_frame():
     result, advice, _, confirmation, spread = results()
     assert result.to_frame().index.tolist() == ["Lag"]

@@ -93,6 +93,15 @@ def test_rows_that_belong_together_stay_together():
     assert re.search(r"</tbody><tfoot><tr><th[^>]*>together", footed)
 
 
+def test_a_table_wider_than_its_place_scrolls_by_mouse_and_keyboard():
+    made = html_table(["x", "y"], [["a", "b"]], caption='Pages "<b>')
+    [(tag, given)] = re.findall(r"<(div) ([^>]*)><table", made)
+    assert tag == "div"
+    assert given == 'class="kmon-wide" tabindex="0" role="region" aria-label="Pages &quot;&lt;b&gt;"'
+    assert ".kmon-wide { overflow-x: auto" in TABLE_STYLE
+    assert "kmon-wide" not in html_table(["x", "y"], [["a", "b"]], bare=True)
+
+
 def test_what_cannot_be_sorted_has_no_script():
     many = [["a", "1"], ["b", "2"]]
     assert "data-sort" in html_table(["x", "y"], many)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kmon_analysis.errors import KmonError, SettingError
 from kmon_analysis.labelling.review import decision_of
 from kmon_analysis.report.asked import facts, links
-from kmon_analysis.report.figure import png_bytes
+from kmon_analysis.report.figure import img_html, png_bytes
 from kmon_analysis.report.words import clean, count
 from kmon_analysis.timing import format_instant
 
@@ -101,9 +100,8 @@ class Buttons:
             for term, text in facts(session, place, review.zone)
         )
         self.facts.value = f"<table>{rows}</table>"
-        data = base64.b64encode(png_bytes(review.plot(place), dpi=110)).decode("ascii")
-        alt = html.escape(f"What {clean(asked.rule)} compared around the page of question {place}", quote=True)
-        self.picture.value = f'<img style="max-width:100%" alt="{alt}" src="data:image/png;base64,{data}">'
+        alt = f"What {clean(asked.rule)} compared around the page of question {place}"
+        self.picture.value = img_html(png_bytes(review.plot(place), dpi=110), alt)
         self.links.value = " · ".join(
             f'<a href="{html.escape(address, quote=True)}" style="text-decoration:underline" target="_blank" '
             'rel="noopener noreferrer">'

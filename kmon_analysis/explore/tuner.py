@@ -17,7 +17,6 @@ itself with matplotlib. Names that programs may rely on (accessible names of the
 
 from __future__ import annotations
 
-import base64
 import html
 from dataclasses import replace
 from importlib.util import find_spec
@@ -202,16 +201,15 @@ class Tuner:
         return text_table([clean(cell) for cell in header], rows, left=1)
 
     def _repr_html_(self) -> str:
-        from kmon_analysis.report.figure import png_bytes
+        from kmon_analysis.report.figure import img_html, png_bytes
 
         header, rows = self.table()
-        picture = base64.b64encode(png_bytes(self.plot(), dpi=110)).decode()
         note = f"Pages: one for {page_words(self.group_by)}. Times in UTC."
-        said = html.escape(f"{self.name}: deployed and chosen values over time, as in the table")
+        said = f"{clean(self.name)}: deployed and chosen values over time, as in the table"
         return (
             html_table(["", *header[1:]], rows, caption=f"{self.name}, deployed and chosen", sortable=False)
             + f"<p>{html.escape(note)}</p>"
-            + f'<img style="max-width:100%" alt="{said}" src="data:image/png;base64,{picture}">'
+            + img_html(png_bytes(self.plot(), dpi=110), said)
         )
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any] | tuple[dict[str, Any], dict[str, Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from kmon_analysis.errors import SettingError, nearest
 
-__all__ = ["QUANTITIES", "Dialect", "Metric", "Profile", "choose", "dialects", "named", "recognise"]
+__all__ = ["NO_LAG", "QUANTITIES", "Dialect", "Metric", "Profile", "choose", "dialects", "named", "recognise"]
 
 QUANTITIES = (
     "messages_in",
@@ -25,6 +25,8 @@ QUANTITIES = (
 )
 # Quantities that are known in order to warn of them.
 _ASIDE = ("messages_in_rate",)
+# The limit of a dialect without lag, where no other one supplies it.
+NO_LAG = "No consumer lag; it needs a lag exporter beside it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ def _dialect(name: str, entry: dict[str, Any]) -> Dialect:
     metrics = {key: _metric(rest.pop(key)) for key in (*QUANTITIES, *_ASIDE) if key in rest}
     proofs = [each for key in ("messages_in", "lag") if key in metrics for each in metrics[key].names]
     detect = tuple(rest.pop("detect", proofs))
+    lagless = "lag" not in metrics and rest.get("lag_from") != "offsets"
     return Dialect(
         name,
         rest.pop("title"),
@@ -164,7 +167,7 @@ def _dialect(name: str, entry: dict[str, Any]) -> Dialect:
         detect,
         not_with=tuple(rest.pop("not_with", ())),
         also=tuple(rest.pop("also", ())),
-        limits=tuple(rest.pop("limits", ())),
+        limits=(*([NO_LAG] if lagless else []), *rest.pop("limits", ())),
         **rest,
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kmon_analysis.kafka.dialects import Dialect, Metric, Profile, choose, dialects, recognise
+from kmon_analysis.kafka.dialects import NO_LAG, Dialect, Metric, Profile, choose, dialects, recognise
 from kmon_analysis.kafka.expressions import grouping, selector
 from kmon_analysis.kafka.starter import starters
 from kmon_analysis.kafka.traps import Trap, named_traps, trap_names
@@ -71,6 +71,12 @@ class Survey:
     aggregated: frozenset[str] = frozenset()
     unanswered: tuple[str, ...] = ()
 
+    @property
+    def limits(self) -> tuple[tuple[str, str], ...]:
+        """What cannot be known, as (dialect, sentence); what another dialect here supplies can be known."""
+        supplied = {NO_LAG} if self.profile.has_lag else set()
+        return tuple((each.name, one) for each in self.dialects for one in each.limits if one not in supplied)
+
     def lines(self) -> list[str]:
         """Say it in words."""
         out = [f"dialect {each.name}: {each.title}" for each in self.dialects]
@@ -79,7 +85,7 @@ class Survey:
                 more = f" and {found.total - len(found.names):,} more" if found.total > len(found.names) else ""
                 out.append(f"{title} ({found.total:,}): {', '.join(found.names)}{more}")
         out += [f"trap: {each}" for each in self.traps]
-        out += [f"limit of {each.name}: {limit}" for each in self.dialects for limit in each.limits]
+        out += [f"limit of {name}: {limit}" for name, limit in self.limits]
         if self.dialects:
             possible = starters(self.profile)
             out += [f"alert {rule.name}: possible. {rule.cannot}" for rule in possible.rules]
@@ -97,7 +103,7 @@ class Survey:
                 title: {"total": found.total, "names": list(found.names)}
                 for title, found in (("clusters", self.clusters), ("topics", self.topics), ("groups", self.groups))
             },
-            "limits": [{"dialect": each.name, "limit": limit} for each in self.dialects for limit in each.limits],
+            "limits": [{"dialect": name, "limit": limit} for name, limit in self.limits],
             "traps": [{"kind": t.kind, "where": t.where, "problem": t.problem, "cure": t.cure} for t in self.traps],
             "alerts": [
                 *({"alert": rule.name, "possible": True, "cannot": rule.cannot} for rule in possible.rules),

@@ -120,7 +120,7 @@ class RuleAdvice:
         for which, setting, score in self._pairs():
             caught = f"{score.caught} of {score.incidents}" if score.outcomes else "–"
             delay = length_cell(score.worst_delay_ms)
-            rows.append((f"{which}: {setting.short(None)}", caught, f"{score.false_pages:,}", score.shown_rate, delay))
+            rows.append((f"{which}: {setting}", caught, f"{score.false_pages:,}", score.shown_rate, delay))
         caption = f"{self.rule}: {self.verdict}: {self.headline}"
         return html_table(RULE_HEADER, rows, caption=caption) + html_list(self.reasons)
 

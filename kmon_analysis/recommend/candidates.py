@@ -105,7 +105,7 @@ class Setting:
         )
 
     def short(self, op: str | None) -> str:
-        """Write the values in one glance, such as ``[5m] < 1 for 10m``."""
+        """Write the values in one glance, such as ``[5m] < 1 for 10m``; `op` is None where there is no threshold."""
         window = "" if self.window_ms is None else f"[{format_duration(self.window_ms)}] "
         compared = "" if self.threshold is None else f"{op} {self.threshold:,.12g} "
         return f"{window}{compared}for {format_duration(self.for_ms)}"

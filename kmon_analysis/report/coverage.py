@@ -26,7 +26,7 @@ _STEPS = (
     (1e-12, "more missing", FALSE),
     (-1.0, "nothing recorded", INK),
 )
-_LONGEST_NAME = 46
+_LONGEST_NAME = 50
 _ROW = 0.27
 
 
@@ -83,7 +83,7 @@ def coverage_figure(history: History) -> Figure:
         Any.
     """
     found = coverage(history)
-    figure = stacked([Panel(max(len(found.metrics), 2) * _ROW)], left=4.1, right=1.7)
+    figure = stacked([Panel(max(len(found.metrics), 2) * _ROW)], left=4.0, right=1.55)
     (ax,) = figure.axes
     coverage_axes(ax, found)
     ax.set_title(

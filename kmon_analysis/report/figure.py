@@ -27,6 +27,7 @@ __all__ = [
     "ACCEPTED_DASH",
     "BAND",
     "CURRENT",
+    "DARK_STYLE",
     "FALSE",
     "INK",
     "LINES",
@@ -39,6 +40,7 @@ __all__ = [
     "Scale",
     "alt_text",
     "drawable",
+    "img_html",
     "inches",
     "note",
     "png_bytes",
@@ -67,6 +69,10 @@ ACCEPTED_DASH: Any = (0, (1, 2.5))
 # A shape, and whether it is filled.
 MARKS = (("o", True), ("s", True), ("D", True), ("o", False), ("s", False), (">", True))
 DASHES: tuple[Any, ...] = ("-", (0, (6, 1.5)), (0, (2.5, 1)), (0, (6, 1.5, 1, 1.5)), (0, (1, 1)), (0, (9, 2)))
+# A notebook's picture cannot know the theme it is shown in, and themes change: where the front end says that it is
+# dark, light and dark change places and hues stay. Where it says nothing, or removes styles, paper stays paper.
+DARK_STYLE = """body[data-jp-theme-light="false"] img.kmon-figure, body.vscode-dark img.kmon-figure {
+  filter: invert(.93) hue-rotate(180deg); border-radius: 4px; }"""
 # In a page these follow the reader's light or dark scheme.
 _VARIABLES = {INK: "ink", MUTED: "muted", FAINT: "line", PAPER: "paper", PROPOSED: "tuned", CURRENT: "aside"}
 
@@ -142,12 +148,28 @@ def _figure_class() -> type[Figure]:
         def _repr_html_(self) -> str:
             # JupyterLab gives a bare image no words for those who cannot see it.
             picture, size = self._repr_png_()
-            return (
-                f'<img alt="{html.escape(size["alt"])}" width="{size["width"]}" height="{size["height"]}" '
-                f'style="max-width: 100%; height: auto" src="data:image/png;base64,{b64encode(picture).decode()}">'
-            )
+            return img_html(picture, size["alt"], (size["width"], size["height"]))
 
     return Picture
+
+
+def img_html(picture: bytes, alt: str, size: tuple[int, int] | None = None) -> str:
+    """Write a PNG as an element that is as wide as its place allows, and dark where a notebook's theme is.
+
+    Parameters
+    ----------
+    picture : bytes
+        The PNG.
+    alt : str
+        What it shows, for those who do not see it.
+    size : (int, int), optional
+        Width and height in CSS pixels; None: those of the PNG.
+    """
+    sized = "" if size is None else f' width="{size[0]}" height="{size[1]}"'
+    return (
+        f'<style>{DARK_STYLE}</style><img class="kmon-figure" alt="{html.escape(alt)}"{sized} '
+        f'style="max-width: 100%; height: auto" src="data:image/png;base64,{b64encode(picture).decode()}">'
+    )
 
 
 def note(ax: Axes, sentence: str) -> None:
@@ -173,7 +195,7 @@ class Panel:
     below: float = 0.55
 
 
-def stacked(panels: Sequence[Panel], *, width: float = 11.7, left: float = 1.25, right: float = 2.8) -> Figure:
+def stacked(panels: Sequence[Panel], *, width: float = 10.2, left: float = 1.2, right: float = 2.75) -> Figure:
     """Make a figure with axes below each other, all of one width, with room for legends on the right.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.rule import RuleBacktest
@@ -27,12 +27,16 @@ from kmon_analysis.report.words import (
     same_duration,
 )
 from kmon_analysis.tabular import Cell, html_table, text_table
-from kmon_analysis.timing import SECOND_MS, WEEK_MS
+from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "Table",
     "before_after",
     "comparison",
+    "frame_table",
     "heldout_table",
     "incidents_table",
     "left_out_table",
@@ -94,6 +98,65 @@ class Table:
         return html_table(
             self.header, self.rows, grouped=self.grouped, caption=self.caption, left=self.left, footer=self.footer
         )
+
+
+# What a column's name says of its values.
+_UNITS_MS = {"_s": float(SECOND_MS), "_min": float(MINUTE_MS)}
+
+
+def frame_table(frame: pd.DataFrame, caption: str) -> Table:
+    """Show a frame of ours: index first, words to the left, durations and shares written for reading.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Columns whose names end in ``_s`` or ``_min`` hold durations, in ``_ratio`` shares; others as they are.
+    caption : str
+        What it shows.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> frame_table(pd.DataFrame({"blind_s": [600.0], "seen_ratio": [0.5]}, index=pd.Index(["Lag"], name="alert")), "x")
+    x
+    alert   blind   seen
+    Lag    10 min  50.0%
+    """
+    flat = frame.reset_index()
+    columns = [_shown(str(name), flat[name].tolist()) for name in flat.columns]
+    words = {
+        place
+        for place, name in enumerate(flat.columns)
+        if place < frame.index.nlevels or any(isinstance(value, str) for value in flat[name])
+    }
+    header = tuple(name for name, _ in columns)
+    rows = tuple(zip(*(cells for _, cells in columns), strict=True))
+    return Table(caption, header, rows, frozenset(words))
+
+
+def _shown(name: str, values: Sequence[Any]) -> tuple[str, list[str]]:
+    """Return the head and the cells of a column."""
+    unit = next((end for end in _UNITS_MS if name.endswith(end)), None)
+    if unit is not None:
+        return name.removesuffix(unit).replace("_", " "), [length(value * _UNITS_MS[unit]) for value in values]
+    if name.endswith("_ratio"):
+        cells = [Cell("–" if math.isnan(value) else _share(value), value) for value in values]
+        return name.removesuffix("_ratio").replace("_", " "), list(cells)
+    written = [clean(value) if isinstance(value, str) else number(float(value)) for value in values]
+    return name.replace("_", " "), written
+
+
+def _share(ratio: float) -> str:
+    """Write a share in percent; what is not all is never written as all, nor what is not nothing as nothing.
+
+    Examples
+    --------
+    >>> _share(0.5), _share(0.99995), _share(1.0), _share(0.0), _share(0.0001)
+    ('50.0%', '>99.9%', '100%', '0%', '<0.1%')
+    """
+    if ratio in (0.0, 1.0):
+        return f"{ratio:.0%}"
+    return "<0.1%" if ratio < 0.001 else ">99.9%" if 0.999 < ratio < 1 else f"{ratio:.1%}"
 
 
 def length(length_ms: float | None) -> Cell:

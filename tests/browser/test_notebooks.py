@@ -24,6 +24,27 @@ def shown_rows(here):
     return [row for place in range(tables.count()) for row in table_rows(here, tables.nth(place))]
 
 
+# What the reader cannot get at: a result that is wider than its place without scrolling, and, in a sortable table, an
+# arrow that lies outside the head that it belongs to.
+OUT_OF_REACH = """() => {
+  const found = [];
+  for (const area of document.querySelectorAll('.jp-OutputArea-output')) {
+    const right = area.getBoundingClientRect().right + 1;
+    for (const e of area.querySelectorAll('table, img, p, li')) {
+      if (!e.closest('.kmon-wide') && e.getBoundingClientRect().right > right) found.push(e.outerHTML.slice(0, 200));
+    }
+  }
+  for (const button of document.querySelectorAll('table.kmon thead button')) {
+    const style = getComputedStyle(button), arrow = getComputedStyle(button, '::after');
+    const left = parseFloat(style.paddingLeft), right = parseFloat(style.paddingRight);
+    const width = parseFloat(arrow.width);
+    const head = button.parentElement.getBoundingClientRect(), box = button.getBoundingClientRect();
+    if (Math.max(left, right) < width || box.left < head.left || box.right > head.right)
+      found.push(`arrow of ${button.textContent}`);
+  }
+  return found; }"""
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
     stem = name.removesuffix(".ipynb")
@@ -46,7 +67,12 @@ def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
         heads = here.page.locator("table.kmon tbody th[scope=row]")
         assert set(heads.evaluate_all("all => all.map(e => getComputedStyle(e).textAlign)")) == {"left"}
         assert here.violations(OUTPUTS) == []
+        assert here.page.evaluate(OUT_OF_REACH) == []
 
         notebook.use_theme("JupyterLab Dark")
         here.shoot(f"notebook-{stem}-dark")
+        pictures = here.page.locator("img.kmon-figure")
+        filters = pictures.evaluate_all("all => all.map(e => getComputedStyle(e).filter)")
+        assert all(each.startswith("invert(") for each in filters)
+        assert filters
         assert here.violations(OUTPUTS) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kmon_analysis.kafka.dialects import choose, dialects, named
+from kmon_analysis.kafka.dialects import NO_LAG, choose, dialects, named
 from kmon_analysis.kafka.starter import rules_text, starters
 from kmon_analysis.kafka.survey import MOST_NAMES, examine, names_of_interest, questions
 from kmon_analysis.kafka.traps import rule_traps
@@ -85,6 +85,18 @@ def test_long_lists_are_counted():
     assert line.endswith("and 4,800 more")
     assert survey.unanswered == ("topic",)
     assert any("refused to answer about topic" in line for line in survey.lines())
+
+
+@pytest.mark.parametrize("supplier", ["recorded", "kafka-exporter", "kminion"])
+def test_lag_that_another_dialect_supplies_is_no_limit(supplier):
+    founding = dialects()["founding"].names
+    alone = examine(founding, {})
+    assert alone.limits == (("founding", NO_LAG),)
+    assert [trap.kind for trap in alone.traps] == ["no-lag"]
+    both = examine(founding | dialects()[supplier].names, {})
+    assert {each.name for each in both.dialects} == {"founding", supplier}
+    assert NO_LAG not in " ".join(both.lines())
+    assert both.to_json()["limits"] == [{"dialect": supplier, "limit": limit} for limit in dialects()[supplier].limits]
 
 
 @pytest.mark.parametrize(("apart", "expected"), [("cluster", {"clusters"}), ("instance", {"replicas", "kraft-sum"})])

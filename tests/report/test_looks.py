@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import numpy as np
 import pytest
 from matplotlib import colors
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PolyCollection
+from matplotlib.colors import rgb_to_hsv
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -20,6 +22,7 @@ from kmon_analysis.report import plots, shapes
 from kmon_analysis.report.figure import (
     BAND,
     CURRENT,
+    DARK_STYLE,
     FALSE,
     INK,
     LINES,
@@ -145,6 +148,30 @@ def test_lines_and_words_stand_out_from_the_paper():
     # Dark pages keep the colours of series.
     for mark in (FALSE, TRUE, BAND, *LINES):
         assert contrast(mark, "#16191d") > 3, mark
+
+
+def in_the_dark(color):
+    """Apply the filters of `DARK_STYLE` to a colour, as the Filter Effects module (level 1) defines them."""
+    inverted, turned = (float(re.search(rf"{name}\(([\d.]+)", DARK_STYLE)[1]) for name in ("invert", "hue-rotate"))
+    opaque = np.asarray(colors.to_rgba(color))
+    rgb = opaque[:3] * opaque[3] + np.asarray(colors.to_rgb(PAPER)) * (1 - opaque[3])
+    rgb = inverted + rgb * (1 - 2 * inverted)
+    cos, sin = np.cos(np.radians(turned)), np.sin(np.radians(turned))
+    luminance = np.array([[0.213, 0.715, 0.072]] * 3)
+    across = np.array([[-0.213, -0.715, 0.928], [0.143, 0.140, -0.283], [-0.787, 0.715, 0.072]])
+    return np.clip((luminance + cos * (np.eye(3) - luminance) + sin * across) @ rgb, 0, 1)
+
+
+def test_pictures_in_a_dark_notebook_are_dark_and_can_be_read():
+    paper = in_the_dark(PAPER)
+    assert max(paper) < 0.1
+    for words in (INK, MUTED):
+        assert contrast(in_the_dark(words), paper) >= 4.5
+    for line in (*LINES, PROPOSED, FALSE, TRUE, CURRENT):
+        assert contrast(in_the_dark(line), paper) >= 3
+    for color in (PROPOSED, FALSE, TRUE):
+        before, after = (rgb_to_hsv(each)[0] for each in (colors.to_rgb(color), in_the_dark(color)))
+        assert abs((after - before + 0.5) % 1 - 0.5) < 0.04
 
 
 def test_marks_lie_on_their_series():

@@ -13,7 +13,7 @@ from kmon_analysis.recommend.advice import RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, current_setting
 from kmon_analysis.recommend.choose import best, place, survey
 from kmon_analysis.report import plots
-from kmon_analysis.report.figure import Panel, Scale, png_bytes, scale_for, set_scale, stacked, svg_text
+from kmon_analysis.report.figure import DARK_STYLE, Panel, Scale, png_bytes, scale_for, set_scale, stacked, svg_text
 from kmon_analysis.timing import DAY_MS, MINUTE_MS, Interval
 from tests.report.samples import START, consumer_life, incident, replay
 from tests.report.test_words import HOSTILE
@@ -261,8 +261,8 @@ def test_notebooks_show_pictures_without_pyplot():
         "from kmon_analysis.report.plots import rule_figure\n"
         "data, meta = InteractiveShell.instance().display_formatter.format(rule_figure(replay(np.arange(60.0))))\n"
         "assert data['image/png'].startswith(b'\\x89PNG'), data.keys()\n"
-        "assert meta['image/png']['width'] == 936, meta\n"
-        "assert '<img alt=\"HighConsumerLag at 10' in data['text/html'], data['text/html'][:200]\n"
+        "assert meta['image/png']['width'] == 816, meta\n"
+        "assert 'alt=\"HighConsumerLag at 10' in data['text/html'], data['text/html'][:200]\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     pytest.importorskip("IPython")
@@ -273,9 +273,10 @@ def test_notebooks_show_pictures_without_pyplot():
 def test_pictures_in_notebooks_have_words_that_are_no_markup():
     name = '"><script>alert(1)</script>\u202e $\\frac{1}{2}$'
     figure = plots.rule_figure(replay(np.arange(60.0), name=name))
-    head = figure._repr_html_().partition(" src=")[0]
-    assert head.startswith('<img alt="&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\\u202e ')
-    assert head.count("<") == 1
+    style, _, head = figure._repr_html_().partition(" src=")[0].partition("</style><img ")
+    assert style == f"<style>{DARK_STYLE}"
+    assert head.startswith('class="kmon-figure" alt="&quot;&gt;&lt;script&gt;alert(1)&lt;/script&gt;\\u202e ')
+    assert "<" not in head
     assert "False pages at every threshold" in head
 
 

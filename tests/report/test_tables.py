@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import io
+import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kmon_analysis.labels import Labels
@@ -189,3 +191,16 @@ def test_the_terminal_shows_hostile_text_as_text(text):
     assert "\u202e" not in shown
     if text.isprintable():
         assert text in shown
+
+
+def test_a_frame_is_written_for_reading():
+    index = pd.MultiIndex.from_tuples([("Lag", "$x$"), ("\u202eRate", "up")], names=["alert", "reads"])
+    columns = {"series": [3, 28], "seen_ratio": [0.99995, math.nan], "blind_s": [90.0, math.nan], "gap_min": [2.5, 0.0]}
+    table = tables.frame_table(pd.DataFrame({**columns, "turns": ["yes", "no"]}, index=index), "Sight")
+    assert table.header == ("alert", "reads", "series", "seen", "blind", "gap", "turns")
+    assert table.rows == (
+        ("Lag", "$x$", "3", ">99.9%", "1 min 30 s", "2 min 30 s", "yes"),
+        ("\\u202eRate", "up", "28", "–", "–", "0 s", "no"),
+    )
+    assert table.left == {0, 1, 6}
+    assert [cell.key for cell in table.rows[0][3:6]] == [0.99995, 90_000, 150_000]
