@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY_MS",
+    "FIRST_MS",
     "HOUR_MS",
+    "LAST_MS",
     "MINUTE_MS",
     "SECOND_MS",
     "WEEK_MS",
@@ -35,6 +37,9 @@ MINUTE_MS = 60 * SECOND_MS
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 WEEK_MS = 7 * DAY_MS
+# Of the years 1 to 9999 in UTC, which can be written.
+FIRST_MS = -62_135_596_800_000
+LAST_MS = 253_402_300_799_999
 
 _UNITS_MS = {
     "y": 365 * DAY_MS,
@@ -183,7 +188,10 @@ def parse_instant(text: str) -> int:
         moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in 'Zz' else zone}")
     except ValueError as error:
         raise SettingError(f"{text!r} is not an instant: {error}", cure="Correct the date or the time") from None
-    return round(moment.timestamp()) * SECOND_MS + int((fraction or "0").ljust(3, "0")[:3])
+    instant_ms = round(moment.timestamp()) * SECOND_MS + int((fraction or "0").ljust(3, "0")[:3])
+    if not FIRST_MS <= instant_ms <= LAST_MS:
+        raise SettingError(f"{text!r} is not an instant: in UTC it has no year", cure="Correct the date or the time")
+    return instant_ms
 
 
 def format_instant(instant_ms: int) -> str:
@@ -195,7 +203,7 @@ def format_instant(instant_ms: int) -> str:
     ('1970-01-01T00:00:00Z', '1970-01-01T00:00:01.500Z')
     """
     seconds, rest = divmod(instant_ms, SECOND_MS)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    text = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, get_args
 
 from kmon_analysis.errors import SettingError
-from kmon_analysis.timing import SECOND_MS
+from kmon_analysis.timing import FIRST_MS, LAST_MS, SECOND_MS
 
 __all__ = [
     "EPOCH_UNITS",
@@ -34,7 +34,6 @@ _SHORTENED = re.compile(r"\d(?:[.,]\d+)?[eE][+-]?\d+", re.ASCII)
 # From the first of these on, seconds lie in 1973 to 5138, and so on: no number is of two units.
 _FROM = {"s": 10**8, "ms": 10**11, "us": 10**14, "ns": 10**17}
 _BEYOND = 10**20
-_LATEST_MS = 10**15
 # Whole units and nine digits of a fraction make one integer; so many of it are a millisecond.
 _PER_MS = {"s": 10**6, "ms": 10**9, "us": 10**12, "ns": 10**15}
 _HOW = 'Write it as 2026-03-01T08:00:00Z, or say how it is written: --time-format "%d.%m.%Y %H:%M"'
@@ -163,9 +162,9 @@ def _since_1970(text: str, whole: str, fraction: str, unit: EpochUnit | None) ->
     if unit is None:
         raise UnitError(f"{text!r} is no time: as a number its unit is not clear", cure=_HOW)
     per_ms = _PER_MS[unit]
-    digits = int(whole + fraction[:9].ljust(9, "0")) if len(whole) <= len(str(_BEYOND)) else _LATEST_MS * per_ms
+    digits = int(whole + fraction[:9].ljust(9, "0")) if len(whole) <= len(str(_BEYOND)) else 2 * LAST_MS * per_ms
     instant_ms = (digits + per_ms // 2) // per_ms
-    if abs(instant_ms) >= _LATEST_MS:
+    if not FIRST_MS <= instant_ms <= LAST_MS:
         raise SettingError(f"{text!r} is no time: it is out of range", cure="Check the unit of the times")
     return instant_ms
 
@@ -187,4 +186,7 @@ def _instant(moment: datetime, text: str, zone: tzinfo | None) -> int:
                 cure="Write this time with its offset, for example 2026-10-25T02:30:00+01:00",
             )
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * SECOND_MS + since.microseconds // 1000
+    instant_ms = (since.days * 86_400 + since.seconds) * SECOND_MS + since.microseconds // 1000
+    if not FIRST_MS <= instant_ms <= LAST_MS:
+        raise SettingError(f"{text!r} is no time: in UTC it has no year", cure="Correct the date or the time")
+    return instant_ms

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kmon_analysis.errors import SettingError
-from kmon_analysis.timing import zone_of
+from kmon_analysis.timing import format_instant, parse_instant, zone_of
 from kmon_analysis.timing_written import ClockChangeError, NaiveTimeError, check_time_format, epoch_unit, read_instant
 
 MORNING = 1_772_352_000_000  # 2026-03-01T08:00:00Z
@@ -80,6 +80,31 @@ def test_hours_that_clocks_show_twice_or_never_are_refused():
     with pytest.raises(ClockChangeError, match="never"):
         read_instant("2026-03-29 02:30:00", BERLIN)
     assert read_instant("2026-10-25T02:30:00+01:00", BERLIN) == read_instant("2026-10-25T01:30:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "zone"),
+    [
+        ("0001-01-01 00:00:00", "Europe/Berlin"),
+        ("9999-12-31 23:59:59", "America/New_York"),
+        ("0001-01-01T00:00:00+14:00", "UTC"),
+        ("9999-12-31T23:59:59-01:00", "UTC"),
+    ],
+)
+def test_times_beyond_the_calendar_are_refused(text, zone):
+    with pytest.raises(SettingError, match="is no time"):
+        read_instant(text, zone_of(zone))
+    if zone == "UTC":
+        with pytest.raises(SettingError, match="is not an instant"):
+            parse_instant(text)
+
+
+def test_the_calendar_ends_where_it_can_be_written():
+    for text in ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"):
+        assert format_instant(read_instant(text)) == text
+        assert format_instant(parse_instant(text)) == text
+    with pytest.raises(SettingError, match="out of range"):
+        read_instant("253402300800000", unit="ms")
 
 
 def test_a_format_of_ones_own():

@@ -9,13 +9,13 @@ from datetime import datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kmon_analysis.errors import SettingError
 from kmon_analysis.labelling.review import Question
 from kmon_analysis.labelling.session import Session
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.report.links import grafana_link, prometheus_link
 from kmon_analysis.report.words import clean, count, duration, moment, number, rough
 from kmon_analysis.timing import SECOND_MS, Interval, format_instant
+from kmon_analysis.timing import zone_of as named_zone
 
 __all__ = ["Links", "check_links", "facts", "links", "local_moment", "question_json", "zone_of"]
 
@@ -54,12 +54,7 @@ def zone_of(name: str | None) -> tzinfo | None:
     SettingError
         If there is no such zone.
     """
-    if name is None:
-        return None
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise SettingError(f"there is no time zone {name!r}", cure="Write it like Europe/Berlin or UTC") from None
+    return None if name is None else named_zone(name)
 
 
 def local_moment(instant_ms: int, zone: tzinfo | None = None) -> str:
