@@ -31,6 +31,7 @@ from kmon_analysis.cli_options import (
     PhaseOption,
     PhasesOption,
     PrometheusOption,
+    ReportZoneOption,
     ResultsOption,
     RulePathOption,
     RulesOption,
@@ -41,6 +42,7 @@ from kmon_analysis.cli_options import (
     VersionOption,
     check_before_work,
     check_budget,
+    check_zone,
     make_settings,
     number,
     patience_of,
@@ -187,6 +189,7 @@ def demo_command(
         ),
     ] = "user-service",
     max_delay: Annotated[str, MaxDelayOption] = "30m",
+    zone: ReportZoneOption = "UTC",
     as_json: JsonOption = False,
 ) -> None:
     """Run the main job on bundled data: no server, no network."""
@@ -194,6 +197,7 @@ def demo_command(
 
     check_before_work(out, None)
     check_budget(max_delay)
+    check_zone(zone)
     with working("starting") as work:
         done = demo(
             scenario,
@@ -201,7 +205,7 @@ def demo_command(
             stage=work.begin,
             progress=lambda rule, done, total: show_rule(work, rule, done, total),
         )
-    finish(done.advice, out, as_json=as_json)
+    finish(done.advice, out, as_json=as_json, zone=zone)
     if done.confirmation is not None:
         say("\nThe four weeks after, which tuning never saw:")
         say(repr(done.confirmation))
@@ -411,6 +415,7 @@ def tune_command(
     evaluation_interval: IntervalOption = None,
     phase: PhaseOption = None,
     rule_path: RulePathOption = None,
+    zone: ReportZoneOption = "UTC",
     as_json: JsonOption = False,
 ) -> None:
     """Find better values for the rules, or say why not; write rules, tests, advice and report."""
@@ -421,6 +426,7 @@ def tune_command(
     credit = (credit_before, credit_after)
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path, credit)
     check_budget(max_delay, false_pages, placement)
+    check_zone(zone)
     check_before_work(out, rules)
     read = read_rules(rules)
     truth = read_truth(incidents)
@@ -435,7 +441,7 @@ def tune_command(
             progress=lambda rule, done, total: show_rule(work, rule, done, total),
         )
     say_warnings(read, truth, result)
-    finish(advice, out, as_json=as_json)
+    finish(advice, out, as_json=as_json, zone=zone)
 
 
 def show_rule(work: Work, rule: str, done: int, total: int) -> None:
@@ -445,10 +451,10 @@ def show_rule(work: Work, rule: str, done: int, total: int) -> None:
     work.update(done, total)
 
 
-def finish(advice: Advice, out: Path, *, as_json: bool) -> None:
+def finish(advice: Advice, out: Path, *, as_json: bool, zone: str) -> None:
     """Write the files, show the table and the reasons, and fail when the verification failed."""
     with working("writing") as work:
-        written = advice.write(out, stage=work.begin)
+        written = advice.write(out, stage=work.begin, zone=zone)
     if as_json:
         put_json(advice.to_json())
     else:

@@ -37,6 +37,7 @@ __all__ = [
     "PhaseOption",
     "PhasesOption",
     "PrometheusOption",
+    "ReportZoneOption",
     "ResultsOption",
     "RulePathOption",
     "RulesOption",
@@ -49,6 +50,7 @@ __all__ = [
     "ZoneOption",
     "check_before_work",
     "check_budget",
+    "check_zone",
     "make_settings",
     "number",
     "patience_of",
@@ -193,6 +195,10 @@ TimeFormatOption = Annotated[
         help='How times are written, as for strptime: "%d.%m.%Y %H:%M". By default ISO 8601, or seconds, '
         "milliseconds, microseconds or nanoseconds since 1970.",
     ),
+]
+ReportZoneOption = Annotated[
+    str,
+    typer.Option("--zone", metavar="NAME", help="Time zone of the report's tables and pictures: Europe/Zurich."),
 ]
 MaxDelayOption = typer.Option(
     "--max-delay", metavar="TIME", help='Longest acceptable time from the start of an incident to its page: "10m".'
@@ -363,6 +369,13 @@ def check_budget(max_delay: str, false_pages: float = 1.0, placement: float = 0.
         Budget(delay_ms, false_pages)
     with naming("--placement"):
         Budget(delay_ms, placement=placement)
+
+
+def check_zone(zone: str) -> None:
+    """Refuse a time zone that there is none of, before any work begins."""
+    from kmon_analysis.timing import zone_of
+
+    zone_of(zone, place="--zone")
 
 
 def check_before_work(out: Path, rules: Path | None) -> None:

@@ -107,7 +107,7 @@ def postmortem_command(
     from kmon_analysis.incidents import read_incidents
     from kmon_analysis.postmortem.bundle import check_place
     from kmon_analysis.postmortem.run import find_incident, incidents_for, postmortem
-    from kmon_analysis.postmortem.zones import local_zone
+    from kmon_analysis.report.zones import local_zone
     from kmon_analysis.rules.reader import read_rules
     from kmon_analysis.timing import parse_duration
     from kmon_analysis.workflow import backtest

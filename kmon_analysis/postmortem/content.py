@@ -12,10 +12,10 @@ import kmon_analysis
 from kmon_analysis.postmortem.answers import Answer, Rung
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did, everywhere, happened, knob_words, sooner_than, summary, why_not
-from kmon_analysis.postmortem.zones import clock, local_zone, offset
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.words import clean, describe, duration, number, per_week, same_duration, short_labels, span
+from kmon_analysis.report.zones import clock, local_zone, offset
 from kmon_analysis.tabular import Cell
 from kmon_analysis.timing import WEEK_MS, format_duration
 

@@ -58,5 +58,5 @@ def _picture(made: Postmortem, section: Section, place: int) -> Picture:
     return Picture(
         svg_text(figure, f"p{place}", alt=alt),
         "What the rule compares for the alerts that the incident concerns, its threshold, the incident (shaded), and "
-        "below it when they were pending and firing. Times are UTC.",
+        "below it when they were pending and firing. Its axis says which time it is.",
     )

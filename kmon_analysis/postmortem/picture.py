@@ -45,7 +45,7 @@ def story_figure(made: Postmortem, rule: str) -> Figure:
     height = 2.3 if replay.knobs.sweepable else 1.4
     figure = stacked([Panel(height, above=1.0, below=0.65 + LANE * height)])
     ax = figure.axes[0]
-    signal_axes(ax, replay, period=made.period)
+    signal_axes(ax, replay, period=made.period, zone=made.zone)
     _mark(ax, made, story)
     ax.set_title(wrapped(drawable(f"{rule} {did(made, story)}"), WRAP), pad=30)
     return figure

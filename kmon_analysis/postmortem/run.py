@@ -15,7 +15,7 @@ from kmon_analysis.postmortem.answers import Reference, Rung, reference_of
 from kmon_analysis.postmortem.limits import Limit, limits_of
 from kmon_analysis.postmortem.pricing import price_rule
 from kmon_analysis.postmortem.stories import RuleStory, stories_of
-from kmon_analysis.postmortem.zones import local_zone
+from kmon_analysis.report.zones import local_zone
 from kmon_analysis.tabular import html_table, text_table
 from kmon_analysis.timing import SECOND_MS, Interval, format_instant, parse_duration
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from kmon_analysis.postmortem.answers import Answer, Reference
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.timeline import Step
-from kmon_analysis.postmortem.zones import offset
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.words import count, describe, number, per_week, rough, same_duration, span
+from kmon_analysis.report.zones import offset
 from kmon_analysis.timing import WEEK_MS, format_duration
 
 if TYPE_CHECKING:

@@ -354,7 +354,7 @@ class Advice(Mapping[str, RuleAdvice]):
 
         return advice_figure(self.replay(name), self[name], self.budget, zone=zone)
 
-    def write(self, directory: str | Path, *, stage: Callable[[str], None] | None = None) -> Written:
+    def write(self, directory: str | Path, *, stage: Callable[[str], None] | None = None, zone: str = "UTC") -> Written:
         """Write the tuned rules, their unit tests, the advice and the report.
 
         Parameters
@@ -363,14 +363,18 @@ class Advice(Mapping[str, RuleAdvice]):
             Made when it does not exist; files of an earlier run are replaced.
         stage : callable, optional
             Told what is being done; None: shown in a notebook.
+        zone : str
+            Time zone of the report, by its IANA name; the other files hold no local time.
 
         Raises
         ------
         OutputError
             If the directory cannot be written; nothing is left half-written.
+        SettingError
+            If there is no such zone.
         """
         from kmon_analysis.progress import working
         from kmon_analysis.report.bundle import write_advice
 
         with working("writing", terminal=False) as work:
-            return write_advice(self, Path(directory), stage or work.begin)
+            return write_advice(self, Path(directory), stage or work.begin, zone=zone)

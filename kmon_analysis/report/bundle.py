@@ -23,7 +23,7 @@ from kmon_analysis.recommend.advice import Advice, RuleAdvice, Written
 from kmon_analysis.report.page import render_report
 from kmon_analysis.rules.model import AlertingRule, RuleKey
 from kmon_analysis.rules.reader import parse_rules
-from kmon_analysis.timing import MINUTE_MS, Interval, format_duration, format_instant
+from kmon_analysis.timing import MINUTE_MS, Interval, format_duration, format_instant, zone_of
 
 __all__ = ["FILES", "check_writable", "evidences", "write_advice"]
 
@@ -191,7 +191,9 @@ def _tests(advice: Advice, tuned: str) -> str:
     return make_unit_tests(FILES[0], evidences(advice), interval_ms, semantics, rules=rules)
 
 
-def write_advice(advice: Advice, directory: Path, stage: Callable[[str], None] | None = None) -> Written:
+def write_advice(
+    advice: Advice, directory: Path, stage: Callable[[str], None] | None = None, *, zone: str = "UTC"
+) -> Written:
     """Write the four files, whole or not at all.
 
     Parameters
@@ -202,12 +204,17 @@ def write_advice(advice: Advice, directory: Path, stage: Callable[[str], None] |
         Made when it does not exist; files of an earlier run are replaced.
     stage : callable, optional
         Told what is being done.
+    zone : str
+        Time zone of the report, by its IANA name.
 
     Raises
     ------
     OutputError
         If the directory cannot be written.
+    SettingError
+        If there is no such zone.
     """
+    zone = zone_of(zone).key
     tell = stage or (lambda _: None)
     tell("making unit tests from the evidence")
     changes, notes = _changes(advice)
@@ -222,7 +229,7 @@ def write_advice(advice: Advice, directory: Path, stage: Callable[[str], None] |
             tell("drawing the report")
             text = json.dumps(advice.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / FILES[2]).write_text(text + "\n", encoding="utf-8", newline="")
-            (folder / FILES[3]).write_text(render_report(advice, verification), encoding="utf-8", newline="")
+            (folder / FILES[3]).write_text(render_report(advice, verification, zone=zone), encoding="utf-8", newline="")
             for name in FILES:
                 (folder / name).replace(directory / name)
         except OSError as error:

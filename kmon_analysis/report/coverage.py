@@ -31,7 +31,7 @@ _ROW = 0.27
 
 
 @styled
-def coverage_axes(ax: Axes, found: Coverage) -> None:
+def coverage_axes(ax: Axes, found: Coverage, zone: str = "UTC") -> None:
     """Draw one row a metric, one cell a stretch of time, coloured by the part of its samples that is there.
 
     Parameters
@@ -40,6 +40,8 @@ def coverage_axes(ax: Axes, found: Coverage) -> None:
         Where.
     found : Coverage
         What is there.
+    zone : str
+        Time zone of the time axis, by its IANA name.
     """
     from matplotlib.colors import BoundaryNorm, ListedColormap
     from matplotlib.patches import Patch
@@ -69,23 +71,30 @@ def coverage_axes(ax: Axes, found: Coverage) -> None:
     ax.set_xlim(edges[0], edges[-1])
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
-    time_axis(ax, found.interval)
+    time_axis(ax, found.interval, zone)
     legend_beside(ax, [Patch(color=colour) for _, _, colour in _STEPS], [words for _, words, _ in _STEPS])
 
 
 @styled
-def coverage_figure(history: History) -> Figure:
+def coverage_figure(history: History, *, zone: str = "UTC") -> Figure:
     """Draw what a history holds; each cell shows the worst series of its metric.
 
     Parameters
     ----------
     history : History
         Any.
+    zone : str
+        Time zone of the time axis, by its IANA name.
+
+    Raises
+    ------
+    SettingError
+        If there is no such zone.
     """
     found = coverage(history)
     figure = stacked([Panel(max(len(found.metrics), 2) * _ROW)], left=4.0, right=1.55)
     (ax,) = figure.axes
-    coverage_axes(ax, found)
+    coverage_axes(ax, found, zone)
     ax.set_title(
         f"Samples that are there, in cells of {format_duration(found.cell_ms)} (series of each metric in brackets)"
     )

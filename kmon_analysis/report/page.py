@@ -17,7 +17,9 @@ from kmon_analysis.recommend.candidates import Candidate, candidates
 from kmon_analysis.report import tables
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.templating import environment
-from kmon_analysis.report.words import allowance, count, duration, moment, same_duration, span
+from kmon_analysis.report.words import allowance, count, duration, same_duration, span
+from kmon_analysis.report.zones import clock, local_zone, minute
+from kmon_analysis.timing import SECOND_MS, zone_of
 
 __all__ = ["Checked", "render_report"]
 
@@ -58,7 +60,13 @@ class Section:
     unknown: tuple[str, ...]
 
 
-def render_report(advice: Advice, verification: Checked | None = None, generated_at: str | None = None) -> str:
+def render_report(
+    advice: Advice,
+    verification: Checked | None = None,
+    generated_at: str | None = None,
+    *,
+    zone: str = "UTC",
+) -> str:
     """Write the report.
 
     Parameters
@@ -69,24 +77,32 @@ def render_report(advice: Advice, verification: Checked | None = None, generated
         What promtool said of the exported files.
     generated_at : str, optional
         An instant to print; nothing here asks a clock.
+    zone : str
+        Time zone of tables and pictures, by its IANA name; stated at each of them.
 
     Returns
     -------
     str
         An HTML document without references to other places, under 3 MB. Its one script sorts tables; all can be
         read without it.
+
+    Raises
+    ------
+    SettingError
+        If there is no such zone.
     """
+    zone = zone_of(zone).key
     page = environment().get_template("report.html.j2")
     verdicts = [entry.verdict for entry in advice.values()]
     return page.render(
         title=f"Alert rules of {PurePath(advice.backtest.rules.path).name}: what their past says",
         summary=_summary(verdicts),
-        analysed=_analysed(advice),
+        analysed=_analysed(advice, zone),
         overview=tables.before_after(advice),
-        sections=_sections(advice),
+        sections=_sections(advice, zone),
         verification=None if verification is None else verification.sentence,
         unknown=_unknown(advice),
-        provenance=_provenance(advice, generated_at),
+        provenance=_provenance(advice, generated_at, zone),
     )
 
 
@@ -99,7 +115,7 @@ def _summary(verdicts: Sequence[str]) -> str:
     return f"{count(len(verdicts), 'rule')}: {', '.join(words)}." if words else "The file holds no alerting rule."
 
 
-def _analysed(advice: Advice) -> list[tuple[str, str]]:
+def _analysed(advice: Advice, zone: str) -> list[tuple[str, str]]:
     result, budget = advice.backtest, advice.budget
     history, settings, truth = result.history, result.settings, result.incidents
     interval = history.interval
@@ -115,7 +131,10 @@ def _analysed(advice: Advice) -> list[tuple[str, str]]:
         )
     rows = [
         ("Source", history.provenance.source),
-        ("Time (UTC)", f"{moment(interval.start_ms)} to {moment(interval.end_ms)}, {span(interval.duration_ms)}"),
+        (
+            f"Time ({zone})",
+            f"{minute(interval.start_ms, zone)} to {minute(interval.end_ms, zone)}, {span(interval.duration_ms)}",
+        ),
         (
             "Recorded",
             f"{len(history.series):,} series, {history.series.sample_count:,} samples, "
@@ -140,7 +159,7 @@ def _analysed(advice: Advice) -> list[tuple[str, str]]:
     return rows
 
 
-def _provenance(advice: Advice, generated_at: str | None) -> list[tuple[str, str]]:
+def _provenance(advice: Advice, generated_at: str | None, zone: str) -> list[tuple[str, str]]:
     rules = advice.backtest.rules
     rows = [
         ("kmon_analysis", kmon_analysis.__version__),
@@ -150,28 +169,28 @@ def _provenance(advice: Advice, generated_at: str | None) -> list[tuple[str, str
     ]
     fetched = advice.backtest.history.provenance.fetched_at_ms
     if fetched is not None:
-        rows.append(("Fetched (UTC)", moment(fetched, seconds=True)))
+        rows.append((f"Fetched ({zone})", clock(fetched // SECOND_MS * SECOND_MS, local_zone(zone))))
     if generated_at is not None:
         rows.append(("Report made", generated_at))
     return rows
 
 
-def _sections(advice: Advice) -> list[Section]:
+def _sections(advice: Advice, zone: str) -> list[Section]:
     """Build the rules' sections; pictures of rules to change come first when there is no room for all."""
     order = sorted(advice, key=lambda name: ("tuned", "refused", "keep").index(advice[name].verdict))
     left = PICTURES
     drawn: dict[str, tuple[Picture, ...]] = {}
     for name in order:
         pictures = []
-        for picture in _pictures(advice, name, f"p{list(advice).index(name)}"):
+        for picture in _pictures(advice, name, f"p{list(advice).index(name)}", zone):
             fits = len(picture.svg) <= left
             left -= len(picture.svg) if fits else 0
             pictures.append(picture if fits else Picture("", picture.caption))
         drawn[name] = tuple(pictures)
-    return [_section(advice, name, place, drawn[name]) for place, name in enumerate(advice)]
+    return [_section(advice, name, place, drawn[name], zone) for place, name in enumerate(advice)]
 
 
-def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...]) -> Section:
+def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...], zone: str) -> Section:
     entry = advice[name]
     replay = advice.replay(name) if name in advice.backtest.results else None
     return Section(
@@ -184,7 +203,7 @@ def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...
         expression="" if replay is None else replay.rule.text.strip("\n"),
         comparison=tables.comparison(entry) if entry.past_current is not None else None,
         pictures=pictures,
-        tables=tuple(_tables(entry, replay)),
+        tables=tuple(_tables(entry, replay, zone)),
         unknown=tuple(_unknown_of(entry)),
     )
 
@@ -197,17 +216,17 @@ def _place(advice: Advice, replay: RuleBacktest | None) -> str:
     return f"{advice.backtest.rules.path}{line}, group {rule.group}, evaluated every {duration(replay.grid.step_ms)}"
 
 
-def _tables(entry: RuleAdvice, replay: RuleBacktest | None) -> Iterator[tuple[str, Table]]:
+def _tables(entry: RuleAdvice, replay: RuleBacktest | None, zone: str) -> Iterator[tuple[str, Table]]:
     """Give the tables that have rows, each with a sentence that says how to read it."""
     current, proposed = entry.past_current, entry.past_proposed
     if replay is None or current is None or entry.current is None:
         return
     if current.outcomes or current.optional:
-        yield "", tables.incidents_table(current, proposed)
+        yield "", tables.incidents_table(current, proposed, zone=zone)
     setting, score = entry.current, current
     if entry.proposed is not None and proposed is not None:
         setting, score = entry.proposed, proposed
-    review = tables.review_table(replay, setting, score)
+    review = tables.review_table(replay, setting, score, zone=zone)
     if review.rows:
         which = "proposed" if entry.proposed is not None else "current"
         size = "longest" if setting.threshold is None else "largest by duration times height"
@@ -218,14 +237,14 @@ def _tables(entry: RuleAdvice, replay: RuleBacktest | None) -> Iterator[tuple[st
         )
     if entry.heldout is not None:
         unseen = "Each block of weeks was scored with values tuned on the weeks before it only."
-        yield unseen, tables.heldout_table(entry.heldout)
+        yield unseen, tables.heldout_table(entry.heldout, zone=zone)
     if entry.left_out:
         yield "Values tuned without an incident, tried on that incident.", tables.left_out_table(entry)
     if entry.neighbours:
         plateau = "A good choice stands on a plateau: its neighbours keep to the budget, too."
         yield plateau, tables.neighbours_table(entry)
     if current.false_pages or (proposed is not None and proposed.false_pages):
-        yield "", tables.weekly_table(current, proposed)
+        yield "", tables.weekly_table(current, proposed, zone=zone)
     if entry.physics:
         arithmetic = "Arithmetic on the recorded traffic, not statistics; add one scrape and one evaluation."
         yield arithmetic, tables.physics_table(entry)
@@ -263,7 +282,7 @@ def _unknown(advice: Advice) -> list[str]:
 # ---- pictures -----------------------------------------------------------------------------------
 
 
-def _pictures(advice: Advice, name: str, prefix: str) -> Iterator[Picture]:
+def _pictures(advice: Advice, name: str, prefix: str, zone: str) -> Iterator[Picture]:
     from kmon_analysis.report import plots
     from kmon_analysis.report.figure import alt_text, svg_text
 
@@ -271,7 +290,7 @@ def _pictures(advice: Advice, name: str, prefix: str) -> Iterator[Picture]:
     if name not in advice.backtest.results:
         return
     replay = advice.replay(name)
-    figure = plots.advice_figure(replay, entry, advice.budget)
+    figure = plots.advice_figure(replay, entry, advice.budget, zone=zone)
     yield Picture(
         svg_text(figure, prefix, alt=alt_text(figure)),
         "Above: what the rule compares, over time, with its pages. "

@@ -20,12 +20,12 @@ from kmon_analysis.report.words import (
     count,
     describe,
     duration,
-    moment,
     number,
     per_week,
     rough,
     same_duration,
 )
+from kmon_analysis.report.zones import day, minute
 from kmon_analysis.tabular import Cell, html_table, text_table
 from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS
 
@@ -233,8 +233,8 @@ def comparison(advice: RuleAdvice) -> Table:
     return Table("Values and what they did in the past", header, tuple(rows))
 
 
-def incidents_table(current: Score, proposed: Score | None = None) -> Table:
-    """List what became of each incident: status, page time in UTC and delay."""
+def incidents_table(current: Score, proposed: Score | None = None, *, zone: str = "UTC") -> Table:
+    """List what became of each incident: status, page time in a zone and delay."""
     scores = [current] if proposed is None else [current, proposed]
     each = [{o.incident.id: o for o in (*score.outcomes, *score.optional)} for score in scores]
     rows = []
@@ -242,29 +242,30 @@ def incidents_table(current: Score, proposed: Score | None = None) -> Table:
         incident = outcome.incident
         cells = [
             clean(incident.id),
-            moment(incident.interval.start_ms),
+            Cell(minute(incident.interval.start_ms, zone), incident.interval.start_ms),
             length(incident.interval.duration_ms),
             clean(incident.kind) or "–",
             "yes" if incident.must_page else "no",
         ]
         for outcomes in each:
-            cells += _fate(outcomes.get(incident.id))
+            cells += _fate(outcomes.get(incident.id), zone)
         rows.append(tuple(cells))
-    header = ["incident", "start (UTC)", "length", "kind", "must page"]
+    header = ["incident", f"start ({zone})", "length", "kind", "must page"]
     for word in ["what became of it"] if proposed is None else ["now", "proposed"]:
         header += [word, "delay"]
     return Table("Incidents", tuple(header), tuple(rows), frozenset({0, 1, 3, 4, 5, 7}))
 
 
-def _fate(outcome: Outcome | None) -> list[str]:
+def _fate(outcome: Outcome | None, zone: str) -> list[str]:
     """Write status and page time in one cell, the date only where it is another day's, and the delay."""
     if outcome is None:
         return ["–", "–"]
     status = _STATUS[outcome.status]
     if outcome.found and outcome.first_firing_ms is not None:
-        day, clock = moment(outcome.first_firing_ms).split()
-        same = day == moment(outcome.incident.interval.start_ms).split()[0]
-        status += f", paged {clock}" if same else f", paged {day} {clock}"
+        start_ms = outcome.incident.interval.start_ms
+        date, clock, *ahead = minute(outcome.first_firing_ms, zone).split()
+        same = date == day(start_ms, zone) and ahead == minute(start_ms, zone).split()[2:]
+        status += f", paged {clock}" if same else f", paged {' '.join([date, clock, *ahead])}"
     return [status, length(outcome.delay_ms)]
 
 
@@ -285,7 +286,9 @@ def _telling(replay: RuleBacktest, page: Page) -> Labels:
     return page.episode.labels.without("alertname", *replay.rule.labels)
 
 
-def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: int = REVIEWED) -> Table:
+def review_table(
+    replay: RuleBacktest, setting: Setting, score: Score, *, most: int = REVIEWED, zone: str = "UTC"
+) -> Table:
     """List the largest false pages: the ones most likely to be incidents that nobody wrote down.
 
     Parameters
@@ -298,6 +301,8 @@ def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: 
         Whose false pages are listed.
     most : int
         Longest list.
+    zone : str
+        Time zone of the starts, by its IANA name.
 
     Notes
     -----
@@ -315,14 +320,14 @@ def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: 
     order = sorted(range(len(false)), key=lambda place: (-size(place), false[place].episode.interval.start_ms))[:most]
     rows = tuple(
         (
-            moment(false[place].episode.interval.start_ms),
+            Cell(minute(false[place].episode.interval.start_ms, zone), false[place].episode.interval.start_ms),
             length(false[place].episode.interval.duration_ms),
             clean(", ".join(f"{k}={v}" for k, v in _telling(replay, false[place]).items())) or "–",
             *([] if setting.threshold is None else [rough(peaks[place])]),
         )
         for place in order
     )
-    header = ["start (UTC)", "length", "alert"]
+    header = [f"start ({zone})", "length", "alert"]
     if setting.threshold is not None:
         header.append(
             "lowest value" if replay.signal(setting.window_ms, setting.hours or "").falls else "highest value"
@@ -333,15 +338,15 @@ def review_table(replay: RuleBacktest, setting: Setting, score: Score, *, most: 
     return Table(caption, tuple(header), rows, frozenset({0, 2}))
 
 
-def weekly_table(current: Score, proposed: Score | None = None) -> Table:
+def weekly_table(current: Score, proposed: Score | None = None, *, zone: str = "UTC") -> Table:
     """Count false pages week by week."""
     scores = [current] if proposed is None else [current, proposed]
     counts = [score.weekly_false_pages() for score in scores]
     rows = tuple(
-        (moment(current.period.start_ms + week * WEEK_MS)[:10], *(f"{int(each[week]):,}" for each in counts))
+        (day(current.period.start_ms + week * WEEK_MS, zone), *(f"{int(each[week]):,}" for each in counts))
         for week in range(len(counts[0]))
     )
-    header = ("week from (UTC)", "false pages") if proposed is None else ("week from (UTC)", "now", "proposed")
+    header = (f"week from ({zone})", *(["false pages"] if proposed is None else ["now", "proposed"]))
     return Table("False pages by week", header, rows)
 
 
@@ -362,11 +367,11 @@ def neighbours_table(advice: RuleAdvice) -> Table:
     return Table("Neighbouring values on the whole past", header, rows, frozenset({0, 5}))
 
 
-def heldout_table(heldout: HeldOut) -> Table:
+def heldout_table(heldout: HeldOut, *, zone: str = "UTC") -> Table:
     """Show the test on unseen weeks, block by block and in all."""
     rows = [
         (
-            f"{moment(fold.period.start_ms)[:10]} to {moment(fold.period.end_ms - 1)[:10]}",
+            f"{day(fold.period.start_ms, zone)} to {day(fold.period.end_ms - 1, zone)}",
             describe(fold.setting),
             found(fold.current),
             found(fold.proposed),
@@ -386,7 +391,7 @@ def heldout_table(heldout: HeldOut) -> Table:
             f"{tuned.false_pages:,}",
         )
     )
-    header = ("unseen weeks (UTC)", "tuned before them to", "found now", "found tuned", "false now", "false tuned")
+    header = (f"unseen weeks ({zone})", "tuned before them to", "found now", "found tuned", "false now", "false tuned")
     return Table("On weeks that the tuning had not seen", header, tuple(rows), frozenset({0, 1}), footer=1)
 
 

@@ -210,6 +210,10 @@ BAD_OPTIONS = [
     (("tune", "--history", "x", "-o", "OUT", "--max-delay", "1m", "--false-pages", "nan"), ["--false-pages: "]),
     (("tune", "--history", "x", "-o", "OUT", "--max-delay", "1m", "--false-pages", "few"), ["--false-pages", "few"]),
     (("tune", "--history", "x", "-o", "OUT", "--max-delay", "1m", "--placement", "2"), ["--placement: ", "2"]),
+    (
+        ("tune", "--history", "x", "-o", "OUT", "--max-delay", "1m", "--zone", "Europe/Berlyn"),
+        ["--zone: there is no time zone 'Europe/Berlyn'", "Europe/Berlin"],
+    ),
 ]
 
 

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import datetime
 from html.parser import HTMLParser
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
-from kmon_analysis.errors import ExpressionError
+from kmon_analysis.errors import ExpressionError, SettingError
 from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Candidate, current_setting
@@ -226,3 +228,19 @@ def test_pictures_without_room_are_named_instead(life, monkeypatch):
     written = render_report(Advice(backtest_of(life), BUDGET, {life.name: tuned(life)}))
     assert "<svg" not in written
     assert "A picture was left out to keep this page small." in written
+
+
+def test_a_report_keeps_to_one_zone_and_says_so(life):
+    advice = Advice(backtest_of(life), BUDGET, {life.name: tuned(life)})
+    page = render_report(advice, zone="Asia/Kolkata")
+    assert "(UTC)" not in page
+    assert "time in UTC" not in page
+    for head in ("Time (Asia/Kolkata)", "start (Asia/Kolkata)", "time in Asia/Kolkata (UTC+05:30)"):
+        assert head in page
+    incident = life.incidents.incidents[0]
+    local = datetime.fromtimestamp(incident.interval.start_ms / 1000, ZoneInfo("Asia/Kolkata"))
+    row = page[page.index(f">{incident.id}</th>") :].partition("</tr>")[0]
+    assert f'data-key="{incident.interval.start_ms}">{local:%Y-%m-%d %H:%M} +05:30<' in row
+    assert render_report(advice, zone="utc") == render_report(advice)
+    with pytest.raises(SettingError, match=r"(?s)no time zone 'Asia/Kolkatta'.*Asia/Kolkata"):
+        render_report(advice, zone="Asia/Kolkatta")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+from kmon_analysis.report.words import moment
 from kmon_analysis.timing import SECOND_MS, format_duration, zone_of
 
-__all__ = ["clock", "local_zone", "offset"]
+__all__ = ["clock", "day", "local_zone", "minute", "offset"]
 
 
 def local_zone(name: str) -> ZoneInfo | None:
@@ -37,6 +38,25 @@ def clock(instant_ms: int, zone: ZoneInfo | None = None, *, date: bool = True) -
         return text
     sign = local.strftime("%z")
     return f"{text} {sign[:3]}:{sign[3:5]}"
+
+
+def minute(instant_ms: int, zone: str = "UTC") -> str:
+    """Write an instant to the minute in a zone, whose name stands above; with its offset, which may change.
+
+    Examples
+    --------
+    >>> minute(0), minute(0, "Europe/Zurich")
+    ('1970-01-01 00:00', '1970-01-01 01:00 +01:00')
+    """
+    place = local_zone(zone)
+    if place is None:
+        return moment(instant_ms)
+    return f"{moment(instant_ms, zone=place)} {clock(instant_ms, place)[-6:]}"
+
+
+def day(instant_ms: int, zone: str = "UTC") -> str:
+    """Write the date of an instant in a zone."""
+    return minute(instant_ms, zone)[:10]
 
 
 def offset(length_ms: int) -> str:
