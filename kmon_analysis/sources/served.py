@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kmon_analysis.errors import SettingError
 from kmon_analysis.labels import Labels
 from kmon_analysis.sources.connection import Connection
 from kmon_analysis.timing import parse_instant
@@ -99,10 +100,18 @@ def _group(told: Mapping[str, Any], rules: list[Mapping[str, Any]]) -> ServedGro
     if not isinstance(interval, int | float) or interval <= 0:
         return None
     names = tuple(str(rule.get("name", "")) for rule in rules)
-    evaluated: float | None = None
-    if isinstance(told.get("lastEvaluation"), str) and not told["lastEvaluation"].startswith("0001-"):
-        evaluated = float(parse_instant(told["lastEvaluation"]))
-    return ServedGroup(told["file"], told["name"], round(interval * 1000), names, evaluated)
+    return ServedGroup(
+        told["file"], told["name"], round(interval * 1000), names, _evaluated(told.get("lastEvaluation"))
+    )
+
+
+def _evaluated(told: Any) -> float | None:
+    if not isinstance(told, str) or told.startswith("0001-"):
+        return None
+    try:
+        return float(parse_instant(told))
+    except SettingError:
+        return None
 
 
 def _rule(group: Mapping[str, Any], told: Mapping[str, Any]) -> DeployedRule | None:

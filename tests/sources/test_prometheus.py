@@ -19,11 +19,12 @@ from kmon_analysis.errors import (
     SourceUnreachable,
 )
 from kmon_analysis.history import History
-from kmon_analysis.labels import Matcher
+from kmon_analysis.labels import Labels, Matcher
 from kmon_analysis.series import is_stale
 from kmon_analysis.sources import prometheus as room
 from kmon_analysis.sources.connection import Connection, connect
 from kmon_analysis.sources.prometheus import Patience, Selection, fetch_history
+from kmon_analysis.sources.served import DeployedRule, ServedGroup, ask_groups, ask_rules
 from kmon_analysis.sources.server import ask_server
 from tests.prometheus_server import openmetrics, running_prometheus
 from tests.sources.fault_server import ANSWER, Reply, matrix, serving
@@ -572,6 +573,16 @@ def test_answers_to_status_pages_may_be_anything():
     for reply in (Reply(200, b"[]"), Reply(200, b"not json"), Reply(404, b""), Reply(200, ANSWER)):
         with serving(lambda *_, reply=reply: reply) as (url, _):
             assert ask_server(Connection(connect(url))).version is None
+
+
+def test_what_a_relative_tells_of_its_rules_is_taken_as_far_as_it_goes():
+    rule = {"name": "A", "query": "up", "type": "alerting", "duration": 60, "labels": {"a": "b"}}
+    group = {"file": "f", "name": "g", "interval": 30, "lastEvaluation": "yesterday", "rules": [rule, 7, {"name": "x"}]}
+    data = {"groups": [group, 3, {"name": "h"}, {"file": "f", "name": "i", "interval": 0}]}
+    with serving(lambda *_: Reply(200, {"status": "success", "data": data})) as (url, _):
+        connection = Connection(connect(url))
+        assert ask_groups(connection) == (ServedGroup("f", "g", 30_000, ("A", "x"), None),)
+        assert ask_rules(connection) == (DeployedRule("f", "g", "alerting", "A", "up", 60_000, 0, Labels({"a": "b"})),)
 
 
 def test_relatives_do_not_pass_for_prometheus():
