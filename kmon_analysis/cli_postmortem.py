@@ -10,17 +10,22 @@ import typer
 from kmon_analysis.cli_options import (
     CreditAfterOption,
     CreditBeforeOption,
+    EndOption,
     EvaluateOnOption,
     GroupByOption,
     HistoryOption,
     IncidentsOption,
     IntervalOption,
     JsonOption,
+    LastOption,
     MergeGapOption,
     PhaseOption,
+    PrometheusOption,
     ResultsOption,
     RulePathOption,
     Samples,
+    StartOption,
+    StoreOption,
     TimeoutOption,
     VersionOption,
     make_settings,
@@ -43,6 +48,8 @@ def register(app: typer.Typer) -> None:
 Examples:
   kmon postmortem INC-7 --history history --rules rules.yml \\
       --incidents incidents.yml --zone Europe/Zurich -o postmortem
+  kmon postmortem INC-7 --prometheus http://localhost:9090 --last 15d \\
+      --rules rules.yml --incidents incidents.yml
   kmon postmortem --bundle postmortem/bundle""",
     )(postmortem_command)
 
@@ -54,6 +61,7 @@ def postmortem_command(
         typer.Option("--rules", metavar="FILE", help="Prometheus rule file, or PrometheusRule resources."),
     ] = None,
     history: HistoryOption = None,
+    prometheus: PrometheusOption = None,
     incidents: IncidentsOption = None,
     out: ResultsOption = Path("postmortem"),
     zone: Annotated[
@@ -79,6 +87,10 @@ def postmortem_command(
     no_bundle: Annotated[
         bool, typer.Option("--no-bundle", help="Write no bundle (the data from which all of it can be computed again).")
     ] = False,
+    last: LastOption = None,
+    start: StartOption = None,
+    end: EndOption = None,
+    store: StoreOption = None,
     evaluate_on: EvaluateOnOption = None,
     timeout: TimeoutOption = None,
     group_by: GroupByOption = None,
@@ -97,7 +109,7 @@ def postmortem_command(
     again. With --bundle it exits with 1 when they come out differently.
     """
     if bundle is not None:
-        if incident is not None or any((rules, history, incidents)):
+        if incident is not None or any((rules, history, prometheus, incidents)):
             raise SettingError("is about a bundle that is there", place="--bundle", cure="Give it alone")
         again(bundle, as_json=as_json)
         return
@@ -112,7 +124,7 @@ def postmortem_command(
     from kmon_analysis.timing import parse_duration
     from kmon_analysis.workflow import backtest
 
-    samples = Samples(history, None, timeout=timeout, evaluate_on=evaluate_on)
+    samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
     credit = (credit_before, credit_after)
     settings = make_settings(group_by, merge_gap, semantics, evaluation_interval, phase, rule_path, credit)
     check_place(out, bundle=not no_bundle)
