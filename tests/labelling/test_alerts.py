@@ -179,8 +179,11 @@ def test_halves_of_characters_are_replaced(saved, tmp_path):
 # ---- a real server ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def server():
+BOTH = ("prometheus", "prometheus3")
+
+
+@pytest.fixture(scope="module", params=BOTH)
+def server(request):
     """Run a server whose storage holds an hour of ALERTS, as its rule evaluation writes them."""
     step_ms = 15_000
     spans = {"orders": [(20, 60), (70, 80)], "users": [(100, 101)]}
@@ -188,7 +191,7 @@ def server():
     for topic, firings in spans.items():
         name = f'ALERTS{{alertname="HighConsumerLag",alertstate="firing",severity="page",topic="{topic}"}}'
         series[name] = [(START + k * step_ms, "1") for first, last in firings for k in range(first, last)]
-    with running_prometheus(openmetrics(series)) as running:
+    with running_prometheus(openmetrics(series), program=request.param) as running:
         yield running
 
 
@@ -247,10 +250,12 @@ def cut(times):
     return spells
 
 
-def test_what_a_real_server_evaluates_is_imported_by_the_verb(tmp_path, capfd):
+@pytest.mark.parametrize("program", BOTH)
+def test_what_a_real_server_evaluates_is_imported_by_the_verb(program, tmp_path, capfd):
     rules = tmp_path / "rules.yml"
     rules.write_text(CYCLE, encoding="utf-8")
-    with running_prometheus(rule_files=[rules], config="global: {evaluation_interval: 1s}\n") as server:
+    config = "global: {evaluation_interval: 1s}\n"
+    with running_prometheus(rule_files=[rules], config=config, program=program) as server:
         deadline = time.monotonic() + 120
         while len(cut(recorded(server.url))) < 3:
             assert time.monotonic() < deadline
