@@ -172,10 +172,11 @@ class RuleBacktest:
         return window_ms not in self.unknown_windows
 
     def forget(self, window_ms: int | None) -> None:
-        """Let go of the signals of a window that is not the rule's own, where they are large."""
+        """Let go of the signals of a window, where they are large and not the rule's own."""
+        window = window_ms if window_ms != self.knobs.window_ms else None
         for key, signal in list(self._signals.items()):
             large = sum(group.ranks.nbytes for group in signal.groups) > _LARGE_BYTES
-            if key[0] is not None and key[0] == window_ms and large and self.outside is None:
+            if key[0] == window and key != (None, None) and large and self.outside is None:
                 del self._signals[key]
                 # Its key is the identity of a signal, which another one may be given.
                 self._latest.clear()

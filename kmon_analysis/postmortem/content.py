@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import kmon_analysis
-from kmon_analysis.postmortem.answers import Answer, Rung
+from kmon_analysis.postmortem.answers import KNOBS, Answer, Rung
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did, everywhere, happened, knob_words, sooner_than, summary, why_not
 from kmon_analysis.recommend.candidates import Setting
@@ -26,6 +26,9 @@ __all__ = ["Content", "Section", "content_of"]
 
 # Steps of one rule that are listed; a flapping alert has thousands, all of them in postmortem.json.
 MOST_STEPS = 60
+TURNS = {"combination": "all", "keep": "keep firing", "hours": "hours"}
+# What a rule does not have is no row of its table.
+_UNASKED = ("no hours", "hours of another hand", "no fewer pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +252,7 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
     if not rungs:
         return None, tuple(filter(None, [_no_ladder(story)]))
     reference = made.references[story.rule]
+    reference_is_own = reference.kind == "own page"
     notes = [f"Sooner than {sooner_than(reference, start_ms)}."]
     beyond = [rung for rung in rungs if not rung.answers]
     notes += [
@@ -257,8 +261,12 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
         for rung in beyond
     ]
     rows = []
-    for knob in ("threshold", "for", "window", "combination"):
+    if not reference_is_own:
+        notes += filter(None, [_caught_at_all(rungs, start_ms)])
+    for knob in KNOBS:
         for first, last, answer in _spans(rungs, knob):
+            if answer.why in _UNASKED:
+                continue
             rows.append(_row(made, story, setting, first, last, answer))
     if not rows:
         return None, tuple(notes)
@@ -273,7 +281,8 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
         "how many times the value exceeds the new threshold by then; below 1.2 a slightly weaker incident is missed. "
         "With all of them turned, the answer is the quietest of the windows and “for”s that tuning tries, with room "
         "where there is some, that loses no incident where that is possible. Pages a week and alert time a week are of "
-        "normal time."
+        "normal time, alert time summed over alerts. A setting fitted to one incident is an anecdote: with a threshold "
+        "just within the reach of one incident, the next one like it is missed one time in two."
     )
     header = (
         "sooner",
@@ -313,11 +322,34 @@ def _spans(rungs: tuple[Rung, ...], knob: str) -> Iterator[tuple[Rung, Rung, Ans
 
 
 def _no_ladder(story: RuleStory) -> str:
-    if story.status == "paged early":
-        return "It paged before the labelled start; what is sooner than that is asked with --sooner."
-    if story.status == "paged":
-        return "It paged within a minute of the labelled start; what is sooner than that is asked with --sooner."
-    return ""
+    return {
+        "paged early": "It paged before the labelled start; what is sooner than that is asked with --sooner.",
+        "paged": "It paged within a minute of the labelled start; what is sooner than that is asked with --sooner.",
+        "nothing returned": "No threshold, window or “for” would have caught it: nothing that the incident concerns "
+        "was returned, so there was nothing to compare. Only another expression would, for example one with absent().",
+        "no data": "Nothing can be said of other settings: the history holds nothing of this time.",
+    }.get(story.status, "")
+
+
+def _caught_at_all(rungs: tuple[Rung, ...], start_ms: int) -> str:
+    """Say of a rule that did not page whether any setting would have, and which one most quietly."""
+    asked = next((rung.answers for rung in rungs if not rung.sooner_ms), ())
+    priced = [(answer.price, answer.setting) for answer in asked if answer.price and answer.setting]
+    if priced:
+        price, setting = min(priced, key=lambda each: (len(each[0].lost), each[0].false_pages))
+        lost = f", and would have lost {', '.join(map(clean, price.lost))}" if price.lost else ""
+        return (
+            f"It would have been caught with {describe(setting)}: {price.false_pages:,} false pages in the whole "
+            f"history{lost}. That is the quietest answer below, fitted to this incident."
+        )
+    if not asked:
+        return ""
+    reasons = "; ".join(
+        f"{TURNS.get(answer.knob, f'{answer.knob} alone')}: {why_not(answer, start_ms)}"
+        for answer in asked
+        if answer.why not in _UNASKED
+    )
+    return f"No setting that was tried would have caught it. {reasons}."
 
 
 def _row(
@@ -326,7 +358,7 @@ def _row(
     start_ms = made.incident.interval.start_ms
     low, high = (_by(rung.sooner_ms) for rung in (first, last))
     by = Cell(low if low == high else f"{low} to {high}", last.sooner_ms)
-    turn = {"combination": "all"}.get(answer.knob, f"{answer.knob} alone")
+    turn = TURNS.get(answer.knob, f"{answer.knob} alone")
     price = answer.price
     if price is None:
         return (by, turn, why_not(answer, start_ms), *["–"] * 6)

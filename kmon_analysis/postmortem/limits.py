@@ -15,7 +15,7 @@ from kmon_analysis.labels import Labels
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.rules.model import RuleGroup
-from kmon_analysis.timing import SECOND_MS, Interval, format_duration, format_instant
+from kmon_analysis.timing import SECOND_MS, WEEK_MS, Interval, format_duration, format_instant
 
 __all__ = ["Limit", "limits_of"]
 
@@ -50,6 +50,7 @@ def limits_of(result: Backtest, incident: Incident, stories: Sequence[RuleStory]
         *_gaps(result, incident, told),
         *_alerts(result, incident, told),
         *_overlaps(result, incident),
+        *_normal_time(told),
         *_clocks(result, told),
         *_others(result, stories),
         Limit(
@@ -221,6 +222,20 @@ def _overlaps(result: Backtest, incident: Incident) -> Iterator[Limit]:
                     "reason": window.reason,
                 },
             )
+
+
+def _normal_time(told: Sequence[RuleStory]) -> Iterator[Limit]:
+    """Say where there is too little ordinary time for false pages to mean anything."""
+    short = {story.rule: story.score.weeks for story in told if story.score is not None and story.score.weeks < 1 / 7}
+    if short:
+        least_s = round(min(short.values()) * WEEK_MS / SECOND_MS)
+        amount = format_duration(least_s * SECOND_MS) if least_s else "none"
+        yield Limit(
+            "little normal time",
+            f"There is less than a day of ordinary time to count false pages in ({amount}) for {', '.join(short)}: few "
+            "or none of them mean nothing.",
+            {"rules": list(short), "least_s": least_s},
+        )
 
 
 def _clocks(result: Backtest, told: Sequence[RuleStory]) -> Iterator[Limit]:

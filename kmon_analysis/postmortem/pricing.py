@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from kmon_analysis.backtest.rule import At, RuleBacktest
 from kmon_analysis.backtest.score import Reach, Score
 from kmon_analysis.incidents import Incident
+from kmon_analysis.kafka.hours import parse_hours, promql_guard
 from kmon_analysis.postmortem.answers import Answer, Price, Reference, Rung
-from kmon_analysis.postmortem.questions import Question, plausible, sweep
+from kmon_analysis.postmortem.questions import Question, accepted_ratio, plausible, sweep
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.recommend.candidates import Setting, candidates, current_setting
 from kmon_analysis.timing import MINUTE_MS
@@ -59,14 +60,14 @@ def price_rule(
     Returns
     -------
     tuple of Rung
-        Empty where the rule was firing anyway, or returned nothing.
+        Empty where the rule returned nothing.
 
     Raises
     ------
     ValueError
         If the sweep and the replay of an answer disagree, which would be a fault of this toolkit.
     """
-    if story.status not in ("paged", "paged early", "pending only", "never true"):
+    if story.status in ("nothing returned", "no data") or not story.concerned:
         return ()
     steps = _steps(reference, ladder, incident)
     asked = [
@@ -77,8 +78,8 @@ def price_rule(
     now = replay.score()
     found_now = frozenset(outcome.incident.id for outcome in now.outcomes if outcome.found) - {incident.id}
     last_ms = max((question.deadline_ms for question in asked), default=0)
-    tried = candidates(replay, scrape_interval_ms) if asked else ()
-    for window_ms, same in itertools.groupby(tried, key=lambda each: each.window_ms):
+    settings = candidates(replay, scrape_interval_ms) if asked else ()
+    for window_ms, same in itertools.groupby(settings, key=lambda each: each.window_ms):
         for candidate in same:
             if candidate == current_setting(replay).candidate or plausible(
                 replay, candidate, incident, last_ms, now.firing_ratio
@@ -91,13 +92,17 @@ def price_rule(
         replay.forget(window_ms)
     answered = [question.answers() for question in asked]
     prices = _prices(replay, incident, asked, answered, now)
-    by_deadline = {
-        question.deadline_ms: tuple(
+    tried: dict[Setting, _Tried] = {}
+    by_deadline = {}
+    for question, answers in zip(asked, answered, strict=True):
+        threshold, hold, window, combination = (
             answer if answer.setting is None else replace(answer, price=prices[answer.setting, question.deadline_ms])
             for answer in answers
         )
-        for question, answers in zip(asked, answered, strict=True)
-    }
+        hours = _hours(replay, incident, question, threshold, now, tried)
+        every = (threshold, hold, window, hours, combination)
+        by_deadline[question.deadline_ms] = (*every, _keep(replay, incident, question, every, now, tried))
+    replay.forget(replay.knobs.window_ms)
     deadlines = [(sooner_ms, reference.at_ms - sooner_ms) for sooner_ms in steps]
     return tuple(Rung(sooner_ms, at_ms, by_deadline.get(at_ms, ())) for sooner_ms, at_ms in deadlines)
 
@@ -138,6 +143,73 @@ def _prices(
     return prices
 
 
+def _best(
+    replay: RuleBacktest,
+    incident: Incident,
+    question: Question,
+    settings: Iterable[Setting],
+    now: Score,
+    tried: dict[Setting, _Tried],
+) -> tuple[Setting, Price] | None:
+    """Replay some settings, and return the one in time with the fewest false pages; of equals the first."""
+    found: tuple[Setting, Price] | None = None
+    for setting in settings:
+        if setting not in tried:
+            tried[setting] = _tried(replay, setting, incident)
+        if tried[setting].page_by(question.deadline_ms) is None:
+            continue
+        price = _price(replay, setting, tried[setting], question, now)
+        if found is None or (len(price.lost), price.false_pages) < (len(found[1].lost), found[1].false_pages):
+            found = setting, price
+    return found
+
+
+def _hours(
+    replay: RuleBacktest,
+    incident: Incident,
+    question: Question,
+    threshold: Answer,
+    now: Score,
+    tried: dict[Setting, _Tried],
+) -> Answer:
+    """Turn the hours: take a guard away, or give one to a rule on low values, which nights make noisy."""
+    own, knobs = question.current, replay.knobs
+    if replay.outside is not None or (own.hours is not None and knobs.hours_span is None):
+        return Answer("hours", why="hours of another hand")
+    if own.hours is not None:
+        found = _best(replay, incident, question, [replace(own, hours=None)], now, tried)
+        return Answer("hours", why="not at other hours") if found is None else Answer("hours", *found)
+    if threshold.setting is None or threshold.price is None or not replay.signal().falls:
+        return Answer("hours", why="no hours")
+    guarded = [replace(threshold.setting, hours=promql_guard(parse_hours(text))) for text in HOURS]
+    found = _best(replay, incident, question, guarded, now, tried)
+    fewer = found is not None and found[1].false_pages < threshold.price.false_pages
+    if found is None or not fewer or set(found[1].lost) - set(threshold.price.lost):
+        return Answer("hours", why="no hours")
+    return Answer("hours", *found)
+
+
+def _keep(
+    replay: RuleBacktest,
+    incident: Incident,
+    question: Question,
+    answers: Sequence[Answer],
+    now: Score,
+    tried: dict[Setting, _Tried],
+) -> Answer:
+    """Keep the quietest answer firing for longer, where that joins false pages: it never makes a page come sooner."""
+    priced = [(answer.setting, answer.price) for answer in answers if answer.setting and answer.price]
+    if not priced:
+        return Answer("keep", why="no fewer pages")
+    base, price = min(priced, key=lambda each: (len(each[1].lost), each[1].false_pages))
+    longer = [replace(base, keep_firing_for_ms=keep_ms) for keep_ms in KEEPS_MS if keep_ms > base.keep_firing_for_ms]
+    found = _best(replay, incident, question, longer if price.false_pages else (), now, tried)
+    most = max(accepted_ratio(now.firing_ratio), price.firing_ratio)
+    if found is None or found[1].false_pages >= price.false_pages or found[1].firing_ratio > most:
+        return Answer("keep", why="no fewer pages")
+    return Answer("keep", why="no fewer pages") if set(found[1].lost) - set(price.lost) else Answer("keep", *found)
+
+
 @dataclass(frozen=True, slots=True)
 class _Tried:
     """One setting, replayed."""
@@ -165,7 +237,7 @@ def _tried(replay: RuleBacktest, setting: Setting, incident: Incident) -> _Tried
 
 def _price(replay: RuleBacktest, setting: Setting, tried: _Tried, question: Question, now: Score) -> Price:
     score, deadline_ms = tried.score, question.deadline_ms
-    first, expected = tried.page_by(deadline_ms), question.expected[setting]
+    first, expected = tried.page_by(deadline_ms), question.expected.get(setting, score.false_pages)
     if first is None or score.false_pages != expected:
         raise ValueError(
             f"{replay.name} at {setting}: the sweep promised {expected} false pages and a page by "

@@ -192,7 +192,11 @@ class Question:
         if high <= swept.reach.already:
             self.alone_why = "already firing"
             return
-        low = max(swept.reach.already, _next_below(swept.signal, high))
+        if self.replay.level() < swept.reach.already:
+            # It fires as it is: nearest to its own is the lowest level that did not before.
+            low, high = swept.reach.already, min(high, _next_above(swept.signal, swept.reach.already))
+        else:
+            low = max(swept.reach.already, _next_below(swept.signal, high))
         if math.isinf(low):
             low = high - max(1.0, abs(high) / 10)
         self.alone = _Offer(swept.candidate, low, high, swept.curve.false_pages.at(low), 0, fragile=True)
@@ -246,6 +250,18 @@ def _next_below(signal: Signal, level: float) -> float:
             if (place := int(np.searchsorted(group.distinct, level, side="left")))
         ),
         default=-math.inf,
+    )
+
+
+def _next_above(signal: Signal, level: float) -> float:
+    """Return the lowest level of any alert above one, inf without any."""
+    return min(
+        (
+            float(group.distinct[place])
+            for group in signal.groups
+            if (place := int(np.searchsorted(group.distinct, level, side="right"))) < len(group.distinct)
+        ),
+        default=math.inf,
     )
 
 

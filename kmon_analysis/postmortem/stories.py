@@ -102,6 +102,15 @@ class RuleStory:
         return min((at_ms for at_ms in begun if at_ms in self.window), default=None)
 
     @property
+    def merged_into_ms(self) -> int | None:
+        """When the page began that the first firing of the window only goes on with; None: that is a page itself."""
+        first = self.first_ms
+        if first is None or any(page.episode.interval.start_ms == first for page in self.pages):
+            return None
+        earlier = (page.episode.interval for page in self.pages)
+        return min((each.start_ms for each in earlier if each.start_ms < first < each.end_ms), default=None)
+
+    @property
     def open(self) -> bool:
         """Whether an alert was still pending or firing at the last evaluation."""
         return any(life.end_ms is None for life in self.lives)

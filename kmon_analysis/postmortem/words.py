@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from kmon_analysis.kafka.hours import parse_hours, promql_guard
 from kmon_analysis.postmortem.answers import Answer, Reference
+from kmon_analysis.postmortem.pricing import HOURS
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.timeline import Step
 from kmon_analysis.recommend.candidates import Setting
@@ -34,12 +36,14 @@ def summary(made: Postmortem) -> str:
             names = ", ".join(story.rule for story in already)
             page = "No page that tells of it alone" if anew else "No new page"
             return f"{page}: {names} had been firing since before."
-        return "No rule paged for it."
+        return _nobody(made)
     after_ms = first[0] - start_ms
     when = f"{format_duration(after_ms)} after" if after_ms > 0 else "at"
     if after_ms < 0:
         when = f"{format_duration(-after_ms)} before"
-    text = f"{first[1]} paged {when} the labelled start"
+    merged = next(story.merged_into_ms for story in told if story.rule == first[1])
+    did_what = "paged" if merged is None else f"fired again (its page began at {offset(merged - start_ms)})"
+    text = f"{first[1]} {did_what} {when} the labelled start"
     if made.incident.detected_ms is not None:
         ahead_ms = made.incident.detected_ms - first[0]
         side = "before" if ahead_ms > 0 else "after"
@@ -48,11 +52,25 @@ def summary(made: Postmortem) -> str:
     return f"{text}; {count(quiet, 'other rule')} concerned did not page." if quiet else f"{text}."
 
 
+def _nobody(made: Postmortem) -> str:
+    """Say that no rule paged, as far as that is known."""
+    if all(story.status == "no data" for story in made.concerned):
+        return "The history holds nothing of this time: whether a rule paged is not known."
+    if made.incident.interval.end_ms > made.backtest.history.interval.end_ms:
+        return "No rule paged for it before the history ends, which is before the incident does."
+    blind = [story.rule for story in made.concerned if story.status == "no data"]
+    unknown = f"; of {', '.join(blind)} it is not known" if blind else ""
+    return f"No rule paged for it{unknown}."
+
+
 def did(made: Postmortem, story: RuleStory) -> str:
     """Say what a rule did, and why not more."""
     start_ms = made.incident.interval.start_ms
     first = None if story.first_ms is None else story.first_ms - start_ms
+    again = story.merged_into_ms
     match story.status:
+        case "paged" | "paged early" if first is not None and again is not None:
+            return f"fired at {offset(first)}, in the page that began at {offset(again - start_ms)} and had resolved"
         case "paged" if first is not None:
             return f"paged at {offset(first)}"
         case "paged early" if first is not None:
@@ -172,11 +190,23 @@ def knob_words(answer: Answer, current: Setting, op: str | None) -> str:
         return "–"
     if answer.knob == "combination":
         return describe(setting)
+    if answer.knob == "keep":
+        return f"{setting.short(op)}{_within(setting)}, keep firing for {same_duration(setting.keep_firing_for_ms)}"
+    if answer.knob == "hours":
+        return "at all hours" if setting.hours is None else f"{setting.short(op)}{_within(setting)}"
     if answer.knob == "threshold":
         return f"threshold {op} {number(setting.threshold)} instead of {number(current.threshold)}"
     if answer.knob == "for":
         return f"for {same_duration(setting.for_ms)} instead of {same_duration(current.for_ms)}"
     return f"window {same_duration(setting.window_ms or 0)} instead of {same_duration(current.window_ms or 0)}"
+
+
+def _within(setting: Setting) -> str:
+    """Write the hours of a setting: in the words that they were offered in, else the guard."""
+    if setting.hours is None:
+        return ""
+    words = {promql_guard(parse_hours(text)): f"{text} UTC" for text in HOURS}
+    return f", {words.get(setting.hours, ' '.join(setting.hours.split()))}"
 
 
 def why_not(answer: Answer, start_ms: int) -> str:
@@ -194,4 +224,8 @@ def why_not(answer: Answer, start_ms: int) -> str:
         "no such window": "no window that was tried pages by then",
         "no combination": "none that was tried pages by then without firing most of the time",
         "nothing else turns": "nothing but “for” can turn",
+        "no hours": "no hours to turn",
+        "hours of another hand": "hours that cannot be turned here",
+        "not at other hours": "it would not have paged by then at all hours either",
+        "no fewer pages": "keeping it firing saves no page",
     }[answer.why]

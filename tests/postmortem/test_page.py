@@ -247,6 +247,7 @@ def test_the_limits_name_what_was_going_on():
         "gaps",
         "labels missing",
         "other incidents",
+        "little normal time",
         "resolution",
         "phase",
         "limit",
