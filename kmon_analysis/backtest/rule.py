@@ -114,12 +114,33 @@ class RuleBacktest:
 
     def signal(self, window_ms: int | None = None, hours: str | None = None) -> Signal:
         """Return the compared signal, for the rule's own window and hours or other ones."""
-        window = window_ms if window_ms != self.knobs.window_ms else None
-        guard = hours if hours != (self.knobs.hours or "") else None
-        key = (window, guard)
+        key = self._key(window_ms, hours)
         if key not in self._signals:
-            self._signals[key] = self._made(window, guard)
+            self._signals[key] = self._made(*key)
         return self._signals[key]
+
+    def _key(self, window_ms: int | None, hours: str | None) -> tuple[int | None, str | None]:
+        """Name a signal: None is what the rule says itself."""
+        return (
+            window_ms if window_ms != self.knobs.window_ms else None,
+            hours if hours != (self.knobs.hours or "") else None,
+        )
+
+    def advance(self, window_ms: int | None, hours: str | None) -> bool:
+        """Do a part of the work that `signal` would do at once; tell whether there was any left.
+
+        Notes
+        -----
+        Whoever prepares while nothing is asked for keeps others waiting for one part at most.
+        """
+        key = self._key(window_ms, hours)
+        if key in self._signals:
+            return False
+        if self._ungrouped is not None and self._ungrouped.advance(window_ms, hours):
+            return True
+        always = self._ungrouped is None and bool(key[1]) and self._key(window_ms, "") not in self._signals
+        self.signal(window_ms, "" if always else hours)
+        return True
 
     def _made(self, window: int | None, guard: str | None) -> Signal:
         """Make a signal, from one that is there where that is enough."""

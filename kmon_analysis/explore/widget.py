@@ -10,6 +10,7 @@ import anywidget
 import traitlets
 
 from kmon_analysis.errors import KmonError
+from kmon_analysis.explore.choices import guard_of
 from kmon_analysis.explore.model import COLUMNS
 from kmon_analysis.explore.packets import facts_of, picture_of, view_of
 from kmon_analysis.report.words import clean, describe
@@ -50,6 +51,7 @@ class TunerWidget(anywidget.AnyWidget):
         self._columns = COLUMNS
         self._shown: tuple[Any, ...] = ()
         self._seq = 0
+        self._zone = "UTC"
         self._pictures: dict[tuple[Any, ...], tuple[str, bytes]] = {}
         self.facts = json.dumps(facts_of(tuner.model))
         self.refresh()
@@ -85,9 +87,9 @@ class TunerWidget(anywidget.AnyWidget):
         if not isinstance(content, dict):
             return
         kind = content.get("kind")
+        self._zone = str(content.get("zone") or self._zone)
         if kind == "prepare":
-            tuner = self._tuner
-            self.send({"kind": "prepared", "more": tuner.model.prepare(tuner.setting, tuner.group_by)})
+            self.send({"kind": "prepared", "more": self._prepare()})
             return
         self._seq = int(content.get("seq", self._seq))
         try:
@@ -97,6 +99,17 @@ class TunerWidget(anywidget.AnyWidget):
             self.refresh(str(error), wrong=True)
         else:
             self.refresh(message)
+
+    def _prepare(self) -> bool:
+        """Compute a part of what the next moves need; tell whether anything is left."""
+        tuner = self._tuner
+        try:
+            own = tuner.model.replay.knobs.hours
+            hours = [guard_of(text, self._zone, own) for text in tuner.model.choices.hours]
+            return tuner.model.prepare(tuner.setting, tuner.group_by, hours=hours)
+        except KmonError:
+            # Whoever turns to it hears why.
+            return False
 
     def _use(self) -> str:
         tuner = self._tuner

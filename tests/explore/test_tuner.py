@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kmon_analysis.backtest import rule as rule_module
 from kmon_analysis.backtest.run import backtest
 from kmon_analysis.backtest.signal import make_signal
 from kmon_analysis.errors import ExpressionError, KmonError, SettingError
@@ -319,16 +320,52 @@ def test_what_is_kept_is_bounded_and_what_is_asked_for_stays(monkeypatch):
     assert len(model._tracks) == 1
 
 
-def test_looking_ahead_visits_every_stop_once_and_ends():
-    model = TunerModel(RESULT, NAME)
-    rounds = 0
-    while model.prepare(model.deployed, None):
-        rounds += 1
-        assert rounds < 100
-    visited = {(key[1], key[3]) for key in model._tracks}
+def test_looking_ahead_computes_every_stop_one_part_at_a_time(monkeypatch):
+    tuner = world().explore(NAME)
+    tuner.widget._heard(tuner.widget, {"kind": "move", "seq": 1, "zone": "Europe/Berlin"}, [])
+    done, parts = [], []
+    for place in ("track", "alert_signal"):
+        home = computing if place == "track" else rule_module
+        real = getattr(home, place)
+        monkeypatch.setattr(home, place, lambda *given, real=real, place=place: (done.append(place), real(*given))[1])
+    sent = []
+    monkeypatch.setattr(tuner.widget, "send", lambda content: sent.append(content))
+    while not sent or sent[-1]["more"]:
+        done.clear()
+        tuner.widget._heard(tuner.widget, {"kind": "prepare", "zone": "Europe/Berlin"}, [])
+        parts.append(tuple(done))
+        assert len(parts) < 100
+    assert all(len(part) <= 1 for part in parts)
+    assert parts[0] == ("alert_signal",)
+    # Now every stop is there: a move counts, and evaluates nothing.
+    done.clear()
+    model, choices = tuner.model, tuner.model.choices
     own = model.deployed
-    assert {(own.window_ms, hold) for hold in model.choices.fors_ms if hold != own.for_ms} <= visited
-    assert {(window, own.for_ms) for window in model.choices.windows_ms if window != own.window_ms} <= visited
+    for move in (
+        *({"window": window} for window in choices.windows_ms),
+        *({"window": own.window_ms, "hours": text, "zone": "Europe/Berlin"} for text in choices.hours),
+        *({"hours": "as deployed", "group_by": grouping} for grouping in choices.group_by),
+        *({"group_by": None, "for_": hold} for hold in choices.fors_ms),
+    ):
+        tuner.turn(**move)
+        assert tuner.view.numbers.pages >= 0
+    assert done == []
+
+
+def test_looking_ahead_ends_where_the_memory_does(monkeypatch):
+    model = TunerModel(RESULT, NAME)
+    model.at()
+    monkeypatch.setattr(computing, "KEPT_BYTES", model.kept_bytes - 1)
+    assert not model.prepare(model.deployed, None)
+    assert len(model._tracks) == 1
+
+
+def test_looking_ahead_ends_at_hours_that_mean_nothing(monkeypatch):
+    tuner = RESULT.explore(NAME)
+    sent = []
+    monkeypatch.setattr(tuner.widget, "send", lambda content: sent.append(content))
+    tuner.widget._heard(tuner.widget, {"kind": "prepare", "zone": "Nowhere/Land"}, [])
+    assert sent == [{"kind": "prepared", "more": False}]
 
 
 # ---- without widgets ----------------------------------------------------------------------------

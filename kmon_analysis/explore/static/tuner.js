@@ -88,6 +88,7 @@ class Tuner {
     this.seq = 0;
     this.inFlight = false;
     this.waiting = null;
+    this.preparing = false;
     this.here = localZone();
     this.clock = new Clock("UTC");
     this.controls = {};
@@ -157,15 +158,21 @@ class Tuner {
   }
 
   // When nobody moves, the kernel computes the next stops ahead.
-  idle() {
+  idle(after = 250) {
     clearTimeout(this.idleTimer);
     this.idleTimer = setTimeout(() => {
-      if (!this.inFlight && this.waiting === null) this.model.send({ kind: "prepare" });
-    }, 400);
+      // One part at a time: a move that comes meanwhile waits for that one only.
+      if (this.inFlight || this.waiting !== null || this.preparing) return;
+      this.preparing = true;
+      const zone = this.controls.hours?.zone.value;
+      this.model.send(zone ? { kind: "prepare", zone } : { kind: "prepare" });
+    }, after);
   }
 
   heard(message) {
-    if (message?.kind === "prepared" && message.more) this.idle();
+    if (message?.kind !== "prepared") return;
+    this.preparing = false;
+    if (message.more) this.idle(20);
   }
 
   // -- building --
