@@ -19,7 +19,7 @@ from kmon_analysis.explore.counting import FALSE, KINDS, TRUE
 from kmon_analysis.explore.model import COLUMNS, Numbers, TunerModel, View
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.recommend.candidates import Setting
-from kmon_analysis.report.figure import Scale
+from kmon_analysis.report.figure import Scale, scale_for
 from kmon_analysis.report.tables import MEDIAN_FROM
 from kmon_analysis.report.words import (
     clean,
@@ -90,21 +90,44 @@ class Picture:
         Plain JSON.
     points : bytes
         For each line its places in time and on the axis, 32-bit floats; NaN breaks a line.
+    scale : Scale
+        The axis of values.
     """
 
     head: dict[str, Any]
     points: bytes
+    scale: Scale
 
 
 def picture_of(
-    model: TunerModel, setting: Setting, group_by: GroupBy, period: Interval, columns: int = COLUMNS
+    model: TunerModel,
+    setting: Setting,
+    group_by: GroupBy,
+    period: Interval,
+    columns: int = COLUMNS,
+    *,
+    fit: bool = False,
 ) -> Picture:
-    """Return the lines, the axis and the incidents of a stretch of time."""
+    """Return the lines, the axis and the incidents of a stretch of time.
+
+    Parameters
+    ----------
+    model, setting, group_by
+        Where the knobs stand.
+    period : Interval
+        The stretch.
+    columns : int
+        Its width in pixels.
+    fit : bool
+        Whether the axis holds the values of this stretch only, instead of all values and thresholds.
+    """
+    scale = model.scale(setting)
     head: dict[str, Any] = {"period": [period.start_ms, period.end_ms], "lines": [], "rest": 0, "infinite": 0}
     points = b""
     if model.replay.knobs.sweepable:
         lines = model.lines(setting, period, columns)
-        scale = model.scale(setting)
+        if fit and not math.isnan(lines.low):
+            scale = scale_for(lines.low, lines.high, lines.least_positive, ())
         _, names = short_labels(lines.labels)
         heading, _ = short_labels(lines.labels)
         drawn = [*lines.lines]
@@ -140,14 +163,17 @@ def picture_of(
     head["deployed"] = {
         "pending": _runs(deployed.pending),
         "firing": _runs(deployed.firing),
-        "place": _place(model, setting, model.deployed.threshold),
+        "place": _place(scale, model.deployed.threshold),
     }
     head["bands"] = _bands(model)
-    return Picture(head, points)
+    head["fit"] = fit
+    return Picture(head, points, scale)
 
 
-def view_of(model: TunerModel, view: View, period: Interval, columns: int = COLUMNS) -> dict[str, Any]:
-    """Return everything that moves with the threshold."""
+def view_of(
+    model: TunerModel, view: View, period: Interval, columns: int = COLUMNS, *, scale: Scale | None = None
+) -> dict[str, Any]:
+    """Return everything that moves with the threshold; `scale` is that of the picture."""
     found, choices = view.tally, model.choices
     deployed = model.deployed_numbers(view.group_by)
     setting = view.setting
@@ -162,7 +188,7 @@ def view_of(model: TunerModel, view: View, period: Interval, columns: int = COLU
             "for_stop": _stop(choices.fors_ms, setting.for_ms),
             "group": _index(choices.group_by, view.group_by),
         },
-        "place": _place(model, setting, setting.threshold),
+        "place": _place(scale or model.scale(setting), setting.threshold),
         "numbers": {"chosen": _plain(view.numbers), "deployed": _plain(deployed)},
         "rows": rows,
         "sentence": sentence_of(deployed, view.numbers),
@@ -303,8 +329,8 @@ def _places(scale: Scale, values: Sequence[float]) -> list[float]:
     return [round(float(place), 5) for place in scale.places(np.array(values, dtype=np.float64)).tolist()]
 
 
-def _place(model: TunerModel, setting: Setting, threshold: float | None) -> float | None:
-    return None if threshold is None else _places(model.scale(setting), [threshold])[0]
+def _place(scale: Scale, threshold: float | None) -> float | None:
+    return None if threshold is None else _places(scale, [threshold])[0]
 
 
 def _bands(model: TunerModel) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ itself with matplotlib. Names that programs may rely on (accessible names of the
 
 - sliders ``threshold``, ``window``, ``for``; text boxes ``threshold, exact``, ``window, exact``, ``for, exact``
 - lists ``hours``, ``group by``, ``time zone``; text boxes ``hours, as text``, ``time zone of the hours``
+- checkbox ``fit the axis to what is shown``
 - buttons ``use these values``, ``back to deployed``, ``whole range``, ``zoom in``, ``zoom out``
 - the picture is ``[data-kmon="picture"]``; every page and incident has a button in the lists
   ``[data-kmon="pages"]`` and ``[data-kmon="incidents"]``, which follow a moment after the hand rests: their attribute
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from kmon_analysis.explore.widget import TunerWidget
 
 __all__ = ["Tuner", "explore"]
+
+
+# Of the table and of the picture.
+_WORDS = ("deployed", "chosen")
 
 
 class Tuner:
@@ -172,7 +177,7 @@ class Tuner:
         values = ["values", describe(self.model.deployed), describe(self.setting)]
         guards = [clean(setting.hours or "at all hours") for setting in (self.model.deployed, self.setting)]
         hours = [["hours", *guards]] if len({*guards}) > 1 else []
-        return [self.name, "deployed", "chosen"], [values, *hours, *rows]
+        return [self.name, *_WORDS], [values, *hours, *rows]
 
     def plot(self, period: Interval | None = None) -> Figure:
         """Draw the signal with states, pages and incidents, the chosen values beside the deployed ones.
@@ -185,7 +190,7 @@ class Tuner:
         from kmon_analysis.report.plots import rule_figure
 
         chosen = self.setting if self.setting != self.model.deployed else None
-        return rule_figure(self.model.grouped(self.group_by), period=period, proposed=chosen)
+        return rule_figure(self.model.grouped(self.group_by), period=period, proposed=chosen, words=_WORDS)
 
     @property
     def widget(self) -> TunerWidget | None:

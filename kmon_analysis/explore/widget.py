@@ -13,6 +13,7 @@ from kmon_analysis.errors import KmonError
 from kmon_analysis.explore.choices import guard_of
 from kmon_analysis.explore.model import COLUMNS
 from kmon_analysis.explore.packets import facts_of, picture_of, view_of
+from kmon_analysis.report.figure import Scale
 from kmon_analysis.report.words import clean, describe
 from kmon_analysis.timing import MINUTE_MS, Interval
 
@@ -52,7 +53,8 @@ class TunerWidget(anywidget.AnyWidget):
         self._shown: tuple[Any, ...] = ()
         self._seq = 0
         self._zone = "UTC"
-        self._pictures: dict[tuple[Any, ...], tuple[str, bytes]] = {}
+        self._fit = False
+        self._pictures: dict[tuple[Any, ...], tuple[str, bytes, Scale]] = {}
         self.facts = json.dumps(facts_of(tuner.model))
         self.refresh()
         self.on_msg(self._heard)
@@ -62,22 +64,24 @@ class TunerWidget(anywidget.AnyWidget):
         tuner, model = self._tuner, self._tuner.model
         setting, group_by, period = tuner.setting, tuner.group_by, self._period
         view = model.at(setting, group_by, period=period, columns=self._columns)
-        lines = (setting.window_ms, setting.hours, group_by, period, self._columns)
+        lines = (setting.window_ms, setting.hours, group_by, period, self._columns, self._fit)
         with self.hold_sync():
+            head, points, scale = self._picture(lines)
             if lines != self._shown:
-                self.picture, self.points = self._picture(lines)
+                self.picture, self.points = head, points
                 self._shown = lines
-            told = view_of(model, view, period, self._columns)
+            told = view_of(model, view, period, self._columns, scale=scale)
             hours, zone = tuner.hours
             told["values"] |= {"hours": clean(" ".join(hours.split())), "zone": clean(zone)}
             self.view = json.dumps({**told, "seq": self._seq, "message": clean(message), "wrong": wrong})
 
-    def _picture(self, lines: tuple[Any, ...]) -> tuple[str, bytes]:
+    def _picture(self, lines: tuple[Any, ...]) -> tuple[str, bytes, Scale]:
         """Draw a stretch of time, or take what was drawn before."""
         if lines not in self._pictures:
             tuner = self._tuner
-            made = picture_of(tuner.model, tuner.setting, tuner.group_by, self._period, self._columns)
-            self._pictures[lines] = (json.dumps(made.head), made.points)
+            stretch = (self._period, self._columns)
+            made = picture_of(tuner.model, tuner.setting, tuner.group_by, *stretch, fit=self._fit)
+            self._pictures[lines] = (json.dumps(made.head), made.points, made.scale)
             while len(self._pictures) > _PICTURES:
                 del self._pictures[next(iter(self._pictures))]
         return self._pictures[lines]
@@ -148,6 +152,8 @@ class TunerWidget(anywidget.AnyWidget):
         whole = self._tuner.model.replay.period
         if "columns" in content:
             self._columns = max(_NARROW, min(int(content["columns"]), _WIDE))
+        if "fit" in content:
+            self._fit = bool(content["fit"])
         if "period" in content:
             start, end = (int(edge) for edge in content["period"])
             least = max(10 * self._tuner.model.replay.grid.step_ms, MINUTE_MS)

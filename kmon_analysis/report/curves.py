@@ -32,7 +32,7 @@ from kmon_analysis.report.figure import (
     styled,
 )
 from kmon_analysis.report.timeline import WRAP, legend_beside, setting_style
-from kmon_analysis.report.view import View, look, settings_of
+from kmon_analysis.report.view import WORDS, View, look, settings_of
 from kmon_analysis.report.words import duration, number, same_duration, shortened
 from kmon_analysis.timing import MINUTE_MS
 
@@ -95,6 +95,7 @@ def pages_axes(
     plateau: Plateau | None = None,
     scale: Scale | None = None,
     views: Sequence[View] | None = None,
+    words: tuple[str, str] = WORDS,
 ) -> None:
     """Draw false pages a week, and all pages, against every threshold.
 
@@ -116,6 +117,8 @@ def pages_axes(
         Of the threshold axis; None chooses one.
     views : sequence of View, optional
         What `look` returned for these settings, to compute it once only.
+    words : (str, str)
+        What the rule's own setting and the proposed one are called.
     """
     views = views or look(replay, settings_of(replay, threshold, proposed))
     now, main = views[0], views[-1]
@@ -134,7 +137,7 @@ def pages_axes(
         top = max(top, np.nanmax(y, initial=0.0))
         (handle,) = ax.plot(x, y, color=INK, linestyle=DASHES[2], linewidth=1.2)
         handles.append(handle)
-        names.append(f"false, {_rest_words(now.setting)} (now)")
+        names.append(f"false, {_rest_words(now.setting)} ({words[0]})")
     x, y = main.false_pages.polyline(bounds)
     (handle,) = ax.plot(x, y, color=FALSE, linewidth=1.7)
     handles.append(handle)
@@ -150,7 +153,7 @@ def pages_axes(
     for view in views:
         if view.setting.threshold is not None:
             _dot(ax, view.setting.threshold, view.score.false_pages_per_week, view.setting is proposed)
-    _mark(ax, views, proposed, handles, names)
+    _mark(ax, views, proposed, words, handles, names)
     set_scale(ax, "x", scale)
     _page_scale(ax, top, limit, main.weeks)
     ax.set_ylabel("pages a week")
@@ -166,7 +169,14 @@ def pages_axes(
     set_title(ax, title, WRAP, pad=30)
 
 
-def _mark(ax: Axes, views: Sequence[View], proposed: Setting | None, handles: list[Any], names: list[str]) -> None:
+def _mark(
+    ax: Axes,
+    views: Sequence[View],
+    proposed: Setting | None,
+    words: tuple[str, str],
+    handles: list[Any],
+    names: list[str],
+) -> None:
     """Draw a vertical line at each setting's threshold."""
     from matplotlib.lines import Line2D
 
@@ -177,7 +187,7 @@ def _mark(ax: Axes, views: Sequence[View], proposed: Setting | None, handles: li
         style, dot = setting_style(new=new)
         ax.axvline(threshold, zorder=2, **style)
         handles.append(Line2D([], [], **style, **dot))
-        names.append(f"{'proposed' if new else 'now'}: {number(threshold)}")
+        names.append(f"{words[new]}: {number(threshold)}")
 
 
 def _dot(ax: Axes, x: float, y: float, is_proposal: bool) -> None:
@@ -248,12 +258,13 @@ def delay_axes(
     proposed: Setting | None = None,
     scale: Scale | None = None,
     views: Sequence[View] | None = None,
+    words: tuple[str, str] = WORDS,
 ) -> None:
     """Draw how long after its labelled start each incident is paged, against every threshold.
 
     Parameters
     ----------
-    ax, replay, budget, threshold, proposed, scale, views
+    ax, replay, budget, threshold, proposed, scale, views, words
         As for `pages_axes`.
 
     Notes
@@ -294,7 +305,7 @@ def delay_axes(
     if budget is not None:
         handles.append(ax.axhline(budget.max_delay_ms / MINUTE_MS, color=MUTED, linestyle=ACCEPTED_DASH, linewidth=1.4))
         names.append(f"accepted: {duration(budget.max_delay_ms)}")
-    _mark(ax, views, proposed, handles, names)
+    _mark(ax, views, proposed, words, handles, names)
     for view in views:
         if view.setting.threshold is not None and view.score.worst_delay_ms is not None:
             _dot(ax, view.setting.threshold, view.score.worst_delay_ms / MINUTE_MS, view.setting is proposed)

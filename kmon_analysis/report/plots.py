@@ -33,7 +33,7 @@ from kmon_analysis.report.figure import (
 )
 from kmon_analysis.report.front import front, outlook, staircase
 from kmon_analysis.report.timeline import LANE, WRAP, legend_beside, signal_axes
-from kmon_analysis.report.view import look, settings_of
+from kmon_analysis.report.view import WORDS, look, settings_of
 from kmon_analysis.report.words import number
 from kmon_analysis.timing import MINUTE_MS, Interval
 
@@ -148,6 +148,7 @@ def rule_figure(
     period: Interval | None = None,
     *,
     proposed: Setting | None = None,
+    words: tuple[str, str] = WORDS,
     zone: str = "UTC",
 ) -> Figure:
     """Draw a rule's signal with its states and incidents, and its pages and delays over thresholds.
@@ -162,6 +163,8 @@ def rule_figure(
         Draw the signal of this range only; the curves are always about the whole history.
     proposed : Setting, optional
         A second setting to draw beside it.
+    words : (str, str)
+        What the two are called.
     zone : str
         Time zone of the time axis, by its IANA name.
 
@@ -175,7 +178,7 @@ def rule_figure(
     SettingError
         If there is no such zone.
     """
-    return _compose(replay, threshold=threshold, period=period, proposed=proposed, zone=zone)
+    return _compose(replay, threshold=threshold, period=period, proposed=proposed, words=words, zone=zone)
 
 
 def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget | None, *, zone: str = "UTC") -> Figure:
@@ -219,6 +222,7 @@ def _compose(
     budget: Budget | None = None,
     proposed: Setting | None = None,
     plateau: Plateau | None = None,
+    words: tuple[str, str] = WORDS,
     zone: str = "UTC",
 ) -> Figure:
     lanes = 1 if proposed is None else 2
@@ -239,8 +243,8 @@ def _compose(
         panels.append(Panel(1.75))
     figure = stacked(panels)
     axes = figure.axes
-    at: dict[str, Any] = {"threshold": threshold, "proposed": proposed, "scale": scale, "views": views}
-    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=over_time, zone=zone)
+    at: dict[str, Any] = {"threshold": threshold, "proposed": proposed, "scale": scale, "views": views, "words": words}
+    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=over_time, words=words, zone=zone)
     pages_axes(axes[1], replay, budget, plateau=shown, **at)
     if len(panels) > 2:
         delay_axes(axes[2], replay, budget, **at)

@@ -37,7 +37,7 @@ from kmon_analysis.report.figure import (
     size_for,
     styled,
 )
-from kmon_analysis.report.view import View, look, settings_of
+from kmon_analysis.report.view import WORDS, View, look, settings_of
 from kmon_analysis.report.words import moment, number, short_labels, shortened, zone_words
 from kmon_analysis.timing import DAY_MS, Interval, zone_of
 
@@ -130,6 +130,7 @@ def signal_axes(
     *,
     proposed: Setting | None = None,
     views: Sequence[View] | None = None,
+    words: tuple[str, str] = WORDS,
     zone: str = "UTC",
 ) -> None:
     """Draw what the rule compares, with its threshold, states, pages and incidents.
@@ -148,6 +149,8 @@ def signal_axes(
         A second setting with a threshold line and a strip of its own.
     views : sequence of View, optional
         What `look` returned for these settings and this period, to compute it once only.
+    words : (str, str)
+        What the rule's own setting and the proposed one are called.
     zone : str
         Time zone of the time axis, by its IANA name.
 
@@ -163,11 +166,11 @@ def signal_axes(
     handles: list[Any] = []
     names: list[str] = []
     if replay.knobs.sweepable:
-        _draw_lines(ax, replay, settings, span, handles, names)
+        _draw_lines(ax, replay, settings, words, span, handles, names)
     else:
         _draw_presence(ax, replay, span)
     _draw_incidents(ax, replay, scores[-1], span, handles, names)
-    _draw_lanes(ax, views, span, zone, handles, names)
+    _draw_lanes(ax, views, words, span, zone, handles, names)
     legend_beside(ax, handles, names)
     title = findings.signal_title(
         replay.name, (settings[0], scores[0]), (settings[1], scores[1]) if proposed is not None else None
@@ -183,6 +186,7 @@ def _draw_lines(
     ax: Axes,
     replay: RuleBacktest,
     settings: Sequence[Setting],
+    words: tuple[str, str],
     span: Interval,
     handles: list[Any],
     names: list[str],
@@ -217,9 +221,7 @@ def _draw_lines(
         over = ax.get_yaxis_transform()
         ax.plot([1.0], [setting.threshold], transform=over, clip_on=False, zorder=5, **dot)
         handles.append(_line(**style, **dot))
-        names.append(
-            f"{'threshold' if len(settings) == 1 else 'proposed' if place else 'now'}: {number(setting.threshold)}"
-        )
+        names.append(f"{'threshold' if len(settings) == 1 else words[place]}: {number(setting.threshold)}")
     scale = scale_for(lines.low, lines.high, lines.least_positive, marks)
     set_scale(ax, "y", scale)
     for place, (x, y) in enumerate(lines.lines):
@@ -231,8 +233,8 @@ def _draw_lines(
     if np.isnan(lines.low):
         _say_nothing(ax)
     if lines.infinite:
-        words = f"{lines.infinite:,} infinite values are not drawn"
-        ax.text(0.995, 0.97, words, transform=ax.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
+        infinite = f"{lines.infinite:,} infinite values are not drawn"
+        ax.text(0.995, 0.97, infinite, transform=ax.transAxes, ha="right", va="top", color=MUTED, fontsize=8)
 
 
 def _draw_presence(ax: Axes, replay: RuleBacktest, span: Interval) -> None:
@@ -359,7 +361,13 @@ def _label_above(ax: Axes, tops: Sequence[tuple[float, str]], span: Interval) ->
 
 
 def _draw_lanes(
-    ax: Axes, views: Sequence[View], span: Interval, zone: str, handles: list[Any], names: list[str]
+    ax: Axes,
+    views: Sequence[View],
+    words: tuple[str, str],
+    span: Interval,
+    zone: str,
+    handles: list[Any],
+    names: list[str],
 ) -> None:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -389,7 +397,7 @@ def _draw_lanes(
                 clip_on=False,
             )
     strip.set_ylim(len(views) - 0.45, -0.45)
-    strip.set_yticks(range(len(views)), ["now", "proposed"] if len(views) > 1 else ["alert"])
+    strip.set_yticks(range(len(views)), words if len(views) > 1 else ["alert"])
     strip.tick_params(axis="y", length=0)
     for side in ("left", "right", "top"):
         strip.spines[side].set_visible(False)

@@ -13,7 +13,10 @@ from kmon_analysis.recommend.candidates import Setting, current_setting
 from kmon_analysis.report.shapes import Steps, steps_of
 from kmon_analysis.timing import Interval
 
-__all__ = ["View", "look", "settings_of"]
+__all__ = ["WORDS", "View", "look", "settings_of"]
+
+# What the settings of a picture are called: the rule's own, and the one beside it.
+WORDS = ("now", "proposed")
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,13 @@ import json
 import threading
 from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from kmon_analysis.explore import widget as front
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.labels import Labels
+from kmon_analysis.timing import HOUR_MS, Interval
 from tests.browser.hostile import MARKUP, backtest_of_hostile_text
 from tests.explore.world import HOSTILE, TRUTH, world
 
@@ -220,6 +222,41 @@ def test_pages_and_incidents_zoom_and_the_button_goes_back(visit, served, result
         assert shown.numbers["period"] == whole
 
 
+def whole_of(tuner):
+    period = tuner.model.replay.period
+    return period.start_ms, period.end_ms
+
+
+def test_the_axis_fits_what_is_shown(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        shown.slide("threshold", len(tuner.model.choices.thresholds) - 1)
+        hours = [Interval(hour, hour + HOUR_MS) for hour in range(*whole_of(tuner), HOUR_MS)]
+        quiet = next(hour for hour in hours if tuner.model.lines(tuner.setting, hour).high < 100)
+        tuner.widget._heard(tuner.widget, {"kind": "move", "seq": 100, "period": [quiet.start_ms, quiet.end_ms]}, [])
+        shown.settle()
+        box = shown.page.get_by_label("fit the axis to what is shown")
+        assert not box.is_checked()
+        before = json.loads(tuner.widget.picture)
+        box.check()
+        shown.settle()
+        after = json.loads(tuner.widget.picture)
+        assert (before["fit"], after["fit"]) == (False, True)
+        assert after["ticks"] != before["ticks"]
+        top = np.frombuffer(tuner.widget.points, dtype="<f4")
+        assert 0.9 < np.nanmax(top) <= 1
+        # The thresholds lie beyond: their lines stay at the edge and say so, and a hand on the slider moves them.
+        words = shown.page.locator("[data-kmon=picture] text.kmon-over")
+        assert {"chosen, above ↑", "deployed, above ↑"} <= set(words.all_text_contents())
+        here.shoot("tuner-fit")
+        shown.slide("threshold", 10)
+        assert any(text.startswith("chosen") and "above" not in text for text in words.all_text_contents())
+        box.uncheck()
+        shown.settle()
+        assert json.loads(tuner.widget.picture)["ticks"] == before["ticks"]
+
+
 def test_dragging_zooms_and_a_narrow_window_holds_all(visit, served, result):
     with visit(width=420) as here:
         shown = Shown(here, result.explore("HighConsumerLag"), served)
@@ -310,6 +347,12 @@ def test_a_hostile_topic_in_the_lists(visit, served):
 def test_what_is_taken_away_stops_talking(visit, served, result):
     with visit() as here:
         shown = Shown(here, result.explore("HighConsumerLag"), served)
+        # Its width is told a moment after it was drawn.
+        for _ in range(600):
+            if any("columns" in message for message in shown.kernel.heard):
+                break
+            shown.page.wait_for_timeout(50)
+        shown.settle()
         heard = len(shown.kernel.heard)
         shown.page.evaluate("window.dispose()")
         shown.page.wait_for_timeout(900)

@@ -371,6 +371,19 @@ def test_looking_ahead_ends_at_hours_that_mean_nothing(monkeypatch):
 # ---- without widgets ----------------------------------------------------------------------------
 
 
+def test_the_still_picture_uses_the_words_of_the_table(tuner):
+    tuner.move(threshold=250, window="10m")
+    figure = tuner.plot()
+    legends = [
+        text.get_text() for ax in figure.axes for text in (ax.get_legend().get_texts() if ax.get_legend() else ())
+    ]
+    lanes = [tick.get_text() for ax in (*figure.axes, *figure.axes[0].child_axes) for tick in ax.get_yticklabels()]
+    assert "chosen: 250" in legends
+    assert "deployed: 100" in legends
+    assert {"chosen", "deployed"} <= set(lanes)
+    assert not [text for text in (*legends, *lanes) if "proposed" in text or text.startswith("now") or "(now)" in text]
+
+
 def test_a_front_end_without_widgets_gets_a_still_picture(tuner):
     tuner.move(threshold=250)
     data, _ = tuner._repr_mimebundle_()

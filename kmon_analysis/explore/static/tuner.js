@@ -290,10 +290,12 @@ class Tuner {
     if (this.here !== "UTC") select.append(make("option", { value: this.here, text: `${this.here} (this browser)` }));
     select.value = this.clock.zone;
     this.shown = make("span", { class: "kmon-note", "data-kmon": "shown" });
+    this.fit = make("input", { type: "checkbox", on: { change: () => this.send({ fit: this.fit.checked }) } });
+    const fit = this.facts.thresholds.length ? [make("label", {}, this.fit, " fit the axis to what is shown")] : [];
     return make("div", { class: "kmon-toolbar", role: "group", "aria-label": "what is shown" },
       this.button("whole range", () => this.zoom(...this.facts.period)),
       this.button("zoom in", () => this.scaled(0.5)), this.button("zoom out", () => this.scaled(2)),
-      make("label", { text: "time zone " }, select), this.shown);
+      make("label", { text: "time zone " }, select), ...fit, this.shown);
   }
 
   list(name) {
@@ -335,6 +337,7 @@ class Tuner {
   showControls() {
     const { values } = this.view;
     const busy = this.inFlight || this.waiting !== null;
+    if (!busy) this.fit.checked = Boolean(this.picture.fit);
     for (const name of ["threshold", "window", "for"]) {
       const control = this.controls[name];
       if (!control) continue;
@@ -491,7 +494,11 @@ class Tuner {
     if (picture.present) this.drawPresence(inside, inner, picture.present);
     if (picture.empty) inner.append(this.words("The expression returned nothing in this time", width / 2, MARGIN.top + this.tall / 4, "middle"));
     if (picture.infinite) inner.append(this.words(`${picture.infinite} infinite values are not drawn`, width, MARGIN.top + 12, "end"));
-    if (facts.thresholds.length) inside.append(this.level(picture.deployed.place, "kmon-deployed-line", width, "deployed", 4));
+    if (facts.thresholds.length) {
+      const deployed = this.level(picture.deployed.place, "kmon-deployed-line", width, "deployed", 4);
+      this.moveLine(picture.deployed.place, deployed, "deployed");
+      inside.append(deployed);
+    }
     this.drawLane(inside, picture.deployed.pending, picture.deployed.firing, lanes + LANE);
     inner.append(this.words("chosen", -6, lanes + LANE / 2 + 4, "end", "kmon-tick"),
       this.words("deployed", -6, lanes + 1.5 * LANE + 4, "end", "kmon-tick"));
@@ -541,8 +548,15 @@ class Tuner {
     return group;
   }
 
-  moveLine(place) {
-    this.line?.setAttribute("transform", `translate(0,${this.high(place)})`);
+  // A line beyond the axis stays at its edge, and says so.
+  moveLine(place, line = this.line, name = "chosen") {
+    if (!line) return;
+    line.setAttribute("transform", `translate(0,${this.high(place)})`);
+    const words = line.querySelector("text"), beyond = place > 1.02 ? ", above ↑" : place < -0.02 ? ", below ↓" : "";
+    if (words.textContent === name + beyond) return;
+    words.textContent = name + beyond;
+    // Above the picture stand the unit and the marks of incidents.
+    words.setAttribute("y", place > 1.02 ? 14 : -4);
   }
 
   drawBands(into, bands, bottom) {
