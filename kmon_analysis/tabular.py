@@ -73,6 +73,7 @@ for (const table of document.querySelectorAll("table.kmon[data-sort]")) {
 # What a page's Content-Security-Policy says of the script.
 SORT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).digest()).decode()}'"
 
+# A shadow at an edge says that a table goes on there; what scrolls with the table covers it at the end.
 # Twice the class where JupyterLab's own rule for tables (all flush right) would win.
 TABLE_STYLE = """table.kmon { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.kmon caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; color: inherit; caption-side: top; }
@@ -83,7 +84,7 @@ table.kmon .n { white-space: nowrap; }
 table.kmon.kmon .n { text-align: right; }
 table.kmon .s { white-space: nowrap; }
 table.kmon tbody th, table.kmon tfoot th { font-weight: 500; }
-table.kmon thead th { vertical-align: bottom; overflow-wrap: normal; }
+table.kmon thead th { vertical-align: bottom; overflow-wrap: normal; white-space: normal; }
 table.kmon button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: .1rem 1em .1rem 0;
   text-align: inherit; cursor: pointer; min-height: 1.5rem; position: relative; }
 table.kmon .n button { padding: .1rem 0 .1rem 1em; }
@@ -95,8 +96,13 @@ table.kmon .n button::after { right: auto; left: 0; }
 table.kmon [aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
 table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
 .kmon-wide { overflow-x: auto; max-width: 100%; }
+.kmon-wide, .wide { --kmon-under: var(--jp-layout-color0, var(--paper, #fff));
+  background: linear-gradient(to right, var(--kmon-under) 40%, transparent) left / 2.5rem 100% no-repeat local,
+    linear-gradient(to left, var(--kmon-under) 40%, transparent) right / 2.5rem 100% no-repeat local,
+    linear-gradient(to right, rgb(128 128 128 / .5), transparent) left / .7rem 100% no-repeat scroll,
+    linear-gradient(to left, rgb(128 128 128 / .5), transparent) right / .7rem 100% no-repeat scroll; }
 @media print { table.kmon button { padding: 0; } table.kmon button::after { content: ""; }
-  .kmon-wide { overflow: visible; } }"""
+  .kmon-wide, .wide { overflow: visible; background: none; } }"""
 
 
 class Cell(str):

@@ -99,6 +99,9 @@ def test_a_table_wider_than_its_place_scrolls_by_mouse_and_keyboard():
     assert tag == "div"
     assert given == 'class="kmon-wide" tabindex="0" role="region" aria-label="Pages &quot;&lt;b&gt;"'
     assert ".kmon-wide { overflow-x: auto" in TABLE_STYLE
+    shadows = TABLE_STYLE[TABLE_STYLE.index(".kmon-wide, .wide {") :].partition("}")[0]
+    assert (shadows.count("no-repeat local"), shadows.count("no-repeat scroll")) == (2, 2)
+    assert ".kmon-wide, .wide { overflow: visible; background: none; }" in TABLE_STYLE.partition("@media print")[2]
     assert "kmon-wide" not in html_table(["x", "y"], [["a", "b"]], bare=True)
 
 
