@@ -191,9 +191,9 @@ def knob_words(answer: Answer, current: Setting, op: str | None) -> str:
     if answer.knob == "combination":
         return describe(setting)
     if answer.knob == "keep":
-        return f"{setting.short(op)}{_within(setting)}, keep firing for {same_duration(setting.keep_firing_for_ms)}"
+        return f"{describe(setting)}{_within(setting)} · keep firing for {same_duration(setting.keep_firing_for_ms)}"
     if answer.knob == "hours":
-        return "at all hours" if setting.hours is None else f"{setting.short(op)}{_within(setting)}"
+        return "at all hours" if setting.hours is None else f"{describe(setting)}{_within(setting)}"
     if answer.knob == "threshold":
         return f"threshold {op} {number(setting.threshold)} instead of {number(current.threshold)}"
     if answer.knob == "for":
@@ -206,7 +206,7 @@ def _within(setting: Setting) -> str:
     if setting.hours is None:
         return ""
     words = {promql_guard(parse_hours(text)): f"{text} UTC" for text in HOURS}
-    return f", {words.get(setting.hours, ' '.join(setting.hours.split()))}"
+    return f" · {words.get(setting.hours, ' '.join(setting.hours.split()))}"
 
 
 def why_not(answer: Answer, start_ms: int) -> str:
