@@ -132,10 +132,8 @@ def replay(rules: RuleFile, truth: Incidents, samples: Samples, settings: Settin
     )
 
 
-def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
-    """Say what does not stop the work and should be known."""
-    from kmon_analysis.cli_doctor import unseen
-
+def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest, *, notes: bool = True) -> None:
+    """Say what does not stop the work and should be known; notes are left out where a table has them below it."""
     for finding in rules.notes:
         say(f"warning: {finding}")
     strangers = truth.check_rules([rule.name for rule in rules.alerts])
@@ -158,14 +156,19 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest) -> None:
         say(f"warning: the server says: {note}")
     for note in result.recorded:
         say(f"warning: {note}")
-    for selector, names in unseen(rules, result.history).items():
-        say(f"warning: the history holds nothing of {selector}, needed by {', '.join(names)}")
-    known = {name for labels in result.history.series.labels for name in labels}
-    known |= {name for rule in rules.alerts for name in rule.labels} | {"alertname"}
-    for label in set(result.settings.group_by or ()) - known:
-        say(f"warning: --group-by: no alert has the label {label!r}")
+    for text in (note.text for note in result.findings if notes):
+        say(f"warning: {text}")
     for name, reason in result.refused.items():
         say(f"warning: {name} is not evaluated: {reason}")
+
+
+def stop_without_data(result: Backtest) -> None:
+    """End with a finding when no rule of the file finds its series: nothing was judged."""
+    from kmon_analysis.backtest.notes import is_blind
+
+    if all(is_blind(each) for each in result.results.values()):
+        say("kmon: the history holds no series that any of the rules asks for; nothing was judged")
+        raise typer.Exit(1)
 
 
 # ---- verbs --------------------------------------------------------------------------------------
@@ -352,7 +355,7 @@ def backtest_command(
         if phases is not None:
             work.begin(f"replaying at {phases} phases")
             spread = sweep_phases(result, phases, progress=work.update)
-    say_warnings(read, truth, result)
+    say_warnings(read, truth, result, notes=as_json)
     if spread is None and any(phase.how == "unknown" for phase in result.phases.values()):
         say("note: groups are taken to be evaluated at their full intervals; --phases 4 tells whether that matters")
     if as_json:
@@ -362,6 +365,7 @@ def backtest_command(
         put(repr(result))
         if spread is not None:
             put(repr(spread))
+    stop_without_data(result)
 
 
 @app.command(
@@ -442,6 +446,7 @@ def tune_command(
         )
     say_warnings(read, truth, result)
     finish(advice, out, as_json=as_json, zone=zone)
+    stop_without_data(result)
 
 
 def show_rule(work: Work, rule: str, done: int, total: int) -> None:

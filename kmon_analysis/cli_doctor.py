@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from kmon_analysis.sources.planning import Selection
     from kmon_analysis.sources.server import ServerInfo
 
-__all__ = ["Examination", "examine_history", "examine_server", "unseen"]
+__all__ = ["Examination", "examine_history", "examine_server"]
 
 # Weekly behaviour shows in four weeks at the earliest.
 WANTED_MS = 4 * WEEK_MS
@@ -232,23 +232,3 @@ def _rows(records: Sequence[dict[Any, Any]]) -> list[dict[str, Any]]:
         {str(name): value.isoformat() if hasattr(value, "isoformat") else value for name, value in row.items()}
         for row in records
     ]
-
-
-def unseen(rules: RuleFile, history: History) -> dict[str, list[str]]:
-    """List the selectors that find nothing in a history, each with the alerts that read it.
-
-    A rule on a metric that is spelled otherwise never pages, which would pass for a quiet one.
-    """
-    from kmon_analysis.promql.needs import selections
-    from kmon_analysis.sources.planning import selector
-
-    recorded = {rule.record for rule in rules.recordings}
-    found: dict[str, list[str]] = {}
-    for rule in rules.rules:
-        for need in selections(rule.expr):
-            made_here = any(m.name == "__name__" and m.op == "=" and m.value in recorded for m in need.matchers)
-            if not made_here and not len(history.series.matching(need.matchers)):
-                names = found.setdefault(selector(need.matchers), [])
-                if rule.name not in names:
-                    names.append(rule.name)
-    return found

@@ -57,6 +57,7 @@ __all__ = [
     "Reviewed",
     "Status",
     "format_incidents",
+    "labels_agree",
     "parse_incidents",
     "read_incidents",
 ]
@@ -118,7 +119,7 @@ class Incident:
         It should when the incident names the rule (or none), and every label that both have is
         equal: an alert that aggregates the topic away still concerns an incident of one topic.
         """
-        return (not self.rules or rule in self.rules) and _compatible(self.labels, labels)
+        return (not self.rules or rule in self.rules) and labels_agree(self.labels, labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Excluded:
 
     def concerns(self, labels: Mapping[str, str]) -> bool:
         """Tell whether pages of an alert with these labels are to be left out in this window."""
-        return _compatible(self.labels, labels)
+        return labels_agree(self.labels, labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ class Reviewed:
 
     def concerns(self, rule: str, labels: Mapping[str, str]) -> bool:
         """Tell whether it is about pages of this rule with these labels."""
-        return (not self.rules or rule in self.rules) and _compatible(self.labels, labels)
+        return (not self.rules or rule in self.rules) and labels_agree(self.labels, labels)
 
 
 class Coverage(NamedTuple):
@@ -477,7 +478,7 @@ def format_incidents(incidents: Incidents) -> str:
     return write_yaml(incidents)
 
 
-def _compatible(mine: Mapping[str, str], alert: Mapping[str, str]) -> bool:
+def labels_agree(mine: Mapping[str, str], alert: Mapping[str, str]) -> bool:
     """Tell whether two label sets agree on every label that both have."""
     return all(alert.get(name) in (None, "", value) for name, value in mine.items())
 

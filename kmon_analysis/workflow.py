@@ -149,7 +149,7 @@ def backtest(
     RuleFileError
         If no rule can be evaluated; with every reason.
     IncidentError
-        If incidents lie wholly outside the history (see `Incidents.within`); with all of them.
+        If all incidents lie wholly outside the history; some that do are left out, and the result says so.
     InputError
         If the file has no alerting rule.
     SourceError

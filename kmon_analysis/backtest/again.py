@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from kmon_analysis.backtest.rule import RuleBacktest
-from kmon_analysis.backtest.run import Backtest, incidents_of
-from kmon_analysis.errors import IncidentError
+from kmon_analysis.backtest.run import Backtest, incidents_of, inside
 from kmon_analysis.incidents import Incidents
 
 __all__ = ["alone", "with_incidents"]
@@ -31,17 +30,15 @@ def with_incidents(result: Backtest, incidents: Incidents) -> Backtest:
     Raises
     ------
     IncidentError
-        If incidents lie wholly outside the history; with all of them.
+        If all incidents lie wholly outside the history; some that do are left out, and the result says so.
     """
-    beyond = incidents.check_within(result.history.interval).errors
-    if beyond:
-        raise IncidentError(beyond)
+    truth, left_out = inside(incidents, result.history.interval)
     results = {
-        name: replace(replay, incidents=incidents_of(replay.rule, incidents), _latest={})
+        name: replace(replay, incidents=incidents_of(replay.rule, truth), _latest={})
         for name, replay in result.results.items()
     }
     scores = {name: replay.score() for name, replay in results.items()}
-    return replace(result, incidents=incidents, results=results, scores=scores)
+    return replace(result, incidents=truth, results=results, scores=scores, left_out=left_out)
 
 
 def alone(replay: RuleBacktest, place: int, hidden: Collection[str] = ()) -> RuleBacktest:

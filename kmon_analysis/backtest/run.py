@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.backtest.notes import Note, is_blind, notes_of
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
@@ -70,6 +72,24 @@ def incidents_of(rule: AlertingRule, incidents: Incidents) -> Incidents:
     return replace(incidents, incidents=tuple(kept))
 
 
+def inside(incidents: Incidents, history: Interval) -> tuple[Incidents, tuple[Incident, ...]]:
+    """Part the incidents of which a history holds something from those of which it holds nothing.
+
+    Raises
+    ------
+    IncidentError
+        If all lie outside: a score against none of them would say nothing of the rules.
+    """
+    beyond = incidents.check_within(history).errors
+    if not beyond:
+        return incidents, ()
+    kept = tuple(each for each in incidents.incidents if each.interval.overlaps(history))
+    if not kept:
+        raise IncidentError(beyond)
+    left_out = tuple(each for each in incidents.incidents if not each.interval.overlaps(history))
+    return replace(incidents, incidents=kept), left_out
+
+
 def observed_evaluations(series: SeriesSet, times: Int64s, lookback_ms: int, *, left_open: bool = True) -> Bools:
     """Tell at which evaluations the history has any sample within the lookback.
 
@@ -119,6 +139,8 @@ class Backtest(Mapping[str, RuleBacktest]):
         By group: when inside its interval it is evaluated, and how that is known.
     recorded : tuple of str
         What became of series that the history holds and the rules record themselves.
+    left_out : tuple of Incident
+        Incidents of which the history holds nothing.
     """
 
     rules: RuleFile
@@ -132,6 +154,7 @@ class Backtest(Mapping[str, RuleBacktest]):
     notes: tuple[str, ...] = ()
     phases: Mapping[str, Phase] = field(default_factory=dict)
     recorded: tuple[str, ...] = ()
+    left_out: tuple[Incident, ...] = ()
 
     def __getitem__(self, name: str) -> RuleBacktest:
         if name in self.results:
@@ -168,6 +191,7 @@ class Backtest(Mapping[str, RuleBacktest]):
                 "delay_median_s": None if found.median_delay_ms is None else found.median_delay_ms / 1000,
                 "delay_worst_s": None if found.worst_delay_ms is None else found.worst_delay_ms / 1000,
                 "evaluated_by": self.evaluated_by.get(name, "kmon"),
+                "has_data": not is_blind(self.results[name]),
             }
             for name, found in self.scores.items()
         ]
@@ -177,6 +201,9 @@ class Backtest(Mapping[str, RuleBacktest]):
         header = ["rule", "incidents caught", "false pages", "a week", "median delay", "worst delay"]
         rows = []
         for name, found in self.scores.items():
+            if is_blind(self.results[name]):
+                rows.append([name, "no data", "–", "–", "–", "–"])
+                continue
             shown = [length_cell(found.median_delay_ms), length_cell(found.worst_delay_ms)]
             caught = f"{found.caught} of {found.incidents}" if found.incidents else "no incidents"
             rows.append([name, caught, str(found.false_pages), found.shown_rate, *shown])
@@ -190,7 +217,13 @@ class Backtest(Mapping[str, RuleBacktest]):
         known = (phase.sentence(group) for group, phase in self.phases.items() if phase.how != "unknown")
         undecided = len(self.incidents.suggested)
         open_ones = [f"{undecided} suggestions that nobody has confirmed count as no incidents"] if undecided else []
-        return (*evaluated, *known, *open_ones, *self.incidents.check_circular())
+        said = (note.text for note in self.findings)
+        return (*said, *evaluated, *known, *open_ones, *self.incidents.check_circular())
+
+    @cached_property
+    def findings(self) -> tuple[Note, ...]:
+        """What matches nothing or nearly always: misspelt labels and metrics, thresholds never reached, and so on."""
+        return notes_of(self)
 
     def __repr__(self) -> str:
         return "\n".join([text_table(*self._table(), most=MOST_ROWS), *text_lines(self.remarks)])
@@ -279,15 +312,13 @@ def backtest(
     RuleFileError
         If no rule can be evaluated; with every reason.
     IncidentError
-        If incidents lie wholly outside the history (see `Incidents.within`); with all of them.
+        If all incidents lie wholly outside the history; some that do are left out, and the result says so.
     InputError
         If the file has no alerting rule.
     """
     chosen = settings or Settings()
     truth = Incidents() if incidents is None else incidents
-    beyond = truth.check_within(history.interval).errors
-    if beyond:
-        raise IncidentError(beyond)
+    truth, left_out = inside(truth, history.interval)
     if not rules.alerts:
         raise InputError("has no alerting rule", place=rules.path, cure="Name a file with at least one 'alert:'")
     release = Semantics.of(chosen.version or history.provenance.server_version or DEFAULT_VERSION)
@@ -348,6 +379,7 @@ def backtest(
         warnings,
         {group.name: phase for group, phase in zip(rules.groups, phases, strict=True)},
         run.notes,
+        left_out,
     )
 
 

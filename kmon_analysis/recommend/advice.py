@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kmon_analysis.backtest.notes import is_blind
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Page, Score
@@ -303,7 +304,12 @@ class Advice(Mapping[str, RuleAdvice]):
         header = ["rule", "verdict", *RULE_HEADER]
         rows: list[list[str]] = []
         for name, advice in self.rules.items():
-            op = self.backtest.results[name].knobs.op if name in self.backtest.results else None
+            replay = self.backtest.results.get(name)
+            op = None if replay is None else replay.knobs.op
+            if replay is not None and advice.current is not None and is_blind(replay):
+                values = f"now: {advice.current.short(op)}"
+                rows.append([advice.rule, advice.verdict, values, "no data", "–", "–", "–"])
+                continue
             for which, setting, score in advice._pairs():
                 rows.append(
                     [

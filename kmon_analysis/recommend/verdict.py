@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from kmon_analysis.backtest.notes import is_blind
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, alert_names
 from kmon_analysis.backtest.score import Outcome, Page, Score
-from kmon_analysis.promql.needs import selections
 from kmon_analysis.recommend import chance, uncertainty
 from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
@@ -36,6 +36,9 @@ FEW_INCIDENTS, TENTATIVE_INCIDENTS = 2, 5
 REVIEWED_PAGES = 10
 
 UNKNOWN = "No recommendation for detection"
+
+# Notes on a backtest that stand before a rule's reasons.
+_FIRST = ("labels", "no data", "shifted", "never reached")
 
 Progress = Callable[[str, int, int], None]
 
@@ -100,6 +103,10 @@ def recommend(
     for name, advice in advices.items():
         if name in result.evaluated_by:
             advices[name] = marked(advice, result[name], result.evaluated_by[name])
+    for note in reversed(result.findings):
+        # Before the other reasons: a score against labels or times that fit nothing explains little.
+        for name in (name for name in note.rules if name in advices and note.kind in _FIRST):
+            advices[name] = replace(advices[name], reasons=(f"{note.text}.", *advices[name].reasons))
     for name, reason in result.refused.items():
         advices[name] = RuleAdvice(name, "refused", "Not evaluated", (str(reason),), None)
     return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
@@ -128,7 +135,7 @@ def _advise(
         suspects=suspects_of(past),
         group_by=replay.settings.group_by,
     )
-    if _blind(replay):
+    if is_blind(replay):
         nothing = "The history holds no series that the rule asks for: nothing can be said about it."
         return replace(base, verdict="refused", headline="No data", reasons=(nothing,))
     if not replay.knobs.sweepable:
@@ -180,14 +187,6 @@ def marked(advice: RuleAdvice, replay: RuleBacktest, who: str) -> RuleAdvice:
     if replay.unknown_windows:
         said.append("Other windows were not tried: nothing of them is kept, and no server was given.")
     return replace(advice, evaluated_by=who, reasons=(*advice.reasons, *said))
-
-
-def _blind(replay: RuleBacktest) -> bool:
-    """Tell whether no selector of the rule finds a series, and the rule never returned anything."""
-    if math.isfinite(replay.signal().lowest_level):
-        return False
-    needs = selections(replay.rule.expr)
-    return bool(needs) and not any(len(replay.series.matching(need.matchers)) for need in needs)
 
 
 # ---- counting ---------------------------------------------------------------------------------

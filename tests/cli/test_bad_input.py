@@ -116,10 +116,17 @@ def test_a_metric_that_is_not_there_is_a_warning(kmon, world, tmp_path):
     )
     found = kmon("backtest", "--history", world.history, "--rules", rules, "--group-by", "topic,tpic")
     assert found.status == 0
-    assert found.err.splitlines()[:2] == [
-        'warning: the history holds nothing of other{topic="x"}, needed by A, B',
-        "warning: --group-by: no alert has the label 'tpic'",
+    assert [line.split() for line in found.out.splitlines() if line[:2] in ("A ", "B ")] == [
+        ["A", "no", "data", *"––––"],
+        ["B", "no", "data", *"––––"],
     ]
+    notes = [
+        'the history holds nothing of other{topic="x"}, needed by A, B',
+        "group_by: no alert has the label 'tpic', so it tells no pages apart. Did you mean 'topic'",
+    ]
+    assert [line for line in found.out.splitlines() if line in notes] == notes
+    said = kmon("backtest", "--history", world.history, "--rules", rules, "--group-by", "topic,tpic", "--json").err
+    assert said.splitlines()[:2] == [f"warning: {note}" for note in notes]
 
 
 def test_an_incident_that_the_history_cuts_is_a_warning(kmon, world, tmp_path):

@@ -1,0 +1,319 @@
+"""What matches nothing, or nearly everything: said beside a score that would pass for a good or a bad rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from kmon_analysis.backtest.rule import RuleBacktest
+from kmon_analysis.backtest.score import Score
+from kmon_analysis.backtest.shifted import shifted_sentence
+from kmon_analysis.errors import Finding, nearest
+from kmon_analysis.history import History
+from kmon_analysis.incidents import Incident, Incidents, labels_agree
+from kmon_analysis.labels import METRIC_NAME, Labels, quote
+from kmon_analysis.promql.needs import SelectionNeed, selections
+from kmon_analysis.rules.model import RuleFile
+from kmon_analysis.sources.planning import selector
+from kmon_analysis.timing import format_instant
+
+if TYPE_CHECKING:
+    from kmon_analysis.backtest.run import Backtest
+
+__all__ = ["Note", "is_blind", "left_out_finding", "notes_of", "unseen"]
+
+# From this share of the time on, firing is said to be the rule's usual state.
+_MOSTLY = 0.5
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something about a result that its counts do not show.
+
+    Attributes
+    ----------
+    kind : str
+        ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``firing``, ``never reached``, ``shifted``.
+    text : str
+        One or two sentences, with place, value and what to do where that is known.
+    rules : tuple of str
+        The alerts it is about; empty: none in particular.
+    incidents : tuple of str
+        Ids of the incidents it is about.
+    """
+
+    kind: str
+    text: str
+    rules: tuple[str, ...] = ()
+    incidents: tuple[str, ...] = ()
+
+
+def notes_of(result: Backtest) -> tuple[Note, ...]:
+    """List what the counts of a backtest do not show.
+
+    Parameters
+    ----------
+    result : Backtest
+        With its scores.
+    """
+    notes = [*_outside(result), *_no_data(result), *_labels(result), *_group_by(result)]
+    for name, replay in result.results.items():
+        if not is_blind(replay):
+            notes += _firing(name, replay, result.scores[name])
+    return (*notes, *_shifted(result))
+
+
+# ---- incidents outside the history ---------------------------------------------------------------
+
+
+def left_out_finding(incidents: Incidents, left_out: Sequence[Incident], span: str) -> Finding:
+    """Name the incidents that are left out since the history holds nothing of them."""
+    first = left_out[0]
+    whole = len(incidents) + len(left_out)
+    verb = "lies" if len(left_out) == 1 else "lie"
+    return Finding(
+        f"{len(left_out)} of {whole} incidents {verb} outside the history, which spans {span}, and "
+        f"{'is' if len(left_out) == 1 else 'are'} left out: {_some([each.id for each in left_out])}",
+        incidents.path,
+        first.line,
+        first.column,
+    )
+
+
+def _outside(result: Backtest) -> Iterator[Note]:
+    if result.left_out:
+        whole = result.history.interval
+        span = f"{format_instant(whole.start_ms)} to {format_instant(whole.end_ms)}"
+        text = str(left_out_finding(result.incidents, result.left_out, span))
+        yield Note("outside", text, incidents=tuple(each.id for each in result.left_out))
+
+
+# ---- series that are not there -------------------------------------------------------------------
+
+
+def is_blind(replay: RuleBacktest) -> bool:
+    """Tell whether no selector of the rule finds a series, and the rule never returned anything."""
+    if math.isfinite(replay.signal().lowest_level):
+        return False
+    needs = selections(replay.rule.expr)
+    return bool(needs) and not any(len(replay.series.matching(need.matchers)) for need in needs)
+
+
+def unseen(rules: RuleFile, history: History) -> dict[str, tuple[tuple[str, ...], str | None]]:
+    """List the selectors that find nothing in a history, each with the rules that read it and a near name.
+
+    A rule on a metric that is spelled otherwise never pages, which would pass for a quiet one.
+    """
+    recorded = {rule.record for rule in rules.recordings}
+    readers: dict[str, list[str]] = {}
+    near: dict[str, str | None] = {}
+    for rule in rules.rules:
+        for need in selections(rule.expr):
+            made_here = any(m.name == METRIC_NAME and m.op == "=" and m.value in recorded for m in need.matchers)
+            if not made_here and not len(history.series.matching(need.matchers)):
+                text = selector(need.matchers)
+                names = readers.setdefault(text, [])
+                if rule.name not in names:
+                    names.append(rule.name)
+                if text not in near:
+                    near[text] = _near_series(need, history.series.labels)
+    return {text: (tuple(names), near[text]) for text, names in readers.items()}
+
+
+def _near_series(need: SelectionNeed, series: Sequence[Labels]) -> str | None:
+    """Offer a name or value that is there for the first one of a selector that is not."""
+    left = series
+    for matcher in sorted(need.matchers, key=lambda each: each.name != METRIC_NAME):
+        kept = [labels for labels in left if matcher.matches(labels.get(matcher.name, ""))]
+        if not kept:
+            known = {labels[matcher.name] for labels in left if matcher.name in labels}
+            return nearest(matcher.value, sorted(known)) if matcher.op == "=" else None
+        left = kept
+    return None
+
+
+def _no_data(result: Backtest) -> Iterator[Note]:
+    for text, (names, near) in unseen(result.rules, result.history).items():
+        cure = f". {near}" if near else ""
+        yield Note("no data", f"the history holds nothing of {text}, needed by {', '.join(names)}{cure}", names)
+
+
+# ---- labels that no alert has --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Label sets that a rule's alerts have or could have."""
+
+    sets: frozenset[Labels]
+    values: Mapping[str, frozenset[str]]
+
+    @classmethod
+    def of(cls, labels: Iterable[Mapping[str, str]]) -> _Known:
+        sets = frozenset(Labels(each) for each in labels)
+        values: dict[str, set[str]] = {}
+        for each in sets:
+            for name, value in each.items():
+                values.setdefault(name, set()).add(value)
+        return cls(sets, {name: frozenset(found) for name, found in values.items()})
+
+
+def _labels(result: Backtest) -> Iterator[Note]:
+    """Say which labels of incidents and excluded windows fit nothing that the concerned rules look at."""
+    truth = result.incidents
+    if not any([*(each.labels for each in truth.incidents), *(each.labels for each in truth.excluded)]):
+        return
+    everything = _Known.of(result.history.series.labels)
+    of_rule = {
+        name: _Known.of((*replay.signal().labels, *_selected(replay))) for name, replay in result.results.items()
+    }
+    found: dict[tuple[str, str, tuple[str, ...]], list[Incident]] = {}
+    for incident in truth.incidents:
+        if not incident.labels:
+            continue
+        concerned = tuple(
+            name
+            for name, replay in result.results.items()
+            if not is_blind(replay) and any(each.id == incident.id for each in replay.incidents.incidents)
+        )
+        problems = [_misfit(incident.labels, of_rule[name], everything) for name in concerned]
+        # Without names of rules it is meant for whichever can see it; one that can is enough.
+        if not problems or (not incident.rules and not all(problems)):
+            continue
+        for problem in dict.fromkeys(each for each in problems if each is not None):
+            names = tuple(name for name, each in zip(concerned, problems, strict=True) if each == problem)
+            found.setdefault((*problem, names), []).append(incident)
+    for (text, cure, names), of_problem in found.items():
+        first = of_problem[0]
+        ids = tuple(each.id for each in of_problem)
+        words = f"{_some(ids)}: {text.format(who=f'of {_some(names)} ')}"
+        finding = Finding(words, truth.path, first.line, first.column)
+        yield Note("labels", f"{finding}. {cure}".removesuffix(". "), names, ids)
+    known_to = [_Known.of(replay.signal().labels) for replay in result.results.values() if not is_blind(replay)]
+    for window in truth.excluded:
+        misfits = [_misfit(window.labels, each, everything) for each in known_to]
+        problem_of = next(iter(misfits), None)
+        if problem_of is not None and all(misfits):
+            since = format_instant(window.interval.start_ms)
+            text = f"the excluded window from {since}: {problem_of[0].format(who='')}"
+            finding = Finding(text, truth.path, window.line, window.column)
+            yield Note("labels", f"{finding}. {problem_of[1]}".removesuffix(". "))
+    yield from _unconcerned(result)
+
+
+def _selected(replay: RuleBacktest) -> Iterator[Labels]:
+    for need in selections(replay.rule.expr):
+        for place in replay.series.matching(need.matchers).tolist():
+            yield replay.series.labels[place]
+
+
+def _misfit(labels: Mapping[str, str], known: _Known, everything: _Known) -> tuple[str, str] | None:
+    """Say what of a label set no alert can have, and what may have been meant; None: it can."""
+    for name, value in labels.items():
+        pair = f"{name}={quote(value)}"
+        # An alert that sums a label away has it no more, the series below it still do.
+        there = known.values.get(name) or everything.values.get(name)
+        if there is None:
+            meant = [other for other, values in known.values.items() if value in values and other != METRIC_NAME]
+            names = sorted({*known.values} - {METRIC_NAME})
+            cure = f"Did you mean {meant[0]!r}" if meant else nearest(name, names) or f"They have {', '.join(names)}"
+            problem = f"no alert {{who}}and no series has the label {_braced(name)!r}, so {_braced(pair)} is ignored"
+            return problem, cure
+        if value not in there:
+            cure = nearest(value, sorted(there)) or ""
+            return f"no alert {{who}}ever has {_braced(pair)} in this history, so none can find it", cure
+    if known.sets and not any(labels_agree(labels, each) for each in known.sets):
+        return f"no alert {{who}}ever has all of {_braced(str(Labels(labels)))} in this history", ""
+    return None
+
+
+def _unconcerned(result: Backtest) -> Iterator[Note]:
+    """Name the incidents that no rule of the file is about, since every selector excludes their labels."""
+    seen = {each.id for replay in result.results.values() for each in replay.incidents.incidents}
+    ids = tuple(
+        each.id
+        for each in result.incidents.incidents
+        if each.id not in seen
+        and any(each.concerns(name, {}) for name in result.results)
+        and not any(each.concerns(name, {}) for name in result.refused)
+    )
+    if ids:
+        own, counts = ("its", "it counts") if len(ids) == 1 else ("their", "they count")
+        first = result.incidents[ids[0]]
+        text = f"{_some(ids)}: no rule selects series with {own} labels, so {counts} nowhere"
+        yield Note("unconcerned", str(Finding(text, result.incidents.path, first.line, first.column)), (), ids)
+
+
+def _group_by(result: Backtest) -> Iterator[Note]:
+    known = {name for replay in result.results.values() for labels in replay.signal().labels for name in labels}
+    known |= {name for rule in result.rules.alerts for name in rule.labels} | {"alertname"}
+    known |= {name for labels in result.history.series.labels for name in labels}
+    for label in result.settings.group_by or ():
+        if label not in known:
+            near = nearest(label, sorted(known))
+            text = f"group_by: no alert has the label {label!r}, so it tells no pages apart"
+            yield Note("group_by", f"{text}. {near}" if near else text)
+
+
+# ---- rules that fire always or never -------------------------------------------------------------
+
+
+def _firing(name: str, replay: RuleBacktest, found: Score) -> Iterator[Note]:
+    firing = replay.firing()
+    signal, level = firing.signal, replay.level()
+    fires = np.zeros(len(signal.times), dtype=np.bool_)
+    for row in range(len(signal.groups)):
+        fires |= firing.fires(row, level)
+    observed = replay.observed(signal)
+    share = float(fires[observed].mean()) if observed.any() else 0.0
+    already = tuple(each.incident.id for each in found.outcomes if each.status == "already firing")
+    stuck = f"{len(already)} of {found.incidents} incidents found it already firing, which is no catch"
+    if share > _MOSTLY:
+        text = f"{name} fires {_percent(share)} of the time"
+        yield Note("firing", f"{text}; {stuck}" if already else text, (name,), already)
+    elif already:
+        yield Note("firing", f"{name}: {stuck}: {_some(already)}", (name,), already)
+    if replay.knobs.sweepable and replay.knobs.threshold is not None and signal.highest_level <= level:
+        peak = signal.highest_level
+        if math.isfinite(peak):
+            word, value = ("lowest", -peak) if signal.falls else ("highest", peak)
+            text = f"{name}: the threshold {_number(replay.knobs.threshold)} is never reached; {word} {_number(value)}"
+            yield Note("never reached", text, (name,))
+
+
+def _shifted(result: Backtest) -> Iterator[Note]:
+    """Ask once for all rules whether the zone of the list is right."""
+    said = {name: shifted_sentence(found) for name, found in result.scores.items()}
+    asked = {name: sentence for name, sentence in said.items() if sentence is not None}
+    if asked:
+        name, sentence = next(iter(asked.items()))
+        others = f" (the same of {_some(list(asked)[1:])})" if len(asked) > 1 else ""
+        text = f"{result.incidents.path}: is the time zone right? {sentence} of {name}{others}"
+        yield Note("shifted", text, tuple(asked))
+
+
+# ---- words ---------------------------------------------------------------------------------------
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _braced(text: str) -> str:
+    """Keep braces from being taken for a place of `str.format`."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _percent(share: float) -> str:
+    # Not all the time is not said to be all of it.
+    return f"{share:.0%}" if share < 0.995 or share == 1 else f"{math.floor(share * 1000) / 1000:.1%}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

@@ -1,0 +1,273 @@
+"""What matches nothing, or nearly everything, is said; what is as it should be is not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from kmon_analysis.backtest.again import with_incidents
+from kmon_analysis.backtest.run import backtest
+from kmon_analysis.errors import IncidentError
+from kmon_analysis.history import History, Provenance
+from kmon_analysis.incidents import Excluded, Incident, Incidents
+from kmon_analysis.labels import Labels
+from kmon_analysis.rules.reader import parse_rules
+from kmon_analysis.series import Samples, SeriesSet
+from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, Interval
+
+START = 1_767_571_200_000  # Monday 2026-01-05
+DAYS = 14
+# Minute of each incident; the lag of its group is high for forty minutes.
+BEGUN = (1_500, 4_321, 8_067, 12_345, 16_003, 18_400)
+RULES = """groups:
+- name: kafka
+  rules:
+  - alert: Lag
+    expr: sum by (consumergroup) (kafka_consumergroup_lag) {condition}
+    for: 5m
+    labels: {{severity: page}}
+"""
+
+
+def history():
+    rng = np.random.default_rng(5)
+    times = START + np.arange(DAYS * 24 * 60, dtype=np.int64) * MINUTE_MS
+    parts = []
+    for place, group in enumerate(("billing", "mailer")):
+        lag = rng.integers(1, 100, len(times)).astype(float)
+        for number, begin in enumerate(BEGUN):
+            if number % 2 == place:
+                lag[begin : begin + 40] = 5_000 + 100 * number
+        labels = {"__name__": "kafka_consumergroup_lag", "consumergroup": group, "topic": f"{group}-in"}
+        parts.append(Samples(Labels(labels), times, lag))
+    provenance = Provenance("test", START, START + DAYS * DAY_MS, scrape_interval_ms=MINUTE_MS)
+    return History(SeriesSet.from_samples(parts), provenance)
+
+
+def incident(number, shift_ms=0, **more):
+    begin = START + BEGUN[number] * MINUTE_MS + shift_ms
+    labels = {"consumergroup": ("billing", "mailer")[number % 2]}
+    return Incident(f"OPS-{number}", Interval(begin, begin + HOUR_MS), **{"labels": labels, **more})
+
+
+def result_of(incidents, condition="> 500", rules=None, **more):
+    return backtest(parse_rules(rules or RULES.format(condition=condition)), history(), incidents, **more)
+
+
+def texts(result, kind):
+    return [note.text for note in result.findings if note.kind == kind]
+
+
+ALL = Incidents(tuple(incident(number) for number in range(6)), path="incidents.yml")
+
+
+def changed(number, **more):
+    listed = [dataclasses.replace(each, **more) if each is ALL.incidents[number] else each for each in ALL]
+    return dataclasses.replace(ALL, incidents=tuple(listed))
+
+
+def test_a_list_that_fits_says_nothing():
+    result = result_of(ALL)
+    assert result.findings == ()
+    assert result.scores["Lag"].caught == 6
+    assert result_of(None).findings == ()
+
+
+# ---- labels --------------------------------------------------------------------------------------
+
+
+def test_a_misspelt_value_is_said_with_place_and_near_value():
+    wrong = changed(0, labels={"consumergroup": "biling"}, line=7, column=5)
+    wrong = dataclasses.replace(
+        wrong, incidents=(*wrong.incidents[:2], *changed(2, labels={"consumergroup": "biling"}).incidents[2:])
+    )
+    result = result_of(wrong)
+    [text] = texts(result, "labels")
+    assert text == (
+        'incidents.yml:7:5: OPS-0, OPS-2: no alert of Lag ever has consumergroup="biling" in this history, so none can '
+        "find it. Did you mean 'billing'"
+    )
+    assert text in repr(result)
+    assert "Did you mean" in result._repr_html_()
+    assert result.findings[0].incidents == ("OPS-0", "OPS-2")
+
+
+def test_a_label_that_no_alert_has_is_said_with_the_one_that_has_its_value():
+    [text] = texts(result_of(changed(0, labels={"group": "billing"})), "labels")
+    assert text.endswith(
+        "no alert of Lag and no series has the label 'group', so group=\"billing\" is ignored. "
+        "Did you mean 'consumergroup'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        # Summed away by the rule, but there below it.
+        ({"topic": "billing-in"}, None),
+        ({"topic": "biling-in"}, "topic=\"biling-in\" in this history, so none can find it. Did you mean 'billing-in'"),
+        ({"severity": "page"}, None),
+        ({"severity": "pgae"}, "Did you mean 'page'"),
+        (
+            {"consumergroup": "mailer", "topic": "billing-in"},
+            'ever has all of {consumergroup="mailer", topic="billing-in"}',
+        ),
+        ({"consumergroup": "{who}<b>\u202e"}, "{who}<b>"),
+    ],
+)
+def test_labels_are_compared_with_alerts_and_with_the_series_below(labels, said):
+    rules = RULES.format(condition="> 500").replace(
+        "sum by (consumergroup) (kafka_consumergroup_lag)", "kafka_consumergroup_lag"
+    )
+    for text in (RULES.format(condition="> 500"), rules):
+        found = texts(result_of(changed(0, labels=labels), rules=text), "labels")
+        if said is None:
+            assert found == []
+        elif "all of" not in said or text is rules:
+            [one] = found
+            assert said in one
+
+
+def test_hostile_labels_stay_harmless():
+    result = result_of(changed(0, labels={"consumergroup": "<script>\u202e\x1b[31m"}))
+    for shown in (repr(result), result._repr_html_()):
+        assert "\u202e" not in shown
+        assert "\x1b" not in shown
+    assert "<script>\\" not in result._repr_html_()
+
+
+def test_an_incident_that_some_rule_can_find_is_no_misfit_of_the_others():
+    other = """
+  - alert: Other
+    expr: kafka_other_lag > 500
+"""
+    rules = RULES.format(condition="> 500").rstrip() + other
+    data = history()
+    times = START + np.arange(10, dtype=np.int64) * MINUTE_MS
+    more = Samples(Labels({"__name__": "kafka_other_lag", "consumergroup": "x"}), times, np.ones(10))
+    series = SeriesSet.from_samples([*data.series, more])
+    found = backtest(parse_rules(rules), History(series, data.provenance), ALL)
+    assert texts(found, "labels") == []
+    named = changed(0, rules=("Other",))
+    [text] = texts(backtest(parse_rules(rules), History(series, data.provenance), named), "labels")
+    assert 'no alert of Other ever has consumergroup="billing"' in text
+
+
+def test_an_excluded_window_for_nobody_is_said():
+    window = Excluded(Interval(START, START + HOUR_MS), labels={"consumergroup": "mailr"}, line=3)
+    [text] = texts(result_of(dataclasses.replace(ALL, excluded=(window,))), "labels")
+    assert text.startswith("incidents.yml:3: the excluded window from 2026-01-05T00:00:00Z: no alert ever has")
+    assert text.endswith("Did you mean 'mailer'")
+    fits = dataclasses.replace(window, labels={"consumergroup": "mailer"})
+    assert texts(result_of(dataclasses.replace(ALL, excluded=(fits,))), "labels") == []
+
+
+def test_an_incident_whose_labels_every_selector_excludes_is_said():
+    rules = RULES.format(condition="> 500").replace("_lag)", '_lag{consumergroup="billing"})')
+    result = result_of(changed(0, labels={"consumergroup": "biling"}), rules=rules)
+    [text] = texts(result, "unconcerned")
+    assert text == (
+        "incidents.yml: OPS-0, OPS-1, OPS-3 and 1 more: no rule selects series with their labels, so they count nowhere"
+    )
+
+
+# ---- metrics, thresholds, firing -------------------------------------------------------------------
+
+
+def test_a_metric_that_is_not_there_is_no_quiet_rule():
+    rules = RULES.format(condition="> 500").replace("_lag)", "_lag_sum)")
+    result = result_of(ALL, rules=rules)
+    assert texts(result, "no data") == [
+        "the history holds nothing of kafka_consumergroup_lag_sum, needed by Lag. "
+        "Did you mean 'kafka_consumergroup_lag'"
+    ]
+    assert [line.split() for line in repr(result).splitlines()[1:2]] == [["Lag", "no", "data", *"––––"]]
+    assert result.to_frame()["has_data"].tolist() == [False]
+    value = RULES.format(condition="> 500").replace("_lag)", '_lag{topic="billing-inn"})')
+    assert texts(result_of(None, rules=value), "no data")[0].endswith("Did you mean 'billing-in'")
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("> 500000", "Lag: the threshold 500,000 is never reached; highest 5,500"),
+        (">= 5500", None),
+        ("> 5500", "Lag: the threshold 5,500 is never reached; highest 5,500"),
+        ("< 1", "Lag: the threshold 1 is never reached; lowest 1"),
+        ("<= 1", None),
+    ],
+)
+def test_a_threshold_that_is_never_reached_is_said_with_the_highest_value(condition, said):
+    assert texts(result_of(ALL, condition), "never reached") == ([said] if said else [])
+
+
+def test_a_rule_that_fires_all_the_time_is_said_to():
+    result = result_of(ALL, "> 0.5")
+    assert result.scores["Lag"].caught == 0
+    [text] = texts(result, "firing")
+    assert text == "Lag fires 99.9% of the time; 6 of 6 incidents found it already firing, which is no catch"
+    early = tuple(incident(number, 25 * MINUTE_MS) for number in range(6))
+    late = result_of(Incidents(early))
+    assert texts(late, "firing") == [
+        "Lag: 6 of 6 incidents found it already firing, which is no catch: OPS-0, OPS-1, OPS-2 and 3 more"
+    ]
+
+
+def test_group_by_a_label_that_is_nowhere_is_said():
+    from kmon_analysis.backtest.settings import Settings
+
+    found = result_of(ALL, settings=Settings(group_by=("consumergrup",)))
+    assert texts(found, "group_by") == [
+        "group_by: no alert has the label 'consumergrup', so it tells no pages apart. Did you mean 'consumergroup'"
+    ]
+    assert texts(result_of(ALL, settings=Settings(group_by=("severity",))), "group_by") == []
+
+
+# ---- zones ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"),
+    [((1,), "1h earlier"), ((2, 1), "1h or 2h earlier"), ((-5.5,), "5h30m later"), ((8,), "8h earlier"), ((0,), None)],
+)
+def test_a_list_in_another_zone_is_asked_about(hours, said):
+    listed = Incidents(
+        tuple(incident(number, int(hours[number * len(hours) // 6] * HOUR_MS)) for number in range(6)), path="i.yml"
+    )
+    found = texts(result_of(listed), "shifted")
+    wanted = [f"i.yml: is the time zone right? 6 of 6 incidents have a page {said} than listed of Lag"]
+    assert found == (wanted if said else [])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_incidents_anywhere_are_not_taken_for_shifted_ones(seed):
+    rng = np.random.default_rng(seed)
+    begun = START + rng.integers(60, DAYS * 24 * 60 - 120, 6) * MINUTE_MS
+    listed = Incidents(
+        tuple(Incident(f"I-{at}", Interval(int(at), int(at) + HOUR_MS)) for at in sorted(begun.tolist()))
+    )
+    for condition in ("> 500", "> 95", "> 180"):
+        assert texts(result_of(listed, condition), "shifted") == []
+
+
+# ---- incidents outside -----------------------------------------------------------------------------
+
+
+def test_incidents_outside_the_history_are_left_out_by_name():
+    far = Incident("OLD-1", Interval(START - 9 * DAY_MS, START - 8 * DAY_MS), line=44)
+    end = START + DAYS * DAY_MS
+    cut = Incident("CUT-1", Interval(end - HOUR_MS, end + HOUR_MS))
+    listed = dataclasses.replace(ALL, incidents=(far, cut, *ALL.incidents))
+    result = result_of(listed)
+    assert texts(result, "outside") == [
+        "incidents.yml:44: 1 of 8 incidents lies outside the history, which spans 2026-01-05T00:00:00Z to "
+        "2026-01-19T00:00:00Z, and is left out: OLD-1"
+    ]
+    assert result.left_out == (far,)
+    assert result.scores["Lag"].incidents == 7
+    assert result.scores == with_incidents(result_of(ALL), listed).scores
+    assert with_incidents(result, ALL).left_out == ()
+    with pytest.raises(IncidentError, match="'OLD-1' ends before the history"):
+        result_of(Incidents((far,)))
