@@ -37,9 +37,6 @@ REVIEWED_PAGES = 10
 
 UNKNOWN = "No recommendation for detection"
 
-# Notes on a backtest that stand before a rule's reasons.
-_FIRST = ("labels", "no data", "shifted", "never reached")
-
 Progress = Callable[[str, int, int], None]
 
 
@@ -103,10 +100,13 @@ def recommend(
     for name, advice in advices.items():
         if name in result.evaluated_by:
             advices[name] = marked(advice, result[name], result.evaluated_by[name])
-    for note in reversed(result.findings):
-        # Before the other reasons: a score against labels or times that fit nothing explains little.
-        for name in (name for name in note.rules if name in advices and note.kind in _FIRST):
-            advices[name] = replace(advices[name], reasons=(f"{note.text}.", *advices[name].reasons))
+    for note in result.findings:
+        for name in (name for name in note.rules if name in advices):
+            # Labels and times that fit nothing stand first: they explain away what the other reasons say.
+            first = note.kind in ("labels", "shifted")
+            if first or note.kind in ("no data", "never reached"):
+                said, reasons = (f"{note.text}.",), advices[name].reasons
+                advices[name] = replace(advices[name], reasons=(*said, *reasons) if first else (*reasons, *said))
     for name, reason in result.refused.items():
         advices[name] = RuleAdvice(name, "refused", "Not evaluated", (str(reason),), None)
     return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
