@@ -3,7 +3,8 @@
 Prints distributions, no verdict: times of this machine under its load, in milliseconds. *model* is
 `TunerModel.at`; *move* is all that the kernel does for one message of the browser: turning, counting, writing the
 answer, and its JSON. With ``--browser`` (needs Chromium and the extra ``[dev]``) *seen* is all from the event of the
-slider to the second frame after the answer, with the kernel in this process: two frames are 33 ms at the least.
+slider to the second frame after the answer, with the kernel in this process: two frames are 33 ms at the least; *at
+once* begins as soon as the tuner is there, *prepared* when all neighbours of the deployed values were computed ahead.
 """
 
 from __future__ import annotations
@@ -98,6 +99,7 @@ def rule(result: km.Backtest, name: str) -> None:
             {"period": [start, start + 86_400_000]}
             for start in range(model.replay.period.start_ms, model.replay.period.end_ms - 86_400_000, 86_400_000)
         ],
+        "move, grouping, first visit": [{"group": place} for place in range(len(choices.group_by))],
     }
     for name_of_kind, moves in kinds.items():
         if not moves:
@@ -108,13 +110,13 @@ def rule(result: km.Backtest, name: str) -> None:
 
 
 # From the event to the second frame after the answer was drawn: the first one may have begun before it.
-DRAG = """async (stops) => {
-  const root = document.querySelector("[data-kmon=tuner]"), slider = root.querySelector("[aria-label=threshold]");
+DRAG = """async ([name, stops]) => {
+  const root = document.querySelector("[data-kmon=tuner]"), control = root.querySelector(`[aria-label="${name}"]`);
   const frame = () => new Promise((done) => requestAnimationFrame(done)), taken = [];
   for (const stop of stops) {
     const began = performance.now();
-    slider.value = stop;
-    slider.dispatchEvent(new Event("input", { bubbles: true }));
+    control.value = stop;
+    control.dispatchEvent(new Event(control.tagName === "SELECT" ? "change" : "input", { bubbles: true }));
     while (root.getAttribute("aria-busy") === "true") await new Promise((done) => setTimeout(done));
     await frame();
     await frame();
@@ -124,25 +126,39 @@ DRAG = """async (stops) => {
 
 
 def seen(result: km.Backtest, name: str) -> None:
-    """Drag the threshold through all its stops in a real browser."""
+    """Turn every knob through all its stops in a real browser: as it is opened, and once all is prepared."""
     from playwright.sync_api import sync_playwright
 
     from tests.browser.test_tuner_alone import Shown, serving
     from tests.browser.watching import FLAGS, watched
     from tests.tools import require
 
-    tuner = result.explore(name)
-    places = [*range(len(tuner.model.choices.thresholds))]
-    with serving() as address, sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+    with serving() as address, sync_playwright() as playwright, tempfile.TemporaryDirectory() as shots:
         browser = playwright.chromium.launch(executable_path=str(require("chromium")), args=FLAGS)
-        with watched(browser, "", Path(folder), viewport={"width": 1280, "height": 1000}) as here:
-            shown = Shown(here, tuner, address)
-            shown.page.evaluate(DRAG, places[:20])
-            used = time.process_time()
-            taken = shown.page.evaluate(DRAG, places)
-            ours = 1000 * (time.process_time() - used) / len(places)
+        for when in ("at once", "prepared"):
+            # Nothing may be left of an earlier visit.
+            tuner = km.backtest(result.rules, result.history, result.incidents).explore(name)
+            while when == "prepared" and tuner.widget._prepare():
+                pass
+            choices = tuner.model.choices
+            stops: dict[str, list[object]] = {
+                "threshold": [*range(len(choices.thresholds))],
+                "window": [*range(len(choices.windows_ms))],
+                "hours": [*choices.hours],
+                "for": [*range(len(choices.fors_ms))],
+                "group by": [str(place) for place in range(len(choices.group_by))],
+            }
+            with watched(browser, "", Path(shots), viewport={"width": 1280, "height": 1000}) as here:
+                shown = Shown(here, tuner, address)
+                for knob, places in stops.items():
+                    if not places:
+                        continue
+                    used = time.process_time()
+                    taken = shown.page.evaluate(DRAG, [knob, places])
+                    ours = 1000 * (time.process_time() - used) / len(places)
+                    line(f"seen, {when}: {knob} (processor: kernel)", [(one, ours) for one in taken])
+                    shown.press("back to deployed")
         browser.close()
-    line("move, threshold, seen (processor: kernel only)", [(one, ours) for one in taken])
 
 
 def main() -> int:
