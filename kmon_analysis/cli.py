@@ -493,8 +493,10 @@ def show_advice(advice: Advice) -> None:
         for rule in advice.values():
             console.print()
             console.print(Text(plain_cell(f"{rule.rule}: {rule.headline}"), style="bold"))
+            reasons = Table.grid(padding=(0, 1, 0, 0))
             for reason in rule.reasons:
-                console.print(Padding(Text(f"• {shown(reason)}"), (0, 0, 0, 2), expand=False))
+                reasons.add_row(Text("•"), Text(shown(reason)))
+            console.print(Padding(reasons, (0, 0, 0, 2), expand=False))
     # Rich fills lines with blanks up to the edge.
     sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 

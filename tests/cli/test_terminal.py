@@ -5,11 +5,17 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from kmon_analysis import __version__, cli_terminal
+from kmon_analysis.cli import show_advice
+from kmon_analysis.recommend.advice import Advice, RuleAdvice
+from kmon_analysis.recommend.candidates import current_setting
 from tests.cli.conftest import environment_of, on_a_terminal, spawned
+from tests.report.samples import backtest_of, replay
 from tests.tools import REPOSITORY
 
 VERBS = ("backtest", "demo", "doctor", "fetch", "lab", "postmortem", "tune", "verify")
@@ -189,3 +195,16 @@ def test_a_pipe_sees_no_progress(world, tmp_path):
     assert "\x1b" not in found.err
     assert "tuning" not in found.err
     assert found.err.startswith("promtool") or found.err.startswith("Not verified")
+
+
+def test_reasons_hang_under_their_first_line(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    rule = replay(np.arange(60.0))
+    entry = RuleAdvice(rule.name, "keep", "Keep", ("word " * 30, "[b]x[/b]"), current_setting(rule))
+    show_advice(Advice(backtest_of(rule), None, {rule.name: replace(entry, past_current=rule.score())}))
+    lines = capsys.readouterr().out.splitlines()
+    reasons = lines[lines.index(f"{rule.name}: Keep") + 1 :]
+    assert [line[:4] for line in reasons] == ["  • ", *["    "] * (len(reasons) - 2), "  • "]
+    assert len(reasons) > 3
+    assert max(map(len, lines)) <= 60
+    assert reasons[-1] == "  • [b]x[/b]"
