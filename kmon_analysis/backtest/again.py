@@ -1,15 +1,17 @@
-"""Variants of a replay that need no evaluation: other labelled truth, one page group alone."""
+"""Variants of a replay that need no evaluation: other labelled truth, some of its page groups only."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, incidents_of, inside
+from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.incidents import Incidents
+from kmon_analysis.labels import Labels
 
-__all__ = ["alone", "with_incidents"]
+__all__ = ["alone", "some", "with_incidents"]
 
 
 def with_incidents(result: Backtest, incidents: Incidents) -> Backtest:
@@ -58,3 +60,28 @@ def alone(replay: RuleBacktest, place: int, hidden: Collection[str] = ()) -> Rul
     group = replace(group, members=tuple(member.without(*hidden) for member in group.members))
     one = replace(signal, groups=(group,))
     return replace(replay, groups=None, outside=None, _signals={(None, None): one}, _latest={})
+
+
+def some(replay: RuleBacktest, kept: Collection[Labels], windows_ms: Iterable[int | None] = ()) -> RuleBacktest:
+    """Return the replay of some page groups, as if a rule of their own selected them, with their incidents.
+
+    Parameters
+    ----------
+    replay : RuleBacktest
+        With all its groups.
+    kept : collection of Labels
+        Labels of page groups.
+    windows_ms : iterable of int or None
+        Windows besides the rule's own at which it can be asked.
+
+    Notes
+    -----
+    An incident that concerns none of these groups is left out.
+    """
+    signals: dict[tuple[int | None, str | None], Signal] = {}
+    for window in {None, *windows_ms} - {replay.knobs.window_ms} | {None}:
+        whole = replay.signal(window)
+        signals[window, None] = replace(whole, groups=tuple(each for each in whole.groups if each.labels in kept))
+    concerned = [item for item in replay.incidents.incidents if any(item.concerns(replay.name, each) for each in kept)]
+    incidents = replace(replay.incidents, incidents=tuple(concerned))
+    return replace(replay, incidents=incidents, groups=None, outside=None, _signals=signals, _latest={})

@@ -15,7 +15,8 @@ from kmon_analysis.backtest.run import alert_names
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Setting
-from kmon_analysis.recommend.verdict import FEW_INCIDENTS, Case, case_of, fate, limits_of, marked, meets, suspects_of
+from kmon_analysis.recommend.case import Case, case_of, meets, suspects_of
+from kmon_analysis.recommend.verdict import FEW_INCIDENTS, fate, limits_of, marked
 from kmon_analysis.timing import HOUR_MS, WEEK_MS, format_duration
 
 __all__ = ["chosen_by_hand"]

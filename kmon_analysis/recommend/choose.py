@@ -11,10 +11,11 @@ import numpy as np
 from kmon_analysis.backtest.pages import curve
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Reach
+from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
-from kmon_analysis.recommend.margin import round_inside
+from kmon_analysis.recommend.margin import FRAGILE, round_inside
 
-__all__ = ["EVERYTHING", "Plateau", "Question", "best", "place", "survey"]
+__all__ = ["EVERYTHING", "Plateau", "Question", "best", "place", "plateau_of", "survey"]
 
 
 # Set by hand on the bundled simulation, not calibrated: see "Room in time" in docs/architecture.md.
@@ -59,6 +60,11 @@ class Plateau:
         if self.quiet * self.weakest <= 0:
             return math.inf
         return large / small
+
+    @property
+    def roomy(self) -> bool:
+        """Whether a threshold lies between the two with a margin that is not fragile."""
+        return self.feasible and (self.weakest is None or self.margin_ratio >= FRAGILE)
 
     @property
     def span_ratio(self) -> float:
@@ -142,7 +148,6 @@ def _quiet_level(replay: RuleBacktest, candidate: Candidate, budget: Budget, sto
 
 def _plateau(replay: RuleBacktest, candidate: Candidate, budget: Budget, question: Question, quiet: float) -> Plateau:
     """Put the incidents that are known above the quiet level."""
-    signal = replay.signal(candidate.window_ms)
     known = [
         reach
         for reach in replay.reaches(**candidate.at)
@@ -151,8 +156,29 @@ def _plateau(replay: RuleBacktest, candidate: Candidate, budget: Budget, questio
         and reach.observed_ratio > 0
         and (question.stop_ms is None or reach.window.end_ms <= question.stop_ms)
     ]
+    return plateau_of(replay.signal(candidate.window_ms), candidate, known, quiet, budget.max_delay_ms)
+
+
+def plateau_of(
+    signal: Signal, candidate: Candidate, known: Sequence[Reach], quiet: float, max_delay_ms: int
+) -> Plateau:
+    """Put incidents above the level that ordinary weeks need.
+
+    Parameters
+    ----------
+    signal : Signal
+        At the candidate's window.
+    candidate : Candidate
+        Window and ``for``.
+    known : sequence of Reach
+        Observed incidents that must page.
+    quiet : float
+        The level from which on the pages stay within the budget.
+    max_delay_ms : int
+        Longest acceptable delay.
+    """
     low = max([quiet, *(reach.already for reach in known)])
-    peaks = {reach.incident.id: _peak_in_time(reach, budget) for reach in known}
+    peaks = {reach.incident.id: _peak_in_time(reach, max_delay_ms) for reach in known}
     blocking = min(peaks, key=lambda name: peaks[name], default=None)
     high = None if blocking is None else peaks[blocking]
     delays = [reach.delay_ms(low) for reach in known]
@@ -168,8 +194,8 @@ def _plateau(replay: RuleBacktest, candidate: Candidate, budget: Budget, questio
     )
 
 
-def _peak_in_time(reach: Reach, budget: Budget) -> float:
-    return reach.peak(reach.incident.interval.start_ms + budget.max_delay_ms)
+def _peak_in_time(reach: Reach, max_delay_ms: int) -> float:
+    return reach.peak(reach.incident.interval.start_ms + max_delay_ms)
 
 
 def best(found: Sequence[Plateau], budget: Budget) -> Plateau:
@@ -181,7 +207,8 @@ def best(found: Sequence[Plateau], budget: Budget) -> Plateau:
     in time is how many times the accepted delay exceeds the worst one. The smaller of the two counts: a
     long ``for`` can make the first as wide as one likes, by paging at the last accepted moment. Room for
     a factor of four is enough; ties go to the wider interval, the shorter worst delay, and the longer
-    ``for``. Infeasible candidates come last, the nearest to feasible first among them.
+    ``for``. A fragile margin is taken only where every candidate's is: it is not advised. Infeasible
+    candidates come last, the nearest to feasible first among them.
     """
 
     def room(p: Plateau) -> tuple[float, ...]:
@@ -190,7 +217,7 @@ def best(found: Sequence[Plateau], budget: Budget) -> Plateau:
         both = min(p.margin_ratio, in_time, ENOUGH_ROOM) if p.feasible else p.span_ratio
         # Where incidents reach zero every ratio is infinite: then the length of the interval tells.
         length = abs((p.weakest or 0.0) - p.quiet)
-        return (p.feasible, round(both, 1), round(p.span_ratio, 2), length, -slowest, p.candidate.for_ms)
+        return (p.feasible, p.roomy, round(both, 1), round(p.span_ratio, 2), length, -slowest, p.candidate.for_ms)
 
     return max(found, key=room)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,41 +16,31 @@ import numpy as np
 from kmon_analysis.backtest.notes import is_blind
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, alert_names
-from kmon_analysis.backtest.score import Outcome, Page, Score
+from kmon_analysis.backtest.score import Outcome, Score
 from kmon_analysis.recommend import chance, uncertainty
 from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
-from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
+from kmon_analysis.recommend.candidates import Budget, Setting
+from kmon_analysis.recommend.case import Case, breaches, case_of, meets, suspects_of
 from kmon_analysis.recommend.choose import EVERYTHING, Plateau, Question, best, place, survey
+from kmon_analysis.recommend.crowd import crowd_sentence
 from kmon_analysis.recommend.detection import detection_table
-from kmon_analysis.recommend.holdout import HeldOut, folds_of, forward_chain, leave_one_out
-from kmon_analysis.recommend.margin import FRAGILE
+from kmon_analysis.recommend.holdout import MIN_WEEKS, folds_of, forward_chain, leave_one_out
 from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
-from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant, parse_duration
+from kmon_analysis.recommend.refusal import heldout_sentence, inseparable, kept_headline, nearest, objections
+from kmon_analysis.recommend.wording import allowance, number, odds, paged_falsely, pages, span
+from kmon_analysis.timing import WEEK_MS, format_duration, format_instant, parse_duration
 
-__all__ = ["Case", "case_of", "clusters_of", "fate", "limits_of", "marked", "meets", "recommend", "suspects_of"]
+__all__ = ["fate", "limits_of", "marked", "recommend"]
 
 # Fewer than this many weeks hide weekly behaviour altogether; fewer than the second make it provisional.
 SHORT_WEEKS, PROVISIONAL_WEEKS = 2, 4
 FEW_INCIDENTS, TENTATIVE_INCIDENTS = 2, 5
-REVIEWED_PAGES = 10
 
 UNKNOWN = "No recommendation for detection"
+NOTHING_BETTER = "The current rule already finds every incident in time within the budget; nothing gets better."
 
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What every check looks at."""
-
-    replay: RuleBacktest
-    budget: Budget
-    current: Setting
-    past: Score
-    tried: tuple[Candidate, ...]
-    clusters: int
-    weeks: float
 
 
 def recommend(
@@ -112,14 +102,6 @@ def recommend(
     return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
 
 
-def case_of(replay: RuleBacktest, past: Score, budget: Budget, scrape_interval_ms: int) -> Case:
-    """Gather what the checks of one rule look at."""
-    observed = replay.observed(replay.signal())
-    weeks = float(observed.mean()) * replay.period.duration_ms / WEEK_MS if observed.size else 0.0
-    tried = candidates(replay, scrape_interval_ms)
-    return Case(replay, budget, current_setting(replay), past, tried, clusters_of(past), weeks)
-
-
 def _advise(
     name: str, replay: RuleBacktest, past: Score, budget: Budget, scrape_interval_ms: int, progress: Progress | None
 ) -> RuleAdvice:
@@ -141,7 +123,7 @@ def _advise(
     if not replay.knobs.sweepable:
         if case.clusters == 0:
             return replace(base, verdict="refused", headline=UNKNOWN, reasons=_fixed_reasons(case))
-        return replace(base, headline="Keep the current rule", reasons=_fixed_reasons(case))
+        return replace(base, headline=_fixed_headline(case), reasons=_fixed_reasons(case))
     steps = 0
 
     def step() -> None:
@@ -163,7 +145,13 @@ def _advise(
     if case.clusters == 0:
         return _without_incidents(case, base, next(p for p in found if p.candidate == current.candidate))
     if not top.feasible:
-        return _inseparable(case, base, top)
+        return replace(
+            base,
+            verdict="refused",
+            headline="No threshold separates",
+            reasons=(*inseparable(case, top), *crowd_sentence(case), *limits_of(case)),
+            plateau=top,
+        )
     setting, scored = _placed(case, top)
     base = replace(base, plateau=top, candidate=setting, chance_p=_chance(case, setting, scored))
     if case.clusters <= FEW_INCIDENTS:
@@ -175,9 +163,12 @@ def _advise(
         neighbours=_neighbours(case, setting),
         overfit_ratio=overfit_ratio(replay, found, budget) if weeks >= PROVISIONAL_WEEKS else None,
     )
-    against = _objections(case, base, top, scored)
+    against = objections(case, base, top, scored)
     if against:
-        return replace(base, headline="Keep the current rule", reasons=(*against, *limits_of(case)))
+        near = nearest(case, setting, scored, against, top)
+        return replace(base, headline=kept_headline(case), reasons=(*near, *crowd_sentence(case), *limits_of(case)))
+    if meets(case, case.past) and past.false_pages <= scored.false_pages:
+        return replace(base, headline=kept_headline(case), reasons=(NOTHING_BETTER, *limits_of(case)))
     return _tuned(case, base, setting, scored, top)
 
 
@@ -189,35 +180,9 @@ def marked(advice: RuleAdvice, replay: RuleBacktest, who: str) -> RuleAdvice:
     return replace(advice, evaluated_by=who, reasons=(*advice.reasons, *said))
 
 
-# ---- counting ---------------------------------------------------------------------------------
-
-
-def clusters_of(past: Score) -> int:
-    """Count incidents that must page and were observed; those that name one cause count once."""
-    seen = [outcome.incident for outcome in past.outcomes if outcome.status != "no data"]
-    return len({incident.cause or incident.id for incident in seen})
-
-
-def suspects_of(score: Score) -> tuple[Page, ...]:
-    """Return the longest false pages first: the ones most likely to be unlabelled incidents."""
-    false = [page for page in score.pages if page.kind == "false"]
-    return tuple(sorted(false, key=lambda page: -page.episode.interval.duration_ms)[:REVIEWED_PAGES])
-
-
 def _placed(case: Case, found: Plateau) -> tuple[Setting, Score]:
     setting = place(found, case.budget, case.current)
-    return setting, _score(case, setting)
-
-
-def _score(case: Case, setting: Setting, period: Interval | None = None) -> Score:
-    return case.replay.score(setting.threshold, period=period, window_ms=setting.window_ms, for_ms=setting.for_ms)
-
-
-def meets(case: Case, score: Score) -> bool:
-    """Tell whether a scored rule keeps to the budget and finds every incident in time."""
-    quiet_enough = score.false_pages <= case.budget.false_pages_per_week * score.weeks
-    calm_enough = not score.firing_ratio > case.budget.firing_ratio
-    return quiet_enough and calm_enough and score.caught_within(case.budget.max_delay_ms) == score.incidents
+    return setting, case.score(setting)
 
 
 def _chance(case: Case, setting: Setting, score: Score) -> float | None:
@@ -269,7 +234,7 @@ def _neighbours(case: Case, setting: Setting) -> tuple[Neighbour, ...]:
         ]
     found = []
     for change, other in changes:
-        score = _score(case, other)
+        score = case.score(other)
         found.append(Neighbour(change, other, score, meets(case, score)))
     return tuple(found)
 
@@ -277,39 +242,11 @@ def _neighbours(case: Case, setting: Setting) -> tuple[Neighbour, ...]:
 # ---- sentences --------------------------------------------------------------------------------
 
 
-def _number(value: float) -> str:
-    return f"{value:,.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
-def _times(count: int) -> str:
-    return {0: "never", 1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def _paged_falsely(score: Score) -> str:
-    often = _times(score.false_pages)
-    return (
-        f"never paged falsely in {_span(score.weeks)}"
-        if often == "never"
-        else (f"paged falsely {often} in {_span(score.weeks)}")
-    )
-
-
-def _span(weeks: float) -> str:
-    if weeks >= 1:
-        return f"{weeks:.1f} weeks"
-    if weeks >= 1 / 7:
-        return f"{weeks * 7:.1f} days"
-    hours = weeks * 7 * 24
-    return f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
-
-
-def _allowance(budget: Budget) -> str:
-    accepted = budget.false_pages_per_week
-    return f"{accepted:g} false page{'' if accepted == 1 else 's'} a week"
-
-
-def _pages(count: int) -> str:
-    return f"{count} false page{'' if count == 1 else 's'}"
+def _fixed_headline(case: Case) -> str:
+    broken = breaches(case.budget, case.past)
+    if not broken:
+        return "Keep the current rule"
+    return f"Nothing to tune; the current rule breaks the budget: {'; '.join(broken)}"
 
 
 def _fixed_reasons(case: Case) -> tuple[str, ...]:
@@ -317,18 +254,18 @@ def _fixed_reasons(case: Case) -> tuple[str, ...]:
     reasons = ["The expression has no threshold that can turn; it is scored as it stands."]
     if past.outcomes:
         reasons.append(
-            f"It found {past.caught} of {past.incidents} incidents with {_pages(past.false_pages)} "
-            f"in {_span(past.weeks)}."
+            f"It found {past.caught} of {past.incidents} incidents with {pages(past.false_pages)} "
+            f"in {span(past.weeks)}."
         )
     else:
-        reasons.append(f"It {_paged_falsely(past)}; no incident concerns it: what it would find is unknown.")
+        reasons.append(f"It {paged_falsely(past)}; no incident concerns it: what it would find is unknown.")
     if past.false_pages > case.budget.false_pages_per_week * past.weeks:
-        quieter = [_score(case, replace(case.current, for_ms=c.for_ms)) for c in case.tried]
+        quieter = [case.score(replace(case.current, for_ms=c.for_ms)) for c in case.tried]
         good = [(c.for_ms, score) for c, score in zip(case.tried, quieter, strict=True) if meets(case, score)]
         if good:
             hold, score = min(good, key=lambda item: item[0])
             reasons.append(
-                f"With for {format_duration(hold)} it would have kept to the budget: {_pages(score.false_pages)}."
+                f"With for {format_duration(hold)} it would have kept to the budget: {pages(score.false_pages)}."
             )
     return tuple(reasons)
 
@@ -367,18 +304,20 @@ def _without_incidents(case: Case, base: RuleAdvice, own: Plateau) -> RuleAdvice
     side = "at or below" if case.replay.signal().falls else "at or above"
     reasons = [
         "No incident concerns this rule: what it would find is unknown.",
-        f"As it is, it {_paged_falsely(past)}.",
+        f"As it is, it {paged_falsely(past)}{_over(past, budget)}.",
+        "To get a list of incidents: kmon incidents suggest points out unusual spells of this history, for people to "
+        "confirm or reject; kmon incidents import takes over what another tool recorded.",
     ]
     if math.isfinite(own.quiet):
         reasons.append(
-            f"Every threshold {side} {_number(own.quiet)} kept to {_allowance(budget)} "
-            f"with for {format_duration(own.candidate.for_ms)}."
+            f"A measure of the noise, not a proposal: with for {format_duration(own.candidate.for_ms)}, any threshold "
+            f"{side} {number(own.quiet)} would have kept to {allowance(budget)}. Incidents may well stay short of that."
         )
     if budget.false_pages_per_week > 0:
         needed = uncertainty.quiet_weeks_needed(budget.false_pages_per_week)
         reasons.append(
             f"It takes {needed:.1f} weeks without a false page to show (nine times out of ten) that a rule keeps to "
-            f"{_allowance(budget)}; {_span(past.weeks)} were observed."
+            f"{allowance(budget)}; {span(past.weeks)} were observed."
         )
     physics = detection_table(case.replay, case.current)
     reasons += _arithmetic(physics)
@@ -390,6 +329,13 @@ def _without_incidents(case: Case, base: RuleAdvice, own: Plateau) -> RuleAdvice
         plateau=own,
         physics=tuple(physics),
     )
+
+
+def _over(past: Score, budget: Budget) -> str:
+    """Say how much that is a week, where it is more than accepted."""
+    if past.false_pages <= budget.false_pages_per_week * past.weeks or math.isnan(past.false_pages_per_week):
+        return ""
+    return f": {past.shown_rate} a week, {budget.false_pages_per_week:g} accepted"
 
 
 def _arithmetic(physics: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -413,40 +359,18 @@ def _arithmetic(physics: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _inseparable(case: Case, base: RuleAdvice, top: Plateau) -> RuleAdvice:
-    blocked = next(o.incident for o in case.past.outcomes if o.incident.id == top.blocking)
-    lowest = case.replay.signal().falls
-    reached = _number(top.weakest) if top.weakest is not None else "no value"
-    reach = next(r for r in case.replay.reaches(for_ms=top.candidate.for_ms) if r.incident.id == blocked.id)
-    seen = f"within {format_duration(case.budget.max_delay_ms)} it {'falls' if lowest else 'rises'} to {reached}"
-    if not len(reach.levels):
-        seen = "the expression returns nothing that lasts long enough around it"
-    reasons = [
-        f"{blocked.id} ({format_instant(blocked.interval.start_ms)[:10]}) blocks: {seen}, "
-        f"but ordinary weeks need a threshold of {_number(top.quiet)} to keep to "
-        f"{_allowance(case.budget)} ({_describe(top.candidate)}).",
-        "No threshold on this expression separates it. Try another expression (rate of lag, lag in seconds) or hours, "
-        f"mark {blocked.id} as must_page: false if it needs no page, or allow more delay or more pages.",
-    ]
-    return replace(
-        base,
-        verdict="refused",
-        headline="No threshold separates",
-        reasons=(*reasons, *limits_of(case)),
-        plateau=top,
-    )
-
-
-def _odds(probability: float) -> str:
-    """Say a probability as a frequency; the data carry no more than that."""
-    if probability < 0.02:
-        return "less than 1 time in 50"
-    return f"about 1 time in {round(1 / probability)}" if probability < 0.5 else "more often than not"
-
-
-def _describe(candidate: Candidate) -> str:
-    window = "" if candidate.window_ms is None else f"window {format_duration(candidate.window_ms)}, "
-    return f"{window}for {format_duration(candidate.for_ms)}"
+def _untested(case: Case) -> str:
+    """Say which of its conditions the test on unseen weeks lacks."""
+    weeks, folds = case.replay.period.duration_ms / WEEK_MS, folds_of(case.replay.period)
+    if not folds:
+        why = f"the history holds {weeks:.1f} weeks, and tuning on the first and testing on the last takes {MIN_WEEKS}"
+    elif not any(
+        o.status != "no data" and o.incident.interval.start_ms >= folds[0].start_ms for o in case.past.outcomes
+    ):
+        why = f"no incident lies in the weeks to test on, from {format_instant(folds[0].start_ms)[:10]} on"
+    else:
+        why = "the weeks before each incident to test on have no threshold that separates, or no incident to tune on"
+    return f"Not tested on unseen weeks: {why}."
 
 
 def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
@@ -455,7 +379,7 @@ def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
     weakest = math.nan if top.weakest is None else top.weakest
     if threshold == 0 or top.quiet * weakest <= 0 or threshold * weakest <= 0:
         return (
-            f"Thresholds from {_number(min(top.quiet, weakest))} to {_number(max(top.quiet, weakest))} all keep to the "
+            f"Thresholds from {number(min(top.quiet, weakest))} to {number(max(top.quiet, weakest))} all keep to the "
             "budget and find every incident in time; incidents lie at the one end, ordinary weeks at the other."
         )
     incident, ordinary = weakest / threshold, top.quiet / threshold
@@ -474,7 +398,7 @@ def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, t
     reasons = [alike] * (len(seen) > case.clusters)
     reasons += [f"The current rule: {fate(outcome)}." for outcome in seen.values()]
     reasons += [
-        f"With {setting} the past shows {_pages(scored.false_pages)} in {_span(scored.weeks)}, and: "
+        f"With {setting} the past shows {pages(scored.false_pages)} in {span(scored.weeks)}, and: "
         + "; ".join(fate(outcome) for outcome in scored.outcomes if outcome.status != "no data")
         + ". "
         + _margin_sentence(top, setting, case.replay.signal().falls)
@@ -486,8 +410,14 @@ def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, t
         reasons.append(
             f"Finding {words.replace('example', 'incident')} {verdict} (shift test p = {base.chance_p:.3f})."
         )
-    reasons.append(f"{words.capitalize()} cannot support a change; the current rule stays.")
-    return replace(base, headline=f"Consistent with {words}", reasons=(*reasons, *limits_of(case)))
+    broken = breaches(case.budget, case.past)
+    stays = f"stays, although it breaks the budget: {'; '.join(broken)}" if broken else "stays"
+    reasons.append(f"{words.capitalize()} cannot support a change; the current rule {stays}.")
+    return replace(
+        base,
+        headline=f"Consistent with {words}",
+        reasons=(*reasons, *crowd_sentence(case), *limits_of(case)),
+    )
 
 
 def fate(outcome: Outcome) -> str:
@@ -502,36 +432,6 @@ def fate(outcome: Outcome) -> str:
     return f"{name} is paged after {format_duration(outcome.delay_ms or 0)}"
 
 
-def _objections(case: Case, base: RuleAdvice, top: Plateau, scored: Score) -> tuple[str, ...]:
-    """Return the reasons to leave the rule alone, if any."""
-    against = []
-    if top.margin_ratio < FRAGILE:
-        against.append(
-            f"The margin is thin: thresholds from {_number(top.quiet)} to {_number(top.weakest or 0)} "
-            f"are all there is ({top.margin_ratio:.2f}x; {FRAGILE}x is needed)."
-        )
-    if base.heldout is not None and base.heldout.worse:
-        against.append("On unseen weeks tuning did worse than the current rule: " + _heldout_sentence(base.heldout))
-    if base.overfit_ratio is not None and base.overfit_ratio > 0.5:
-        against.append(
-            f"The search is fitting noise: its winner on one half of the weeks lands in the lower half on the other "
-            f"in {base.overfit_ratio:.0%} of the splits."
-        )
-    if not meets(case, scored):
-        against.append("No rounded value inside the feasible interval keeps to the budget.")
-    if not against and meets(case, case.past) and case.past.false_pages <= scored.false_pages:
-        against.append("The current rule already finds every incident in time within the budget; nothing gets better.")
-    return tuple(against)
-
-
-def _heldout_sentence(heldout: HeldOut) -> str:
-    new, old = heldout.proposed, heldout.current
-    return (
-        f"{new.caught_in_time} of {new.incidents} found in time, {_pages(new.false_pages)} in {new.weeks:.1f} weeks; "
-        f"current rule on the same weeks: {old.caught_in_time} of {old.incidents}, {_pages(old.false_pages)}."
-    )
-
-
 def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
     n, falls = case.clusters, case.replay.signal().falls
     lower = uncertainty.clopper_pearson(scored.caught, scored.incidents, level=0.95)[0]
@@ -540,12 +440,13 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
         middle = uncertainty.delay_summary([delay / 1000 for delay in scored.delays_ms])
         delays = f"median delay {format_duration(round(middle.median_s) * 1000)}, {delays}"
     reasons = [
-        f"Past {_span(case.weeks)}: found {scored.caught} of {scored.incidents} incidents, {delays}. "
-        f"That shows at least {lower:.0%} of incidents like these (95% confidence, for a rule fixed before looking, "
-        "which this one was not).",
-        f"{_pages(scored.false_pages).capitalize()} in {_span(scored.weeks)} of normal time. "
+        f"Past {span(case.weeks)}: found {scored.caught} of {scored.incidents} incidents, {delays}. "
+        # The exact interval holds for a rule fixed before looking only: `uncertainty.clopper_pearson`.
+        f"Had the rule been fixed before these incidents, that would show that it finds at least {lower:.0%} of such "
+        "incidents (95% confidence); it was chosen by looking at them, which shows less.",
+        f"{pages(scored.false_pages).capitalize()} in {span(scored.weeks)} of normal time. "
         f"Current rule on the same weeks: {case.past.caught} of {case.past.incidents}, "
-        f"{_pages(case.past.false_pages)}.",
+        f"{pages(case.past.false_pages)}.",
     ]
     prediction = None
     if scored.weeks >= PROVISIONAL_WEEKS:
@@ -555,12 +456,12 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
         over = ahead.probability_above(2 * 4 * case.budget.false_pages_per_week)
         reasons.append(
             f"Next 4 weeks: probably {ahead.low}–{ahead.high} false pages (nine times out of ten); "
-            f"more than double the budget: {_odds(over)}."
+            f"more than double the budget: {odds(over)}."
         )
     if base.heldout is not None:
-        reasons.append("Tested on unseen weeks (tuned on the weeks before): " + _heldout_sentence(base.heldout))
+        reasons.append("Tested on unseen weeks (tuned on the weeks before): " + heldout_sentence(base.heldout) + ".")
     else:
-        reasons.append("Not tested on unseen weeks: the history is too short, or its later weeks hold no incident.")
+        reasons.append(_untested(case))
     if base.left_out:
         hits = sum(left.caught for left in base.left_out)
         values = [
@@ -568,9 +469,9 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
         ]
         spread = ""
         if values and min(values) == max(values):
-            spread = f", always with threshold {_number(values[0])}"
+            spread = f", always with threshold {number(values[0])}"
         elif values:
-            spread = f"; thresholds from {_number(min(values))} to {_number(max(values))}"
+            spread = f"; thresholds from {number(min(values))} to {number(max(values))}"
         reasons.append(f"Each incident left out in turn: {hits} of {len(base.left_out)} found{spread}.")
     reasons.append(_margin_sentence(top, setting, falls))
     fragile = [neighbour.change for neighbour in base.neighbours if not neighbour.within_budget]
@@ -578,8 +479,10 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
         reasons.append(f"One step away the budget no longer holds: {', '.join(fragile)}.")
     if n < 30:
         reasons.append(
-            f"Chance that the next incident of these kinds is missed: about 1 in "
-            f"{round(1 / uncertainty.next_missed(n))} at the incident edge, less inside."
+            # The law for thresholds chosen on the same incidents: `uncertainty.next_missed`.
+            f"A threshold that the weakest of the {n} past incidents only just reaches would miss about 1 in "
+            f"{round(1 / uncertainty.next_missed(n))} new ones of these kinds; this one is "
+            f"{'higher' if falls else 'lower'} than that, so it should miss fewer."
         )
     headline = "Recommended" if n > TENTATIVE_INCIDENTS and base.heldout is not None else "Tentative"
     if case.weeks < SHORT_WEEKS:

@@ -189,4 +189,4 @@ def test_a_search_that_fits_noise_keeps_the_current_rule(monkeypatch):
     monkeypatch.setattr(verdict, "overfit_ratio", lambda *_: 0.6)
     found = advise(*lag_history(10, incidents=TEN))["HighConsumerLag"]
     assert found.verdict == "keep"
-    assert "The search is fitting noise" in found.reasons[0]
+    assert "because the search is fitting noise" in found.reasons[1]
