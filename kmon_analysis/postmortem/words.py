@@ -191,7 +191,7 @@ def knob_words(answer: Answer, current: Setting, op: str | None) -> str:
     if answer.knob == "combination":
         return describe(setting)
     if answer.knob == "keep":
-        return f"{describe(setting)}{_within(setting)} · keep firing for {same_duration(setting.keep_firing_for_ms)}"
+        return f"{describe(setting)}{_within(setting)}"
     if answer.knob == "hours":
         return "at all hours" if setting.hours is None else f"{describe(setting)}{_within(setting)}"
     if answer.knob == "threshold":

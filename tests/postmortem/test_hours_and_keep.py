@@ -75,6 +75,8 @@ def test_keeping_it_firing_is_offered_where_it_joins_false_pages():
         == 1
         < min(each.price.false_pages for each in made.sooner["A"][0].answers[:2] if each.price)
     )
+    [section] = content_of(made).sections
+    assert section.sooner.rows[-1][1:3] == ("keep firing", "threshold 5 · for 4m · keep firing for 15m")
     expr = f"lag < {answer.setting.threshold}"
     text = RULES.format(expr).replace("for: 5m", f"for: {answer.setting.for_ms // 1000}s, keep_firing_for: 15m")
     score = replayed(held, listed, text).scores["A"]
