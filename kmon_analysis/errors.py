@@ -76,6 +76,15 @@ class KmonError(Exception):
         what_next = f"\n  {self.cure}." if self.cure else ""
         return f"{where}{self.problem}{what_next}"
 
+    def _render_traceback_(self) -> list[str]:
+        """Show the message alone in IPython and Jupyter; a cause that is none of ours is a fault, with its lines."""
+        import traceback
+
+        cause = self.__cause__
+        if cause is not None and not isinstance(cause, KmonError):
+            return traceback.format_exception(self)
+        return [printable(f"{type(self).__name__}: {self}", lines=True)]
+
 
 class InputError(KmonError):
     """Something the user gave us cannot be used."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.backtest.listing import outcome_rows, page_rows
 from kmon_analysis.backtest.notes import Note, is_blind, notes_of
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.rule import RuleBacktest
@@ -196,6 +197,24 @@ class Backtest(Mapping[str, RuleBacktest]):
             for name, found in self.scores.items()
         ]
         return pd.DataFrame(rows).set_index("rule") if rows else pd.DataFrame()
+
+    def pages_frame(self) -> pd.DataFrame:
+        """Return one row a page: rule, start, end (UTC), kind, incident it is credited to, labels of the alert."""
+        import pandas as pd
+
+        columns = ["rule", "start", "end", "kind", "incident", "labels"]
+        frame = pd.DataFrame(list(page_rows(self.scores)), columns=columns)
+        return frame.assign(start=pd.to_datetime(frame["start"], utc=True), end=pd.to_datetime(frame["end"], utc=True))
+
+    def outcomes_frame(self) -> pd.DataFrame:
+        """Return one row a rule and incident: status, first firing and start (UTC), delay in seconds."""
+        import pandas as pd
+
+        columns = ["rule", "incident", "start", "end", "must_page", "status", "first_firing", "delay_s"]
+        frame = pd.DataFrame(list(outcome_rows(self.scores)), columns=columns)
+        for name in ("start", "end", "first_firing"):
+            frame[name] = pd.to_datetime(frame[name], utc=True)
+        return frame
 
     def _table(self) -> tuple[list[str], list[list[str]]]:
         header = ["rule", "incidents caught", "false pages", "a week", "median delay", "worst delay"]

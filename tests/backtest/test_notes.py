@@ -9,7 +9,7 @@ import pytest
 
 from kmon_analysis.backtest.again import with_incidents
 from kmon_analysis.backtest.run import backtest
-from kmon_analysis.errors import IncidentError
+from kmon_analysis.errors import Finding, IncidentError
 from kmon_analysis.history import History, Provenance
 from kmon_analysis.incidents import Excluded, Incident, Incidents
 from kmon_analysis.labels import Labels
@@ -271,3 +271,30 @@ def test_incidents_outside_the_history_are_left_out_by_name():
     assert with_incidents(result, ALL).left_out == ()
     with pytest.raises(IncidentError, match="'OLD-1' ends before the history"):
         result_of(Incidents((far,)))
+
+
+# ---- which pages -----------------------------------------------------------------------------------
+
+
+def test_every_page_and_every_outcome_is_listed():
+    result = result_of(ALL, "> 500")
+    pages, outcomes = result.pages_frame(), result.outcomes_frame()
+    began = [START + (begin + 5) * MINUTE_MS for begin in BEGUN]
+    assert sorted(int(each.timestamp() * 1000) for each in pages["start"]) == began
+    assert set(pages["kind"]) == {"true"}
+    assert sorted(pages["incident"]) == [f"OPS-{number}" for number in range(6)]
+    assert pages["labels"].iloc[0]["severity"] == "page"
+    assert outcomes["status"].tolist() == ["caught"] * 6
+    assert outcomes["delay_s"].tolist() == [300.0] * 6
+    assert [int(each.timestamp() * 1000) for each in outcomes["first_firing"]] == began
+    none = result_of(ALL, "> 500000")
+    assert len(none.pages_frame()) == 0
+    assert none.outcomes_frame()["status"].tolist() == ["missed"] * 6
+    assert none.outcomes_frame()["first_firing"].isna().all()
+
+
+def test_a_notebook_shows_the_message_alone():
+    error = IncidentError([Finding("a\u202eb", "i.yml", 3)])
+    assert error._render_traceback_() == ["IncidentError: i.yml:3: a\\u202eb"]
+    error.__cause__ = ZeroDivisionError("ours")
+    assert "ZeroDivisionError: ours" in "".join(error._render_traceback_())

@@ -95,9 +95,20 @@ def test_settings_reach_the_replay(kmon, world):
     slow = json.loads(kmon("backtest", *world.usual, "--evaluation-interval", "15m", "--json").out)
     assert wide[0]["pages"] < plain[0]["pages"]
     assert slow[0]["delay_worst_s"] > plain[0]["delay_worst_s"]
-    assert (
-        json.loads(kmon("backtest", *world.usual, "--group-by", "topic", "--semantics", "2.42", "--json").out) == plain
-    )
+    grouped = json.loads(kmon("backtest", *world.usual, "--group-by", "topic", "--semantics", "2.42", "--json").out)
+    labels = [[page.pop("labels") for page in rows[0]["page_list"]] for rows in (grouped, plain)]
+    assert {*map(len, labels[0])} == {1} != {*map(len, labels[1])}
+    assert grouped == plain
+
+
+def test_pages_and_outcomes_are_listed(kmon, world):
+    [row] = json.loads(kmon("backtest", *world.usual, "--json").out)
+    kinds = [page["kind"] for page in row["page_list"]]
+    assert (len(kinds), kinds.count("false")) == (row["pages"], row["false_pages"])
+    assert [outcome["status"] for outcome in row["outcomes"]] == ["caught"] * 6
+    listed = kmon("backtest", *world.usual, "--pages").out
+    assert all(page["start"] in listed for page in row["page_list"])
+    assert all(outcome["first_firing"] in listed for outcome in row["outcomes"])
 
 
 # ---- tune ---------------------------------------------------------------------------------------
