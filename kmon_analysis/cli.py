@@ -162,31 +162,6 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest, *, notes: 
         say(f"warning: {name} is not evaluated: {reason}")
 
 
-def listing(result: Backtest) -> str:
-    """List the outcomes and pages of every rule, a line each."""
-    from kmon_analysis.backtest.listing import outcome_rows, page_rows
-    from kmon_analysis.labels import Labels
-    from kmon_analysis.tabular import length_cell, text_table
-
-    outcomes = [
-        [
-            *(each[key] for key in ("rule", "incident", "start", "status")),
-            each["first_firing"] or "–",
-            length_cell(None if each["delay_s"] is None else each["delay_s"] * 1000),
-        ]
-        for each in outcome_rows(result.scores)
-    ]
-    paged = [
-        [each["rule"], each["start"], each["end"], each["kind"], each["incident"] or "–", str(Labels(each["labels"]))]
-        for each in page_rows(result.scores)
-    ]
-    tables = [
-        text_table(["rule", "incident", "start", "outcome", "first firing", "delay"], outcomes, left=5),
-        text_table(["rule", "page starts", "ends", "kind", "incident", "alert"], paged, left=6),
-    ]
-    return "\n" + "\n\n".join(tables)
-
-
 def stop_without_data(result: Backtest) -> None:
     """End with a finding when no rule of the file finds its series: nothing was judged."""
     from kmon_analysis.backtest.notes import is_blind
@@ -367,8 +342,8 @@ def backtest_command(
     as_json: JsonOption = False,
 ) -> None:
     """Say when the rules as written would have paged, scored against incidents."""
-    from kmon_analysis.backtest.listing import outcome_rows, page_rows
     from kmon_analysis.backtest.spread import sweep_phases
+    from kmon_analysis.cli_backtest import listing, rule_rows
     from kmon_analysis.rules.reader import read_rules
 
     samples = Samples(history, prometheus, last, start, end, store, timeout, evaluate_on)
@@ -386,17 +361,7 @@ def backtest_command(
     if spread is None and any(phase.how == "unknown" for phase in result.phases.values()):
         say("note: groups are taken to be evaluated at their full intervals; --phases 4 tells whether that matters")
     if as_json:
-        listed, ends = list(page_rows(result.scores)), list(outcome_rows(result.scores))
-        rows = [
-            {
-                "rule": name,
-                **row,
-                "page_list": [each for each in listed if each["rule"] == name],
-                "outcomes": [each for each in ends if each["rule"] == name],
-                "notes": [note.text for note in result.findings if name in note.rules],
-            }
-            for name, row in result.to_frame().to_dict("index").items()
-        ]
+        rows = rule_rows(result)
         put_json([{**row, "phases": spread.to_json(row["rule"])} for row in rows] if spread else rows)
     else:
         put(repr(result))
