@@ -470,6 +470,8 @@ def finish(advice: Advice, out: Path, *, as_json: bool, zone: str) -> None:
         show_advice(advice)
     say(written.sentence)
     say("written: " + ", ".join(str(path) for path in written.paths))
+    if not any(rule.proposed for rule in advice.values()):
+        say(f"nothing was advised: {written.paths[0]} is the deployed file, unchanged")
     if written.failed:
         say(written.output)
         raise typer.Exit(1)

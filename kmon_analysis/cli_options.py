@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kmon_analysis.cli_terminal import naming
+from kmon_analysis.cli_terminal import naming, say
 from kmon_analysis.errors import OutputError, SettingError
 
 if TYPE_CHECKING:
@@ -381,9 +381,12 @@ def check_zone(zone: str) -> None:
 def check_before_work(out: Path, rules: Path | None) -> None:
     """Say before the work, not after it, that its results could not be written or verified."""
     from kmon_analysis.export.verify import find_promtool
+    from kmon_analysis.history_store import MANIFEST
     from kmon_analysis.report.bundle import FILES, check_writable
 
     check_writable(out)
+    if (out / MANIFEST).exists():
+        say(f"warning: {out} is the folder of a history; the results will lie among its files")
     find_promtool()
     if rules is not None and rules.exists() and (out / FILES[0]).exists() and rules.samefile(out / FILES[0]):
         raise OutputError(

@@ -122,7 +122,8 @@ def verify_command(
         put_json({"version": found.version, "check": found.check.outcome, "test": found.test.outcome, "ok": found.ok})
     say(found.sentence)
     if not found.ok:
-        say("\n".join(check.output for check in (found.check, found.test) if check.outcome == "failed"))
+        outputs = [check.output for check in (found.check, found.test) if check.outcome == "failed"]
+        say("\n".join(line for output in outputs for line in output.splitlines() if line.strip()))
         raise typer.Exit(1)
 
 

@@ -114,7 +114,7 @@ class RuleAdvice:
     taken_from: tuple[Advice, str] | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        return "\n".join(text_lines([f"{self.rule}: {self.verdict}: {self.headline}", *self.reasons]))
+        return "\n".join(text_lines([f"{self.rule}: {self.decision}: {self.headline}", *self.reasons]))
 
     def _repr_html_(self) -> str:
         rows = []
@@ -122,11 +122,17 @@ class RuleAdvice:
             caught = f"{score.caught} of {score.incidents}" if score.outcomes else "–"
             delay = length_cell(score.worst_delay_ms)
             rows.append((f"{which}: {setting}", caught, f"{score.false_pages:,}", score.shown_rate, delay))
-        caption = f"{self.rule}: {self.verdict}: {self.headline}"
+        caption = f"{self.rule}: {self.decision}: {self.headline}"
         return html_table(RULE_HEADER, rows, caption=caption) + html_list(self.reasons)
 
+    @property
+    def decision(self) -> str:
+        """The verdict as people read it: a person's choice is not called tuned."""
+        return "by hand" if self.by_hand else self.verdict
+
     def _pairs(self) -> list[tuple[str, Setting, Score]]:
-        pairs = (("now", self.current, self.past_current), ("tuned", self.proposed, self.past_proposed))
+        new = "by hand" if self.by_hand else "tuned"
+        pairs = (("now", self.current, self.past_current), (new, self.proposed, self.past_proposed))
         return [(word, setting, score) for word, setting, score in pairs if setting is not None and score is not None]
 
     def explore(self) -> Tuner:
@@ -314,7 +320,7 @@ class Advice(Mapping[str, RuleAdvice]):
                 rows.append(
                     [
                         advice.rule if which == "now" else "",
-                        advice.verdict if which == "now" else "",
+                        advice.decision if which == "now" else "",
                         f"{which}: {setting.short(op)}",
                         f"{score.caught} of {score.incidents}" if score.outcomes else "–",
                         str(score.false_pages),

@@ -163,13 +163,16 @@ def evidences(advice: Advice) -> list[Evidence]:
         if verdict.proposed is None or verdict.past_current is None:
             continue
         still = [page.episode.interval for page in score.pages]
+        lead = LEAD_MS + rule.for_ms
         spared = [
             page.episode.interval
             for page in verdict.past_current.pages
-            if page.kind == "false" and not any(page.episode.interval.overlaps(other) for other in still)
+            # What is called quiet must hold no page of another alert of the rule either, nor the tail of one.
+            if page.kind == "false"
+            and not any(page.episode.interval.widened(lead, TAIL_MS).overlaps(other) for other in still)
         ]
         for interval in sorted(spared, key=lambda i: -i.duration_ms)[:QUIET_PER_RULE]:
-            span = _bounded(interval.start_ms - LEAD_MS - rule.for_ms, interval.end_ms + TAIL_MS)
+            span = _bounded(interval.start_ms - lead, interval.end_ms + TAIL_MS)
             when, length = format_instant(interval.start_ms), format_duration(interval.duration_ms)
             note = f"the old values paged falsely for {length} from {when}"
             found.append(_slice(replay, rule, f"{name} stays quiet on {when}", span, note))

@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Protocol
 
 import kmon_analysis
+from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.promql.semantics import DEFAULT_VERSION
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
@@ -121,9 +122,9 @@ def _analysed(advice: Advice, zone: str) -> list[tuple[str, str]]:
     interval = history.interval
     must = sum(incident.must_page for incident in truth.incidents)
     version = settings.version or history.provenance.server_version
-    groups = "each alert by itself" if settings.group_by is None else f"by {', '.join(settings.group_by) or 'rule'}"
+    groups = f"one for {page_words(settings.group_by)}"
     windows = count(len(truth.excluded), "excluded window")
-    accepted = "nobody was asked: the values were chosen by hand"
+    accepted = "no limits were given: the values were chosen by hand"
     if budget is not None:
         accepted = (
             f"{allowance(budget.false_pages_per_week)} for each rule; a delay of {duration(budget.max_delay_ms)}; "
@@ -150,7 +151,7 @@ def _analysed(advice: Advice, zone: str) -> list[tuple[str, str]]:
         ("Accepted", accepted),
         (
             "Pages",
-            f"grouped {groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "
+            f"{groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "
             f"{same_duration(settings.credit_before_ms)} before an incident to "
             f"{same_duration(settings.credit_after_ms)} (and the rule's “for”) after it",
         ),

@@ -180,13 +180,13 @@ def before_after(advice: Advice) -> Table:
             continue
         pairs = [("now", verdict.current, verdict.past_current)]
         if verdict.proposed is not None and verdict.past_proposed is not None:
-            pairs.append(("proposed", verdict.proposed, verdict.past_proposed))
+            pairs.append(("by hand" if verdict.by_hand else "proposed", verdict.proposed, verdict.past_proposed))
         for word, setting, score in pairs:
             first = word == "now"
             rows.append(
                 (
                     clean(name) if first else "",
-                    verdict.verdict if first else "",
+                    verdict.decision if first else "",
                     f"{word}: {describe(setting)}",
                     found(score),
                     f"{score.false_pages:,}",
@@ -229,7 +229,7 @@ def comparison(advice: RuleAdvice) -> Table:
     if advice.next_4_weeks is not None and len(settings) > 1:
         low, high = advice.next_4_weeks
         row("false pages in the next 4 weeks", ["–", f"probably {low:,}–{high:,}"])
-    header = ("", "now", "proposed")[: len(settings) + 1]
+    header = ("", "now", "chosen by hand" if advice.by_hand else "proposed")[: len(settings) + 1]
     return Table("Values and what they did in the past", header, tuple(rows))
 
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
+from ruamel.yaml import YAML
 
 from kmon_analysis.backtest.run import backtest
 from kmon_analysis.backtest.settings import Settings
@@ -158,7 +159,9 @@ def test_the_export_holds_the_chosen_values_and_promtool_agrees(tmp_path, monkey
     assert entry["proposed"]["hours"] == hours
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Chosen by hand" in page
-    assert "nobody was asked" in page
+    assert "no limits were given" in page
+    assert "by hand: threshold" in page
+    assert "proposed: threshold" not in page
     # What was written is what was scored.
     anew = backtest(read_rules(tmp_path / "rules.yml"), result.history, result.incidents)
     assert anew.scores[NAME] == result[NAME].score(250.0, **setting.at)
@@ -227,3 +230,16 @@ def test_no_incident_no_score_of_any():
     advice = advise(known, Incidents(()))
     entry = chosen_by_hand(advice, NAME, setting_of(advice))[NAME]
     assert entry.to_json()["past"]["proposed"]["caught"] is None
+
+
+def test_a_choice_by_hand_is_called_that_and_its_quiet_tests_hold_no_alert(tmp_path):
+    result = world()
+    setting = Setting(250.0, 600_000, 3 * MINUTE_MS, 0, None)
+    advice = chosen_by_hand(Advice(result, None), NAME, setting)
+    assert advice[NAME].decision == "by hand"
+    assert advice.table()[1][0][1] == "by hand"
+    assert advice.table()[1][1][2].startswith("by hand: ")
+    tests = YAML(typ="safe").load(advice.write(tmp_path).paths[1].read_text(encoding="utf-8"))["tests"]
+    quiet = [test for test in tests if "stays quiet on" in test["name"]]
+    for test in quiet:
+        assert not any(check["exp_alerts"] for check in test["alert_rule_test"])
