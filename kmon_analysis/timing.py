@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ __all__ = [
     "WEEK_MS",
     "EvaluationGrid",
     "Interval",
+    "duration_of",
     "format_duration",
     "format_instant",
     "parse_duration",
@@ -85,6 +86,28 @@ def zone_of(name: str, *, place: str | None = None) -> ZoneInfo:
         near = nearest(name, available_timezones()) if isinstance(name, str) else None
         cure = near or 'Write for example "Europe/Berlin"'
         raise SettingError(f"there is no time zone {name!r}", place=place, cure=cure) from None
+
+
+def duration_of(value: str | timedelta, name: str) -> int:
+    """Return a duration that a caller gave as text or as a time delta, in milliseconds.
+
+    Parameters
+    ----------
+    value : str or timedelta
+        For example ``"15m"``.
+    name : str
+        Of the argument, for the message.
+
+    Raises
+    ------
+    SettingError
+        If it is neither: a bare number has no unit.
+    """
+    if isinstance(value, timedelta):
+        return value // timedelta(milliseconds=1)
+    if not isinstance(value, str):
+        raise SettingError(f"{value!r} has no unit", place=name, cure='Give a text such as "15m", or a timedelta')
+    return parse_duration(value)
 
 
 def parse_duration(text: str) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from kmon_analysis.sources.connection import Patience
 from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
 from kmon_analysis.sources.simulation.store import load_scenario
-from kmon_analysis.timing import Interval, parse_duration, parse_instant
+from kmon_analysis.timing import Interval, duration_of, parse_instant
 from kmon_analysis.workflow_server import server_side
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def fetch(
     source: str | PrometheusConnect,
     rules: RuleFile,
     *,
-    last: str | None = None,
+    last: str | timedelta | None = None,
     start: str | None = None,
     end: str | None = None,
     directory: str | Path | None = None,
@@ -80,7 +81,7 @@ def fetch(
         URL, or the user's own connection with its session, authentication and headers.
     rules : RuleFile
         From `read_rules`.
-    last : str, optional
+    last : str or timedelta, optional
         How far back from the end, for example ``"30d"``.
     start, end : str, optional
         RFC 3339 instants with a zone; `end` defaults to now.
@@ -107,7 +108,7 @@ def fetch(
             needed_selections(rules),
             start_ms=start_ms,
             end_ms=end_ms,
-            last_ms=None if last is None else parse_duration(last),
+            last_ms=None if last is None else duration_of(last, "last"),
             directory=directory,
             progress=progress or (lambda state: work.update(state.done, state.total)),
             **options,
@@ -172,7 +173,7 @@ def backtest(
 def recommend(
     result: Backtest,
     *,
-    max_delay: str | int,
+    max_delay: str | timedelta,
     false_pages_per_week: float = 1.0,
     firing_ratio: float = 0.01,
     placement: float = 1 / 3,
@@ -184,9 +185,9 @@ def recommend(
     ----------
     result : Backtest
         From `backtest`.
-    max_delay : str or int
+    max_delay : str or timedelta
         Longest acceptable time from the labelled start of an incident to the page: a duration such
-        as ``"10m"``, or milliseconds. There is no honest default.
+        as ``"10m"``. There is no honest default.
     false_pages_per_week : float
         Accepted false pages of one rule for each week of normal time.
     firing_ratio : float

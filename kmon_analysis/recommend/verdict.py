@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.recommend.refusal import heldout_sentence, inseparable, kept_headline, nearest, objections
 from kmon_analysis.recommend.wording import allowance, number, odds, paged_falsely, pages, span
-from kmon_analysis.timing import WEEK_MS, format_duration, format_instant, parse_duration
+from kmon_analysis.timing import WEEK_MS, duration_of, format_duration, format_instant
 
 __all__ = ["fate", "limits_of", "marked", "recommend"]
 
@@ -46,7 +47,7 @@ Progress = Callable[[str, int, int], None]
 def recommend(
     result: Backtest,
     *,
-    max_delay: str | int,
+    max_delay: str | timedelta,
     false_pages_per_week: float = 1.0,
     firing_ratio: float = 0.01,
     placement: float = 1 / 3,
@@ -58,9 +59,9 @@ def recommend(
     ----------
     result : Backtest
         From `backtest`.
-    max_delay : str or int
+    max_delay : str or timedelta
         Longest acceptable time from the labelled start of an incident to the page: a duration such
-        as ``"10m"``, or milliseconds. There is no honest default.
+        as ``"10m"``. There is no honest default.
     false_pages_per_week : float
         Accepted false pages of one rule for each week of normal time.
     firing_ratio : float
@@ -81,7 +82,7 @@ def recommend(
         If the incidents hold suggestions that nobody has confirmed or rejected.
     """
     result.incidents.require_decided()
-    delay_ms = parse_duration(max_delay) if isinstance(max_delay, str) else max_delay
+    delay_ms = duration_of(max_delay, "max_delay")
     budget = Budget(delay_ms, false_pages_per_week, firing_ratio, placement)
     advices = {
         name: _advise(name, replay, result.scores[name], budget, result.history.scrape_interval_ms, progress)

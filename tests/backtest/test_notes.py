@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from kmon_analysis.backtest.again import with_incidents
 from kmon_analysis.backtest.run import backtest
-from kmon_analysis.errors import Finding, IncidentError
+from kmon_analysis.errors import Finding, IncidentError, SettingError
 from kmon_analysis.history import History, Provenance
 from kmon_analysis.incidents import Excluded, Incident, Incidents
 from kmon_analysis.labels import Labels
+from kmon_analysis.recommend.verdict import recommend
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
-from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, Interval
+from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, Interval, duration_of
 
 START = 1_767_571_200_000  # Monday 2026-01-05
 DAYS = 14
@@ -298,3 +300,10 @@ def test_a_notebook_shows_the_message_alone():
     assert error._render_traceback_() == ["IncidentError: i.yml:3: a\\u202eb"]
     error.__cause__ = ZeroDivisionError("ours")
     assert "ZeroDivisionError: ours" in "".join(error._render_traceback_())
+
+
+def test_a_bare_number_is_no_duration():
+    assert duration_of(timedelta(minutes=15), "max_delay") == duration_of("15m", "max_delay") == 15 * MINUTE_MS
+    for value in (900, 15.0, None, True):
+        with pytest.raises(SettingError, match=rf"max_delay: {value!r} has no unit\n  Give a text such as \"15m\""):
+            recommend(result_of(ALL), max_delay=value)
