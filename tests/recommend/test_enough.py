@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -88,9 +89,9 @@ def test_following_the_sentence_leads_to_a_value_and_staying_short_of_it_does_no
     said = next(reason for reason in short.reasons if reason.startswith("Enough would be"))
     delay = parse_duration(re.search(r"a longest delay of (\w+) ", said)[1])
     value = float(re.search(r"for example threshold ([\d,.]+), for", said)[1].replace(",", ""))
-    found = recommend(result, max_delay=delay)["Lag"]
+    found = recommend(result, max_delay=timedelta(milliseconds=delay))["Lag"]
     assert (found.verdict, found.proposed.threshold) == ("tuned", value)
-    assert recommend(result, max_delay=delay - 30 * SECOND_MS)["Lag"].verdict != "tuned"
+    assert recommend(result, max_delay=timedelta(milliseconds=delay - 30 * SECOND_MS))["Lag"].verdict != "tuned"
     assert "; more false pages alone would not do." in said
     # With as much firing accepted as there is, more pages would do as well.
     short = recommend(result, max_delay="20m", firing_ratio=1)["Lag"]
