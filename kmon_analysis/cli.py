@@ -143,11 +143,8 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest, *, notes: 
         say(f"warning: {len(strangers) - MOST_ALIKE} more incidents name rules that are not in the rule file")
     for finding in truth.check_within(result.history.interval).warnings:
         say(f"warning: {finding}")
-    undecided = truth.check_decided()
-    if undecided:
-        say(f"warning: {undecided[0]}")
-    if len(undecided) > 1:
-        say(f"warning: {len(undecided) - 1} more suggestions are not decided; none of them counts as an incident")
+    for finding in truth.check_decided():
+        say(f"warning: {finding}")
     for sentence in truth.check_circular():
         say(f"warning: {sentence}")
     for warning in result.history.provenance.warnings:

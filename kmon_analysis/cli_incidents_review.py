@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
     """Add the verb to ``kmon incidents``."""
     app.command(
         "review",
-        short_help="Look at false pages and say what each was.",
+        short_help="Decide on suggestions and false pages: say what each was.",
         epilog="""\b
 Examples:
   kmon incidents review --history history --rules rules.yml \\
@@ -131,8 +131,9 @@ def review_command(
     rule_path: RulePathOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look at the longest and highest false pages and say what each was; the list of incidents learns it.
+    """Look at undecided suggestions and the largest false pages and say what each was; the list learns it.
 
+    Undecided suggestions of the list are asked first and decided where they stand (noise rejects them).
     An incident that was missing becomes one, an expected event an excluded window, and noise is not asked about
     again but stays a false page. Every answer is in the file at once; the next run goes on with what is left.
     Without a terminal, --json prints the questions and --answers applies answers.
@@ -338,15 +339,17 @@ def table_text(session: Session, numbers: Sequence[int]) -> str:
     from kmon_analysis.report.words import duration, moment, number
 
     if not numbers:
-        return "No false page is left to ask about."
+        return "No suggestion or false page is left to ask about."
     table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = (("#", True), ("rule", False), ("from, UTC", False), ("for", True), ("peak", True), ("labels", False))
+    heads = (("#", True), ("from, UTC", False), ("for", True), ("peak", True), ("rule and labels", False))
     for title, right in heads:
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=title in ("#", "for"))
+        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=title != heads[-1][0])
     for place in numbers:
         asked = session.question(place)
-        cells = [str(place), asked.rule, moment(asked.breach.start_ms), duration(asked.breach.duration_ms)]
-        cells += [number(asked.peak), "\n".join(f"{name}={one_line(value)}" for name, value in asked.labels.items())]
+        cells = [str(place), moment(asked.breach.start_ms), duration(asked.breach.duration_ms), number(asked.peak)]
+        words = [f"{name}={one_line(value)}" for name, value in asked.labels.items()]
+        head = asked.rule if asked.suggestion is None else f"{one_line(asked.suggestion.id)} (suggested), {asked.rule}"
+        cells.append("\n".join([head, *words]))
         table.add_row(*(Text(shown(cell)) for cell in cells))
     console = Console(highlight=False)
     with console.capture() as captured:
@@ -400,7 +403,7 @@ class Dialogue:
     def run(self) -> None:
         """Go on until nothing is left, or the person leaves."""
         if not self.numbers:
-            self.say("No false page is left to ask about.")
+            self.say("No suggestion or false page is left to ask about.")
         seen = None
         while (place := self.next()) is not None:
             if place != seen:
@@ -528,7 +531,9 @@ class Dialogue:
             if asked.labels:
                 options["labels"] = self.prompt("labels (- for all)", str(asked.labels))
         if decision == "incident":
-            options["must_page"] = self.yes("must a rule page for it", default=True)
+            options["must_page"] = self.yes(
+                "must a rule page for it", default=asked.suggestion is None or asked.suggestion.must_page
+            )
         options["note"] = self.prompt({"incident": "cause", "expected": "reason", "noise": "why"}[decision])
         alike = len(self.session.alike(place)) if decision != "incident" else 0
         if alike:

@@ -259,15 +259,15 @@ class Incidents:
         )
 
     def check_decided(self) -> tuple[Finding, ...]:
-        """Return a finding for each suggestion that nobody has confirmed or rejected."""
-        return tuple(
-            self._finding(
-                each,
-                f"{each.id!r} is a suggestion that nobody has confirmed, and no incident until a person says so",
-                "Look at it, then remove its 'status' to confirm it, or write 'status: rejected'",
-            )
-            for each in self.suggested
-        )
+        """Return one finding about all suggestions that nobody has confirmed or rejected, at the first; none: empty."""
+        if not self.suggested:
+            return ()
+        first, *others = self.suggested
+        more = f" and {len(others)} more are suggestions" if others else " is a suggestion"
+        problem = f"{first.id!r}{more} that nobody has decided on, and no {'incidents' if others else 'incident'}"
+        place = self.path if self.path.endswith((".yml", ".yaml", ".json")) else "FILE"
+        cure = f"Decide with: kmon incidents review --incidents {place} … (or write status: confirmed or rejected)"
+        return (self._finding(first, problem, cure),)
 
     def require_decided(self) -> None:
         """Refuse a list with suggestions that nobody has decided on: an answer would treat them as ordinary time.
@@ -275,7 +275,7 @@ class Incidents:
         Raises
         ------
         IncidentError
-            With each of them.
+            With their number and the way to decide.
         """
         undecided = self.check_decided()
         if undecided:

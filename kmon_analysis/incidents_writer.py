@@ -11,7 +11,7 @@ from kmon_analysis.timing import format_instant
 if TYPE_CHECKING:
     from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed
 
-__all__ = ["block_entry", "flow_entry", "write_yaml"]
+__all__ = ["block_entry", "entry_fields", "flow_entry", "write_yaml"]
 
 _INSTANTS = ("start", "end", "detected", "when")
 _KEYS = (
@@ -61,18 +61,22 @@ def block_entry(entry: Incident | Excluded | Reviewed, *, plain_times: bool = Fa
 
 def flow_entry(entry: Incident | Excluded | Reviewed) -> str:
     """Write an entry in braces on one line, valid in YAML and in JSON."""
-    parts = []
+    return "{" + ", ".join(f'"{key}": {text}' for key, text in entry_fields(entry).items()) + "}"
+
+
+def entry_fields(entry: Incident | Excluded | Reviewed) -> dict[str, str]:
+    """Write what an entry says, field by field, on one line each, valid in YAML and in JSON."""
+    written = {}
     for key, value in _fields(entry):
         if isinstance(value, bool):
-            text = str(value).lower()
+            written[key] = str(value).lower()
         elif isinstance(value, str):
-            text = _json(value)
+            written[key] = _json(value)
         elif isinstance(value, tuple):
-            text = f"[{', '.join(map(_json, value))}]"
+            written[key] = f"[{', '.join(map(_json, value))}]"
         else:
-            text = "{" + ", ".join(f"{_json(name)}: {_json(each)}" for name, each in value.items()) + "}"
-        parts.append(f'"{key}": {text}')
-    return "{" + ", ".join(parts) + "}"
+            written[key] = "{" + ", ".join(f"{_json(name)}: {_json(each)}" for name, each in value.items()) + "}"
+    return written
 
 
 def _fields(

@@ -113,7 +113,7 @@ class Buttons:
         self.end.value = format_instant(asked.breach.end_ms)
         self.labels.value = str(asked.labels) if asked.labels else ""
         self.note.value = ""
-        self.must_page.value = True
+        self.must_page.value = asked.suggestion is None or asked.suggestion.must_page
         like_it = len(session.alike(place))
         self.alike.value = False
         self.alike.description = f"Say the same of {count(like_it, 'question')} like it (expected, noise)"

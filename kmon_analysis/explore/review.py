@@ -127,7 +127,7 @@ class Review:
         rows = [
             [
                 str(place),
-                clean(each.rule),
+                clean(each.rule if each.suggestion is None else f"{each.suggestion.id} (suggested), {each.rule}"),
                 local_moment(each.breach.start_ms, self.zone),
                 duration(each.breach.duration_ms),
                 number(each.peak),
@@ -142,7 +142,7 @@ class Review:
     def _headline(self) -> str:
         done = sum(self.session.question(each).key in self.session.said for each in self.numbers)
         if not self.numbers:
-            return "No false page is left to ask about."
+            return "No suggestion or false page is left to ask about."
         more = len(self.session) - len(self.numbers)
         return f"{done} of {len(self.numbers)} answered" + (f", {more} more of the same kinds" if more else "")
 
@@ -177,7 +177,9 @@ def review_incidents(
     prometheus: str = "",
     neighbours_ms: int = NEIGHBOURS_MS,
 ) -> Review:
-    """Look at the longest and highest false pages and say what each was; the list of incidents learns it.
+    """Look at undecided suggestions and the largest false pages and say what each was; the list learns it.
+
+    An answer about a suggestion decides it where it stands; noise rejects it.
 
     Parameters
     ----------

@@ -16,11 +16,11 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from kmon_analysis.errors import IncidentError, OutputError, SettingError
 from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents
 from kmon_analysis.incidents_reader import read_text
-from kmon_analysis.incidents_writer import block_entry, flow_entry
+from kmon_analysis.incidents_writer import block_entry, entry_fields, flow_entry
 from kmon_analysis.rules.document import Field, Source, is_null
 from kmon_analysis.rules.scalars import block_end
 
-__all__ = ["EMPTY", "Draft", "IncidentFile", "appended"]
+__all__ = ["EMPTY", "Draft", "IncidentFile", "appended", "decided"]
 
 EMPTY = "incidents: []\n"
 Entry = Incident | Excluded | Reviewed
@@ -83,6 +83,53 @@ def appended(text: str, *entries: Entry, comments: Sequence[str] = ()) -> str:
     )
 
 
+def decided(text: str, entry: Incident, changed: Incident) -> str:
+    r"""Return a list of incidents with fields of one entry changed in place, and every other byte as it was.
+
+    Parameters
+    ----------
+    text : str
+        The list, in YAML or JSON.
+    entry : Incident
+        As it stands in the list.
+    changed : Incident
+        What it is to say.
+
+    Raises
+    ------
+    IncidentError
+        If `text` is no valid list, or the new id is taken.
+    SettingError
+        If the entry is written so that it cannot be changed alone, for example as an alias.
+
+    Examples
+    --------
+    >>> text = "incidents:\n- {id: a, start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z, status: suggested}\n"
+    >>> [found] = parse_incidents(text).suggested
+    >>> print(decided(text, found, dataclasses.replace(found, status="rejected")), end="")
+    incidents:
+    - {id: a, start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z, status: rejected}
+    """
+    before = parse_incidents(text)
+    listed = tuple(changed if each == entry else each for each in _in_file_order(before))
+    wanted = dataclasses.replace(before, incidents=listed, suggested=(), rejected=())
+    try:
+        edited = _Editor(text).change(entry, changed)
+        if parse_incidents(edited) == wanted:
+            return edited
+    except IncidentError:
+        pass
+    raise SettingError(
+        f"cannot change {entry.id!r} in place: it is written in a way that other entries share",
+        cure="Write the entry out, without anchors and aliases",
+    )
+
+
+def _in_file_order(incidents: Incidents) -> list[Incident]:
+    listed = (*incidents.incidents, *incidents.suggested, *incidents.rejected)
+    return sorted(listed, key=lambda each: (each.line or 0, each.column or 0))
+
+
 def _flow(entries: Entries) -> str:
     return ", ".join(map(flow_entry, entries))
 
@@ -113,6 +160,42 @@ class _Editor:
             add = self._into_flow if items.flow_style else self._into_block
             return add(items, entries)
         return self._into_empty(field, entries)
+
+    def change(self, entry: Incident, changed: Incident) -> str:
+        """Return the text with the fields of an entry that differ written anew, or behind its status."""
+        new, old = entry_fields(changed), entry_fields(entry)
+        items = self.fields["incidents"].value
+        [item] = [each for each in items.value if _id_of(each) == entry.id]
+        nodes = {str(key.value): value for key, value in item.value}
+        edits: list[tuple[int, int, str]] = []
+        added: list[str] = []
+        for name in dict.fromkeys([*old, *new]):
+            if new.get(name) == old.get(name):
+                continue
+            text = new.get(name, _UNSAID.get(name, '""'))
+            node = nodes.get(name)
+            if node is None:
+                added.append(f'"{name}": {text}' if item.flow_style else f"{name}: {text}")
+            else:
+                quoted = self.text[self.source.start(node)] in "\"'"
+                plain = name == "status" and not quoted
+                edits.append((self.source.start(node), self._end_of_value(node), text.strip('"') if plain else text))
+        last = nodes["status"]
+        column = int(item.value[0][0].start_mark.column)
+        joint = ", " if item.flow_style else self.line_break + " " * column
+        at = self._end(last) if item.flow_style else self._line_end(self._end(last))
+        edits += [(at, at, "".join(joint + each for each in added))] if added else []
+        found = self.text
+        for start, end, text in sorted(edits, reverse=True):
+            found = found[:start] + text + found[end:]
+        return self.mark + found
+
+    def _end_of_value(self, node: Node) -> int:
+        """Return where a value's text ends, without the line break of a block scalar."""
+        end = self._end(node)
+        while self.text[end - 1 : end] in ("\n", "\r"):
+            end -= 1
+        return end
 
     def _new_list(self, name: str, entries: Entries) -> str:
         if self.top.flow_style:
@@ -219,6 +302,15 @@ class _Editor:
 
     def _spliced(self, start: int, end: int, text: str) -> str:
         return self.mark + self.text[:start] + text + self.text[end:]
+
+
+# What a field that is not to be said any more says instead; the keys stay, with their comments.
+_UNSAID = {"status": '"confirmed"', "must_page": "true", "labels": "{}", "rules": "[]", "suggested_by": "[]"}
+
+
+def _id_of(item: Node) -> str:
+    pairs = item.value if isinstance(item, MappingNode) else []
+    return next((str(value.value) for key, value in pairs if getattr(key, "value", "") == "id"), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from typing import Literal, get_args
 
 import numpy as np
@@ -19,10 +18,11 @@ import numpy.typing as npt
 from kmon_analysis.backtest.pages import Episode, Firing
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
-from kmon_analysis.backtest.signal import Signal
+from kmon_analysis.backtest.signal import Group, Signal
 from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents
-from kmon_analysis.labelling.edit import appended
+from kmon_analysis.labelling.edit import appended, decided
+from kmon_analysis.labelling.question import SAME_HOUR_MS, Question, concerned, key_of, others_of, recurrence, spans_of
 from kmon_analysis.labels import Labels
 from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, Interval, format_instant
 
@@ -48,86 +48,9 @@ Floats = npt.NDArray[np.float64]
 
 # Two pages of one alert nearer than this are asked about as one.
 NEIGHBOURS_MS = HOUR_MS
-# How far from the same hour of another day a page still counts as "at that hour".
-SAME_HOUR_MS = HOUR_MS
 # Alerts of one rule that begin nearer than this have one cause more often than not.
 SAME_MOMENT_MS = 5 * MINUTE_MS
-_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _NUMBERED = re.compile(r"(.*?)(\d+)", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A false page, or several of one alert that follow each other closely, that a person is asked about.
-
-    Attributes
-    ----------
-    key : str
-        Names it in every run over the same history and rules.
-    rule : str
-        The alert's name in the backtest.
-    alert : str
-        Its name in the rule file; the same unless several rules share it.
-    labels : Labels
-        Labels of the page, without those that the rule sets itself.
-    pages : tuple of Interval
-        When it fired, in order.
-    breach : Interval
-        From the first evaluation over the threshold that led to the page to the end of the last one.
-    threshold, peak : float or None
-        What was compared with, and the value farthest beyond it; None for rules without a threshold.
-    op : str
-        The comparison, "" without a threshold.
-    rank : float
-        Duration in hours times height in heights of the rule's median false page.
-    others : tuple of (str, int)
-        Rules that fired meanwhile, with their number of other alerts, the rule's own ones included.
-    days, weekdays : (int, int)
-        On how many other days, and other weeks on that weekday, the alert fired within an hour of the same time
-        (UTC) without an incident, and how many the history holds.
-    credit_ms : (int, int)
-        How long before and after an incident a page still counts as finding it.
-    repeats : bool
-        Whether a question comes before it about the same alert at the same time of day, or about another alert of the
-        rule that began within five minutes.
-    """
-
-    key: str
-    rule: str
-    alert: str
-    labels: Labels
-    pages: tuple[Interval, ...]
-    breach: Interval
-    threshold: float | None
-    peak: float | None
-    op: str
-    rank: float
-    others: tuple[tuple[str, int], ...]
-    days: tuple[int, int]
-    weekdays: tuple[int, int]
-    credit_ms: tuple[int, int]
-    repeats: bool = False
-
-    @property
-    def interval(self) -> Interval:
-        """From the first page to the end of the last one."""
-        return Interval(self.pages[0].start_ms, self.pages[-1].end_ms)
-
-    @property
-    def firing_ms(self) -> int:
-        """How long it fired."""
-        return sum(page.duration_ms for page in self.pages)
-
-    @property
-    def height(self) -> float | None:
-        """How far the peak lies beyond the threshold."""
-        return None if self.peak is None or self.threshold is None else abs(self.peak - self.threshold)
-
-    def around(self, period: Interval) -> Interval:
-        """Return the time to look at: the breach with as much again around it, an hour at least, within a period."""
-        margin = max(HOUR_MS, min(self.breach.duration_ms // 2, DAY_MS))
-        wide = self.breach.widened(margin, margin)
-        return Interval(max(wide.start_ms, period.start_ms), min(wide.end_ms, period.end_ms))
 
 
 def decision_of(word: str) -> Decision:
@@ -158,8 +81,8 @@ class Answer:
         Of the incident or the planned event; None: the breach.
     labels : Mapping or None
         What it concerns; None: the labels of the page.
-    must_page : bool
-        Whether a rule that misses the incident is unacceptable.
+    must_page : bool or None
+        Whether a rule that misses the incident is unacceptable; None: as the suggestion says, else yes.
     kind : str
         Of the incident.
     note : str
@@ -174,7 +97,7 @@ class Answer:
     id: str = ""
     interval: Interval | None = None
     labels: Mapping[str, str] | None = None
-    must_page: bool = True
+    must_page: bool | None = None
     kind: str = ""
     note: str = ""
     by: str = ""
@@ -188,7 +111,9 @@ class Answer:
 
 
 def questions(result: Backtest, rule: str | None = None, *, neighbours_ms: int = NEIGHBOURS_MS) -> tuple[Question, ...]:
-    """List the false pages to ask about, the longest and highest of each kind first.
+    """List what to ask about: undecided suggestions of the list, then false pages, the longest and highest first.
+
+    A false page that an undecided suggestion would explain is asked about as that suggestion.
 
     What an alert does at the same time on many days comes once, at the place of the worst day, and so do alerts of one
     rule that begin together; the others follow behind everything that is of its own kind.
@@ -209,11 +134,79 @@ def questions(result: Backtest, rule: str | None = None, *, neighbours_ms: int =
     """
     if rule is not None:
         result[rule]
-    fired = {name: _spans(page.episode.interval for page in score.pages) for name, score in result.scores.items()}
+    fired = {name: spans_of(page.episode.interval for page in score.pages) for name, score in result.scores.items()}
     found: list[Question] = []
     for name in result if rule is None else (rule,):
         found += _of_rule(result, name, neighbours_ms, fired)
-    return _kinds_first(sorted(found, key=lambda each: (-each.rank, each.breach.start_ms, each.key)))
+    ranked = _kinds_first(sorted(found, key=lambda each: (-each.rank, each.breach.start_ms, each.key)))
+    return (*_undecided(result, rule, fired), *ranked)
+
+
+def _undecided(result: Backtest, only: str | None, fired: Mapping[str, Int64s]) -> list[Question]:
+    """Ask about each suggestion of the list, in its order, as the rule saw it that it was made from."""
+    found = []
+    for each in result.incidents.suggested:
+        concerns = [name for name, replay in result.items() if not each.rules or replay.rule.name in each.rules]
+        near = [name for name in concerns if result[name].rule.name in each.suggested_by] or concerns or list(result)
+        if only is None or only in concerns:
+            found.append(_of_suggestion(result, only or near[0], each, fired))
+    return found
+
+
+def _of_suggestion(result: Backtest, name: str, entry: Incident, fired: Mapping[str, Int64s]) -> Question:
+    replay = result[name]
+    signal, span = replay.firing().signal, entry.interval
+    inside = slice(*(int(at) for at in np.searchsorted(signal.times, [span.start_ms, span.end_ms])))
+    seen = [
+        (top_level(group, inside), -place)
+        for place, group in enumerate(signal.groups)
+        if entry.concerns(replay.rule.name, group.labels)
+    ]
+    top, place = max(seen, default=(-math.inf, 0))
+    series = signal.groups[-place].labels if signal.groups else Labels()
+    false = [page.episode for page in result.scores[name].pages if page.kind == "false"]
+    again = spans_of(each.interval for each in false if each.labels == series)
+    days, weekdays = recurrence(span.start_ms, again, replay.period)
+    sweepable = replay.knobs.sweepable
+    value = -top if signal.falls else top
+    return Question(
+        key=f"{key_of(name, Labels(entry.labels), span.start_ms)}-{entry.id}",
+        rule=name,
+        alert=replay.rule.name,
+        labels=Labels(entry.labels),
+        pages=(span,),
+        breach=span,
+        threshold=replay.knobs.threshold if sweepable else None,
+        peak=value if sweepable and math.isfinite(top) else None,
+        op=replay.knobs.op or "",
+        rank=0.0,
+        others=others_of(fired, span, name, 0),
+        days=days,
+        weekdays=weekdays,
+        credit_ms=_credit_ms(replay),
+        series=series,
+        suggestion=entry,
+    )
+
+
+def top_level(group: Group, inside: slice) -> float:
+    """Return the highest level of a group's alerts at some evaluations, -inf without any."""
+    top = int(group.ranks[:, inside].max(initial=0))
+    return float(group.distinct[top - 1]) if top else -math.inf
+
+
+def _credit_ms(replay: RuleBacktest) -> tuple[int, int]:
+    return replay.settings.credit_before_ms, replay.settings.credit_after_ms + replay.rule.for_ms
+
+
+def _known(result: Backtest, rule: str, episode: Episode, credit_ms: tuple[int, int]) -> bool:
+    """Tell whether a person looked at a page already, or is asked about it as a suggestion."""
+    seen: list[Reviewed | Incident] = [*result.incidents.reviewed, *result.incidents.rejected]
+    windows = [each.interval for each in seen if each.concerns(rule, episode.labels)]
+    windows += [
+        each.interval.widened(*credit_ms) for each in result.incidents.suggested if each.concerns(rule, episode.labels)
+    ]
+    return any(window.overlaps(episode.interval) for window in windows)
 
 
 def _kinds_first(ranked: Sequence[Question]) -> tuple[Question, ...]:
@@ -245,20 +238,12 @@ def _of_rule(result: Backtest, name: str, neighbours_ms: int, fired: Mapping[str
         by_group.setdefault(episode.group, []).append(episode)
     heights = [peak - level for episode in unexplained if (peak := _peak(firing, episode)) < math.inf]
     usual = float(np.median(heights)) if heights and replay.knobs.sweepable else 1.0
-    before_ms = replay.settings.credit_before_ms
-    after_ms = replay.settings.credit_after_ms + replay.rule.for_ms
+    credit_ms = _credit_ms(replay)
     found: list[Question] = []
     for episodes in by_group.values():
-        labels = _concerned(replay, episodes[0].labels)
-        spans = _spans(episode.interval for episode in episodes)
-        asked = [
-            each
-            for each in episodes
-            if not any(
-                seen.interval.overlaps(each.interval) and seen.concerns(replay.rule.name, each.labels)
-                for seen in result.incidents.reviewed
-            )
-        ]
+        labels = concerned(replay, episodes[0].labels)
+        spans = spans_of(episode.interval for episode in episodes)
+        asked = [each for each in episodes if not _known(result, replay.rule.name, each, credit_ms)]
         for part in _neighbours(asked, neighbours_ms):
             pages = tuple(each.interval for each in part)
             breach = Interval(_begin(firing, part[0], level), _over(firing, part[-1], level))
@@ -266,10 +251,10 @@ def _of_rule(result: Backtest, name: str, neighbours_ms: int, fired: Mapping[str
             sweepable = replay.knobs.sweepable
             height = (min(top, 1e300) - level) / (usual or 1.0) if sweepable else 1.0
             hours = sum(page.duration_ms for page in pages) / HOUR_MS
-            days, weekdays = _recurrence(breach.start_ms, spans, replay.period)
+            days, weekdays = recurrence(breach.start_ms, spans, replay.period)
             found.append(
                 Question(
-                    key=_key(name, episodes[0].labels, pages[0].start_ms),
+                    key=key_of(name, episodes[0].labels, pages[0].start_ms),
                     rule=name,
                     alert=replay.rule.name,
                     labels=labels,
@@ -279,24 +264,14 @@ def _of_rule(result: Backtest, name: str, neighbours_ms: int, fired: Mapping[str
                     peak=(-top if firing.signal.falls else top) if sweepable else None,
                     op=replay.knobs.op or "",
                     rank=hours * height,
-                    others=_others(fired, breach, name, len(part)),
+                    others=others_of(fired, breach, name, len(part)),
                     days=days,
                     weekdays=weekdays,
-                    credit_ms=(before_ms, after_ms),
+                    credit_ms=credit_ms,
+                    series=episodes[0].labels,
                 )
             )
     return found
-
-
-def _key(rule: str, labels: Labels, start_ms: int) -> str:
-    digest = sha256("\0".join([rule, str(labels)]).encode()).hexdigest()[:8]
-    return f"{format_instant(start_ms)}-{digest}"
-
-
-def _concerned(replay: RuleBacktest, labels: Labels) -> Labels:
-    """Return the labels that an entry about a page names: those of its series, as far as a list can hold them."""
-    own = labels.without("alertname", *replay.rule.labels)
-    return Labels(pair for pair in own.pairs if _LABEL_NAME.fullmatch(pair[0]))
 
 
 def _neighbours(episodes: Sequence[Episode], neighbours_ms: int) -> list[list[Episode]]:
@@ -336,34 +311,6 @@ def _over(firing: Firing, episode: Episode, level: float) -> int:
     return min(episode.interval.end_ms, int(firing.signal.times[column]) + firing.signal.step_ms)
 
 
-def _spans(intervals: Iterable[Interval]) -> Int64s:
-    """Return starts and ends, shape (N, 2)."""
-    pairs = [(each.start_ms, each.end_ms) for each in intervals]
-    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
-
-
-def _others(fired: Mapping[str, Int64s], breach: Interval, own: str, own_pages: int) -> tuple[tuple[str, int], ...]:
-    counts = {
-        name: int(np.count_nonzero((spans[:, 0] < breach.end_ms) & (spans[:, 1] > breach.start_ms)))
-        for name, spans in fired.items()
-    }
-    counts[own] = max(0, counts[own] - own_pages)
-    return tuple((name, count) for name, count in counts.items() if count)
-
-
-def _recurrence(start_ms: int, spans: Int64s, period: Interval) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Count the other days, and weeks, on which one of these disjoint pages was on around the same time."""
-    first = -((start_ms - period.start_ms) // DAY_MS)
-    last = (period.end_ms - 1 - start_ms) // DAY_MS
-    shifts = np.arange(first, last + 1, dtype=np.int64)
-    shifts = shifts[shifts != 0]
-    when = start_ms + shifts * DAY_MS
-    begun = np.searchsorted(spans[:, 0], when + SAME_HOUR_MS, side="left")
-    over = np.searchsorted(spans[:, 1], when - SAME_HOUR_MS, side="right")
-    seen, weekly = begun > over, shifts % 7 == 0
-    return (int(seen.sum()), len(shifts)), (int((seen & weekly).sum()), int(weekly.sum()))
-
-
 def alike(question: Question, among: Sequence[Question]) -> tuple[Question, ...]:
     """Return the other questions about the same alert within an hour of the same time of day (UTC)."""
 
@@ -374,7 +321,10 @@ def alike(question: Question, among: Sequence[Question]) -> tuple[Question, ...]
     return tuple(
         each
         for each in among
-        if each.key != question.key and (each.rule, each.labels) == (question.rule, question.labels) and near(each)
+        if each.key != question.key
+        and not (each.suggestion or question.suggestion)
+        and (each.rule, each.labels) == (question.rule, question.labels)
+        and near(each)
     )
 
 
@@ -403,6 +353,8 @@ def answered(document: str, question: Question, answer: Answer, also: Sequence[Q
         If the answer does not settle the question, its id is taken, or nothing can be added to the list.
     """
     incidents = parse_incidents(document)
+    if question.suggestion is not None:
+        return _decided(document, incidents, question.suggestion, answer)
     entries = []
     for each in (question, *also):
         entry = _entry(incidents, each, answer if each is question else replace(answer, interval=None))
@@ -415,6 +367,49 @@ def answered(document: str, question: Question, answer: Answer, also: Sequence[Q
             )
         entries.append(entry)
     return appended(document, *entries)
+
+
+def _decided(document: str, incidents: Incidents, entry: Incident, answer: Answer) -> str:
+    """Decide a suggestion where it stands; an expected event is an excluded window beside the rejected entry."""
+    if entry.id not in {each.id for each in incidents.suggested}:
+        raise SettingError(f"{entry.id!r} is no undecided suggestion of the list any more", cure="Start again")
+    interval = answer.interval or entry.interval
+    labels = entry.labels if answer.labels is None else Labels(answer.labels)
+    if not interval.overlaps(entry.interval):
+        raise SettingError(
+            f"this time lies outside the suggestion {entry.id!r}",
+            cure=f"Let it overlap {format_instant(entry.interval.start_ms)} to {format_instant(entry.interval.end_ms)}",
+        )
+    if answer.decision != "incident":
+        changed = decided(document, entry, replace(entry, status="rejected", cause=answer.note or entry.cause))
+        if answer.decision == "noise":
+            return changed
+        return appended(changed, Excluded(interval, answer.note, labels))
+    name = answer.id.strip() or entry.id
+    if name != entry.id and name in _ids(incidents):
+        raise SettingError(f"there is an incident {name!r} already", cure=f"Keep {entry.id}")
+    for known in incidents:
+        shared = not known.rules or not entry.rules or set(known.rules) & set(entry.rules)
+        if known.interval.overlaps(interval) and known.labels == labels and shared:
+            raise SettingError(
+                f"the incident {known.id!r} is about the same time and labels already: it would count twice",
+                cure=f"Answer noise, which rejects {entry.id}, or change its times or labels",
+            )
+    return decided(
+        document,
+        entry,
+        replace(
+            entry,
+            id=name,
+            interval=interval,
+            labels=labels,
+            must_page=entry.must_page if answer.must_page is None else answer.must_page,
+            # A suggestion's reason is no kind.
+            kind=answer.kind or ("" if entry.kind.startswith("suggested: ") else entry.kind),
+            cause=answer.note or entry.cause,
+            status="confirmed",
+        ),
+    )
 
 
 def _only(entry: Incident | Excluded | Reviewed) -> Incidents:
@@ -446,7 +441,7 @@ def _entry(incidents: Incidents, question: Question, answer: Answer) -> Incident
         interval,
         labels,
         (question.alert,),
-        answer.must_page,
+        answer.must_page is not False,
         answer.kind,
         answer.note,
         # That the rule finds what its own page has taught the list is no evidence for it.
@@ -459,7 +454,12 @@ def _ids(incidents: Incidents) -> set[str]:
 
 
 def proposed_id(incidents: Incidents, question: Question) -> str:
-    """Return an id for a new incident: the next number where the last ones are numbered, else its time."""
+    """Return an id for a new incident: the next number where the last ones are numbered, else its time.
+
+    A suggestion keeps its own.
+    """
+    if question.suggestion is not None:
+        return question.suggestion.id
     taken = _ids(incidents)
     for each in reversed(incidents.incidents):
         if match := _NUMBERED.fullmatch(each.id):
@@ -472,7 +472,12 @@ def proposed_id(incidents: Incidents, question: Question) -> str:
 
 
 def settled(question: Question, incidents: Incidents, *, some: bool = False) -> bool:
-    """Tell whether a list explains, or has seen, every page of a question; or `some` page of it."""
+    """Tell whether a list explains, or has seen, every page of a question; or `some` page of it.
+
+    A suggestion is settled once it is decided.
+    """
+    if question.suggestion is not None:
+        return question.suggestion.id not in {each.id for each in incidents.suggested}
     before_ms, after_ms = question.credit_ms
     windows = [
         each.interval.widened(before_ms, after_ms)
@@ -509,12 +514,7 @@ class Trace:
 
 def group_of(signal: Signal, question: Question) -> int:
     """Return the page group that a question is about."""
-    start_ms = question.pages[0].start_ms
-    [place] = [
-        place
-        for place, group in enumerate(signal.groups)
-        if _key(question.rule, group.labels, start_ms) == question.key
-    ]
+    [place] = [place for place, group in enumerate(signal.groups) if group.labels == question.series]
     return place
 
 

@@ -247,6 +247,7 @@ class Session:
                 "same_hour_days": each.days[0],
                 "same_weekday_hours": each.weekdays[0],
                 "said": self.said.get(each.key, ""),
+                "suggestion": "" if each.suggestion is None else each.suggestion.id,
                 "key": each.key,
             }
             for each in self.questions

@@ -85,14 +85,17 @@ class Suggestion:
     def to_incident(self) -> Incident:
         """Return the window as an entry for a list of incidents."""
         seen_by = tuple(dict.fromkeys(sign.rule for sign in self.signs if sign.rule))
-        kind = "suggested: " + ", ".join(dict.fromkeys(_KINDS[sign.kind] for sign in self.signs))
+        unseen = (
+            "" if self.rules else ". No rule saw it: confirmed, it counts for every rule, and none must page for it"
+        )
         return Incident(
             self.id,
             self.interval,
             self.labels,
             self.rules,
-            kind=kind,
-            cause=self.why,
+            # What no rule's signal showed cannot be demanded of every rule.
+            must_page=bool(self.rules),
+            cause=self.why + unseen,
             status="suggested",
             suggested_by=seen_by,
         )
@@ -263,8 +266,9 @@ def _paragraph(name: str, text: str) -> str:
 
 
 _HOW_TO = (
-    "Decide on each: remove its 'status' once you know that it was an incident, and correct its times and labels; "
-    "write 'status: rejected' where it was none. kmon tune refuses a list with undecided suggestions."
+    "Decide on each with kmon incidents review, or here: write 'status: confirmed' once you know that it was an "
+    "incident, and correct its times and labels; write 'status: rejected' where it was none. kmon tune refuses a list "
+    "with undecided suggestions."
 )
 
 

@@ -9,7 +9,8 @@ from datetime import datetime, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from kmon_analysis.labelling.review import Question
+from kmon_analysis.labelling.merging import same_matter
+from kmon_analysis.labelling.question import Question
 from kmon_analysis.labelling.session import Session
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.report.links import grafana_link, prometheus_link
@@ -93,7 +94,13 @@ def facts(session: Session, which: int, zone: tzinfo | None = None) -> list[tupl
         See `local_moment`.
     """
     asked = session.question(which)
-    told = [
+    entry = asked.suggestion
+    told = (
+        []
+        if entry is None
+        else [("suggested", f"{clean(entry.id)}, nobody has decided: {clean(entry.cause)}".rstrip(": "))]
+    )
+    told += [
         ("rule", clean(asked.rule)),
         ("when", f"{local_moment(asked.breach.start_ms, zone)}, for {duration(asked.breach.duration_ms)}"),
     ]
@@ -103,22 +110,24 @@ def facts(session: Session, which: int, zone: tzinfo | None = None) -> list[tupl
     told.append(("labels", ", ".join(f"{name}={clean(value)}" for name, value in asked.labels.items()) or "none"))
     told.append(("also fired", _others(asked)))
     told.append(("same time", _again(asked, len(session.alike(which)))))
-    if open_ones := _suggestions(session, asked):
-        told.append(("suggested", open_ones))
+    if near := _in_list(session, asked):
+        told.append(("in list", near))
     return told
 
 
-def _suggestions(session: Session, asked: Question) -> str:
-    """Name the suggestions about the same time that nobody has decided on."""
+def _in_list(session: Session, asked: Question) -> str:
+    """Name the incidents that the list already holds at the time of a suggestion."""
     near = [
         each
-        for each in session.file.incidents.suggested
-        if each.interval.overlaps(asked.breach) and each.concerns(asked.alert, asked.labels)
+        for each in session.file.incidents
+        if asked.suggestion is not None and same_matter(each, asked.breach, asked.labels)
     ]
-    return ", ".join(f"{clean(each.id)} (nobody has decided)" for each in near)
+    return ", ".join(f"{clean(each.id)} is about this time" for each in near)
 
 
 def _height(asked: Question) -> str:
+    if asked.threshold is not None and asked.peak is None:
+        return "the rule saw nothing to compare"
     if asked.threshold is None or asked.peak is None:
         return "the rule compares with no number"
     ratio = asked.peak / asked.threshold if asked.threshold > 0 else math.nan
@@ -165,6 +174,7 @@ def question_json(session: Session, which: int, where: Links | None = None) -> d
     text: dict[str, Any] = {
         "question": which,
         "key": asked.key,
+        "suggestion": None if asked.suggestion is None else asked.suggestion.id,
         "rule": asked.rule,
         "labels": dict(asked.labels),
         **_span(asked.breach),

@@ -123,7 +123,7 @@ def test_with_widgets_there_are_buttons_and_the_table_for_other_readers(review):
 def test_nothing_left_to_ask_is_said(result, tmp_path):
     quiet = pages_of([])
     review = km.review_incidents(quiet, tmp_path / "i.yml")
-    assert repr(review) == "No false page is left to ask about."
+    assert repr(review) == "No suggestion or false page is left to ask about."
     assert set(review._repr_mimebundle_()) == {"text/plain", "text/html"}
     assert len(review.to_frame()) == 0
     assert review.current is None

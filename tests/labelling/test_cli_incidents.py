@@ -59,12 +59,13 @@ def test_suggestions_are_written_and_neither_scored_nor_tuned_on(kmon, source, t
     status, out, err = kmon("backtest", *source, "--incidents", path)
     assert status == 0
     assert "no incidents" in out
-    assert "'SUG-001' is a suggestion that nobody has confirmed" in err
-    assert "warning: 2 more suggestions are not decided; none of them counts as an incident" in err
+    assert "'SUG-001' and 2 more are suggestions that nobody has decided on" in err
+    assert err.count("SUG-") == 1
+    assert f"kmon incidents review --incidents {path}" in err
     status, out, err = kmon("tune", *source, "--incidents", path, "--max-delay", "10m", "-o", tmp_path / "tuned")
     assert (status, out) == (2, "")
-    assert f"{path}:7:5: 'SUG-001' is a suggestion that nobody has confirmed" in err
-    assert "remove its 'status' to confirm it, or write 'status: rejected'" in err
+    assert f"{path}:7:5: 'SUG-001' and 2 more are suggestions" in err
+    assert f"Decide with: kmon incidents review --incidents {path}" in err
     assert not (tmp_path / "tuned").exists()
 
 

@@ -350,3 +350,96 @@ def test_reviewed_pages_are_left_out_for_their_rule_and_labels_only():
     assert left(labels={"topic": "a"}) == 2
     assert left(rules=("Other",)) == 4
     assert len(questions(with_incidents(result, Incidents(excluded=(Excluded(all_of_it),))))) == 0
+
+
+# ---- suggestions of the list --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def suggested(asked, text):
+    """Return a list that holds two false pages of the service as undecided suggestions, with comments, and them."""
+    one, two = asked[0], next(each for each in asked if each.rule == "LowMessageRate")
+    lines = [
+        "",
+        "- id: SUG-1  # seen by ana",
+        f'  start: "{format_instant(one.breach.start_ms)}"',
+        f'  end: "{format_instant(one.breach.end_ms)}"  # or later',
+        f"  labels: {{consumergroup: audit-archiver, topic: {one.labels.value('topic')}}}",
+        "  rules: [HighConsumerLag]",
+        "  status: suggested  # decide",
+        '  kind: "suggested: unusual value"',
+        "  suggested_by: [HighConsumerLag]",
+        f'- {{id: SUG-2, start: "{format_instant(two.breach.start_ms)}", end: "{format_instant(two.breach.end_ms)}",',
+        "   status: suggested, rules: [LowMessageRate], labels: {topic: user.account.deleted}}",
+    ]
+    end = text.index("\nexcluded:")
+    return text[:end].rstrip("\n") + "\n".join(lines) + text[end:], one, two
+
+
+def test_an_undecided_suggestion_is_asked_instead_of_its_page(service, asked, suggested):
+    document, one, two = suggested
+    found = questions(after(service, document))
+    assert [each.suggestion and each.suggestion.id for each in found[:3]] == ["SUG-1", "SUG-2", None]
+    assert {one.key, two.key}.isdisjoint(each.key for each in found)
+    first = found[0]
+    assert (first.rule, first.labels, first.breach, first.peak) == ("HighConsumerLag", ARCHIVER, one.breach, one.peak)
+    assert found[1].peak == two.peak == 0.0
+    seen = trace(service, first)
+    assert np.nanmax(seen.values) == one.peak
+    assert [each.suggestion.id for each in questions(after(service, document), "LowMessageRate")[:1]] == ["SUG-2"]
+
+
+def test_each_decision_changes_the_suggestion_where_it_stands(service, suggested):
+    document, one, _ = suggested
+    first, second = questions(after(service, document))[:2]
+    before = parse_incidents(document)
+
+    new = answered(document, first, Answer("incident", note='slow "mail"'))
+    changed = [pair for pair in zip(document.splitlines(), new.splitlines(), strict=False) if pair[0] != pair[1]]
+    assert [old.strip() for old, _ in changed][:1] == ["status: suggested  # decide"]
+    assert 'status: confirmed  # decide\n  cause: "slow \\"mail\\""\n  kind: ""\n' in new
+    assert "SUG-1  # seen by ana" in new
+    read = parse_incidents(new)
+    assert len(read.incidents) == len(before.incidents) + 1
+    assert len(read.suggested) == 1
+    assert read["SUG-1"] == replace(before.suggested[0], status="confirmed", kind="", cause='slow "mail"')
+    scored = after(service, new).scores["HighConsumerLag"]
+    base = service.scores["HighConsumerLag"]
+    assert (scored.incidents, scored.caught) == (base.incidents + 1, base.caught + 1)
+    assert settled(first, read)
+    assert not settled(second, read)
+
+    moved = Interval(one.breach.start_ms + MINUTE_MS, one.breach.end_ms)
+    new = answered(document, first, Answer("incident", id="INC-77", interval=moved, labels={}, must_page=False))
+    assert parse_incidents(new)["INC-77"].interval == moved
+    assert not parse_incidents(new)["INC-77"].labels
+    assert not parse_incidents(new)["INC-77"].must_page
+    assert "  # or later" in new
+
+    new = answered(document, second, Answer("noise", note="batch"))
+    assert [(each.id, each.cause) for each in parse_incidents(new).rejected] == [("SUG-2", "batch")]
+    assert not any(each.suggestion and each.suggestion.id == "SUG-2" for each in questions(after(service, new)))
+    assert not any(
+        p.overlaps(second.breach) and each.rule == "LowMessageRate" and each.labels == second.labels
+        for each in questions(after(service, new))
+        for p in each.pages
+    )
+    assert after(service, new).scores["LowMessageRate"].false_pages == service.scores["LowMessageRate"].false_pages
+
+    new = answered(document, first, Answer("expected", note="reload"))
+    read = parse_incidents(new)
+    assert len(read.rejected) == 1
+    assert read.excluded[-1] == Excluded(one.breach, "reload", ARCHIVER)
+
+
+def test_a_suggestion_that_repeats_an_incident_of_the_list_cannot_count_twice(service, asked, suggested, text):
+    document, one, _ = suggested
+    first = questions(after(service, document))[0]
+    both = answered(document, one, Answer("incident"))
+    with pytest.raises(SettingError, match="'INC-21' is about the same time"):
+        answered(both, first, Answer("incident"))
+    assert parse_incidents(answered(both, first, Answer("noise"))).rejected
+    with pytest.raises(SettingError, match="lies outside the suggestion"):
+        answered(document, first, Answer("incident", interval=Interval(0, 1)))
+    with pytest.raises(SettingError, match="no undecided suggestion"):
+        answered(text, first, Answer("noise"))

@@ -81,7 +81,7 @@ def test_none_of_them_is_truth(small, suggested):
     result = km.backtest(rules, history, listed)
     assert result.scores["HighConsumerLag"].incidents == 0
     assert "count as no incidents" in repr(result)
-    with pytest.raises(IncidentError, match="nobody has confirmed"):
+    with pytest.raises(IncidentError, match="nobody has decided on"):
         km.recommend(result, max_delay="10m")
 
 

@@ -4,6 +4,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from kmon_analysis.backtest.again import with_incidents
 from kmon_analysis.errors import SettingError
 from kmon_analysis.incidents import Incident, Incidents, format_incidents
 from kmon_analysis.labelling.edit import Draft
@@ -55,9 +56,10 @@ def test_an_undecided_suggestion_is_named(tmp_path):
     result = pages_of([(100, 30, 250)])
     [one] = questions(result)
     hinted = Incidents((Incident("SUG-1", one.breach, one.labels, status="suggested"),))
-    session = session_of(tmp_path, result, format_incidents(hinted))
-    assert dict(facts(session, 1))["suggested"] == "SUG-1 (nobody has decided)"
-    assert session.proposed_id(1) == "page-20260105-0140", "it does not go on with the numbers of suggestions"
+    session = session_of(tmp_path, with_incidents(result, hinted), format_incidents(hinted))
+    assert dict(facts(session, 1))["suggested"] == "SUG-1, nobody has decided"
+    assert session.proposed_id(1) == "SUG-1", "it is decided where it stands"
+    assert len(session) == 1, "its page is no question of its own"
 
 
 def test_links_and_json_say_the_same(tmp_path):
