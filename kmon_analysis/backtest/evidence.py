@@ -3,36 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.timelines import Agreement, Difference, agreement, same_beginnings, silent_slots
+from kmon_analysis.backtest.validated import Cause, Kind, Step, overlap_ms, validated
 from kmon_analysis.backtest.worlds import Case, Conditions, Hidden, Replayer, World
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.rules.life import UNSEEN
-from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule
+from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleGroup
 from kmon_analysis.timing import Interval, format_duration, format_instant
 
 __all__ = ["Cause", "Explained", "Kind", "Verdict", "investigate"]
 
 Int64s = npt.NDArray[np.int64]
-Kind = Literal[
-    "rule changed",
-    "phase",
-    "restart",
-    "missed evaluation",
-    "failed evaluation",
-    "version",
-    "late sample",
-    "series missing",
-]
-
 # Slots after a start of the server at which its first evaluation is looked for.
 _FIRST_SLOTS = 40
 _FEW_SLOTS = 8
@@ -44,30 +35,11 @@ _MOST_SLOTS, _MOST_TARGETS, _MOST_TRIALS = 40, 12, 400
 _LATE_SCRAPES = 4
 _FEW_DIFFERENCES = 3
 _VERSIONS = ("2.42", "3.0", "3.5", "3.16")
+# One instant lies at some phase always. Each further one that lies there, too, would do so by chance once in as many
+# times as the interval has milliseconds; two of them at least are asked for.
+_LEAST_INSTANTS = 3
 # Delays of the restoration behind its evaluation, as parts of the interval.
 _RESTORED_AFTER = (0.25, 0.5, 0.75)
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Something that happened on the server.
-
-    Attributes
-    ----------
-    kind : str
-        What it is.
-    evidence : str
-        How that is known.
-    proven : bool
-        Whether the evidence is more than that the replay then agrees.
-    at : Interval or None
-        When it happened; None: all the time.
-    """
-
-    kind: Kind
-    evidence: str
-    proven: bool = True
-    at: Interval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +49,16 @@ class Explained:
     difference: Difference
     causes: tuple[Cause, ...]
     removed: bool
+    sound: bool = True
 
     @property
     def verdict(self) -> Literal["proven", "probable", "unexplained"]:
-        """How sure it is."""
+        """How sure it is; nothing is proven by causes that are not sound: with them, states differ that had agreed."""
         if self.causes and all(cause.kind == "series missing" for cause in self.causes):
             return "probable"
         if not self.causes or not self.removed:
             return "unexplained"
-        return "proven" if all(cause.proven for cause in self.causes) else "probable"
+        return "proven" if self.sound and all(cause.proven for cause in self.causes) else "probable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +107,9 @@ def investigate(case: Case) -> tuple[Verdict, ...]:
     -----
     Causes are put into the replay one after the other, those that are seen elsewhere first: a rule that the server
     has otherwise, the instants of the recorded samples, starts of the server, evaluations that wrote nothing; then
-    the release, and samples that a scrape had not delivered yet. What is left is unexplained.
+    the release, and samples that a scrape had not delivered yet. Then all of them are replayed together; those that
+    make states differ which had agreed, and explain no more than they break, are taken back
+    (`kmon_analysis.backtest.validated`). What is left is unexplained.
     """
     return _Investigation(case).verdicts()
 
@@ -150,65 +125,89 @@ class _Investigation(Replayer):
         self.trials = [0] * len(self.rules)
         self._usual: dict[int, int] = {}
         self._inputs: dict[int, list[int]] = {}
+        self._deployed: dict[frozenset[int], tuple[RuleGroup, ...]] = {}
 
     # ---- the whole -------------------------------------------------------------------------------
 
     def verdicts(self) -> tuple[Verdict, ...]:
         """Go through all causes."""
         plain = self.world
-        before = {place: self.left(plain, place) for place in range(len(self.rules))}
-        history: list[tuple[list[Cause], dict[int, tuple[Difference, ...]]]] = []
-        for stage in (self._rules, self._phases, self._restarts, self._misses, self._versions, self._late):
-            for causes, places in stage():
-                # What each cause took away is seen against the state before it.
-                now = {place: self.left(self.world, place) for place in places}
-                history.append((causes, now))
-        return tuple(self._verdict(plain, place, before[place], history) for place in range(len(self.rules)))
+        every = range(len(self.rules))
+        before = {place: self.left(plain, place) for place in every}
+        found = [
+            step
+            for stage in (self._rules, self._phases, self._restarts, self._misses, self._versions, self._late)
+            for step in stage()
+        ]
+        steps, unsound = validated(plain, found, before, self.left)
+        world, history = plain, []
+        for step in steps:
+            # What each cause took away is seen against the state before it.
+            world = step.put(world)
+            history.append((step, {place: self.left(world, place) for place in step.places}))
+        self.world = world
+        return tuple(self._verdict(plain, place, before[place], history, unsound) for place in every)
+
+    def _taken(self, causes: list[Cause], places: list[int], put: Callable[[World], World]) -> Step:
+        """Believe in causes from here on."""
+        self.world = put(self.world)
+        return Step(tuple(causes), tuple(places), put)
 
     def _verdict(
         self,
         plain: World,
         place: int,
         before: Sequence[Difference],
-        history: Sequence[tuple[list[Cause], Mapping[int, Sequence[Difference]]]],
+        history: Sequence[tuple[Step, Mapping[int, Sequence[Difference]]]],
+        unsound: frozenset[int],
     ) -> Verdict:
         rule = self.rules[place]
         if place in self.refused:
             return Verdict(rule, refused=self.refused[place])
         group = self.group_of[place]
-        step_ms = self.case.clocks[group].step_ms
+        clock = self.case.clocks[group]
         last = self.left(self.world, place)
         explained = []
         for one in before:
             causes: list[Cause] = []
+            sound = True
             open_ms = one.interval.duration_ms
-            for found, now in history:
+            for step, now in history:
                 if place not in now:
                     continue
-                still_ms = _overlap(one, now[place])
+                still_ms = overlap_ms(one, now[place])
                 if still_ms < open_ms:
-                    causes += found
+                    causes += step.causes
+                    sound = sound and id(step) not in unsound
                 open_ms = still_ms
-            if open_ms and not causes and self._missing(place, one):
-                evidence = "the history holds nothing of what the rule reads then, and the server recorded an alert"
-                causes.append(Cause("series missing", evidence, False, one.interval))
-            explained.append(Explained(one, tuple(causes), open_ms == 0))
-        fresh = [one for one in last if _overlap(one, before) < one.interval.duration_ms]
+            if open_ms:
+                # A cause is told of what it explains, not of what it merely shortens.
+                causes = []
+                if self._missing(place, one):
+                    evidence = "the history holds nothing of what the rule reads then, and the server recorded an alert"
+                    causes = [Cause("series missing", evidence, False, one.interval)]
+            explained.append(Explained(one, tuple(causes), open_ms == 0, sound))
+        fresh = [one for one in last if overlap_ms(one, before) < one.interval.duration_ms]
         explained += [Explained(one, (), False) for one in fresh]
+        worlds = (plain, self.world)
+        replays = [self.replayed(world, place) for world in worlds]
+        # Both are counted over the same alerts and evaluations, so that the counts can be compared.
+        alerts = frozenset().union(self.seen[place].timelines, *replays)
         measured = [
             agreement(
                 self.seen[place].timelines,
-                self.replayed(world, place),
-                self.slots(world, group),
-                step_ms,
+                replay,
+                self.slots(self.world, group),
+                clock.step_ms,
                 self.case.window,
+                alerts,
             )
-            for world in (plain, self.world)
+            for replay in replays
         ]
         ordered = sorted(explained, key=lambda each: (each.difference.interval, each.difference.labels))
         begun = [
-            same_beginnings(self.seen[place], self.life(world, place), self.case.window)
-            for world in (plain, self.world)
+            same_beginnings(self.seen[place], self.life(world, place), self.case.window, clock.start_ms + clock.step_ms)
+            for world in worlds
         ]
         return Verdict(rule, measured[0], measured[1], tuple(ordered), "", begun[0], begun[1])
 
@@ -227,46 +226,79 @@ class _Investigation(Replayer):
 
     # ---- stages ----------------------------------------------------------------------------------
 
-    def _rules(self) -> Iterator[tuple[list[Cause], list[int]]]:
+    def _rules(self) -> Iterator[Step]:
         """Take the rules that the server has."""
-        groups = list(self.world.groups)
         changed: dict[int, list[str]] = {}
         for place, deployed in enumerate(self.case.deployed):
             if deployed is None:
                 continue
-            for rule, served in zip(groups[place].rules, deployed.rules, strict=True):
+            for rule, served in zip(self.case.groups[place].rules, deployed.rules, strict=True):
                 said = _changes(rule, served)
                 if said:
                     changed.setdefault(place, []).append(f"{rule.name}: {said}")
-            if place in changed:
-                groups[place] = deployed
-        if not changed:
-            return
-        self.world = dataclasses.replace(self.world, groups=tuple(groups))
         for place, said_of in changed.items():
             evidence = f"the server has {'; '.join(said_of)}"
-            yield [Cause("rule changed", evidence)], self.members(place)
+            put = partial(self._with_deployed, place)
+            yield self._taken([Cause("rule changed", evidence)], self._rules_after(place), put)
 
-    def _phases(self) -> Iterator[tuple[list[Cause], list[int]]]:
+    def _with_deployed(self, place: int, world: World) -> World:
+        """Put the server's rules in the place of one group's; equal choices share one tuple, by which runs are kept."""
+        taken = frozenset(
+            where
+            for where, (group, deployed) in enumerate(zip(world.groups, self.case.deployed, strict=False))
+            if where == place or group is deployed
+        )
+        if taken not in self._deployed:
+            self._deployed[taken] = tuple(
+                (self.case.deployed[where] or group) if where in taken else group
+                for where, group in enumerate(self.case.groups)
+            )
+        return dataclasses.replace(world, groups=self._deployed[taken])
+
+    def _rules_after(self, group: int) -> list[int]:
+        """Return the rules that a change of a group reaches: others, too, where it records what they read."""
+        if any(isinstance(rule, RecordingRule) for rule in self.case.groups[group].rules):
+            return [place for place in range(len(self.rules)) if place not in self.refused]
+        return self.members(group)
+
+    def _phases(self) -> Iterator[Step]:
         """Take the instants at which samples were recorded."""
         for group, clock in enumerate(self.case.clocks):
             times = self._events(group)
             if not len(times):
                 continue
             phases, counts = np.unique(times % clock.step_ms, return_counts=True)
-            phase_ms = int(phases[counts.argmax()])
-            if phase_ms == self.world.conditions[group].phase_ms:
+            phase_ms, most = int(phases[counts.argmax()]), int(counts.max())
+            if phase_ms == self.world.conditions[group].phase_ms or most * 2 <= len(times):
                 continue
-            self.world = self.world.at(group, phase_ms=phase_ms)
+            told = group < len(self.case.told_phases) and self.case.told_phases[group]
+            if most < _LEAST_INSTANTS and told:
+                continue
             evidence = (
-                f"{int(counts.max())} of {len(times)} recorded instants lie {format_duration(phase_ms)} after full "
+                f"{most} of {len(times)} recorded instants lie {format_duration(phase_ms)} after full "
                 f"intervals of {format_duration(clock.step_ms)}, not {format_duration(clock.phase_ms)}"
             )
-            yield [Cause("phase", evidence)], self.members(group)
+            if told:
+                evidence += ", where the server evaluates the group now"
+            elif most < _LEAST_INSTANTS:
+                evidence += f"; fewer than {_LEAST_INSTANTS} prove no phase"
+            sure = not told and most == len(times) and most >= _LEAST_INSTANTS
+            put = partial(World.at, place=group, phase_ms=phase_ms)
+            yield self._taken([Cause("phase", evidence, sure)], self._rules_after(group), put)
 
-    def _restarts(self) -> Iterator[tuple[list[Cause], list[int]]]:
+    def _restarts(self) -> Iterator[Step]:
         """Restart where the server says that its process started, and where all outputs pause as after a start."""
         raw = np.unique(self.case.series.times)
+        written = {rule.record for one in self.case.groups for rule in one.rules if isinstance(rule, RecordingRule)}
+        written |= {"ALERTS", "ALERTS_FOR_STATE"}
+        self._scraped = np.unique(
+            np.concatenate(
+                [
+                    np.empty(0, dtype=np.int64),
+                    *(one.times for one in self.case.series if one.labels.value(METRIC_NAME) not in written),
+                ]
+            )
+        )
         for group, clock in enumerate(self.case.clocks):
             slots = self.slots(self.world, group)
             known = [start for start in self.case.starts if clock.start_ms < start < clock.end_ms]
@@ -285,13 +317,16 @@ class _Investigation(Replayer):
 
     def _restart(
         self, group: int, slots: Int64s, lived_until: int, start_ms: int, said: str, *, proven: bool
-    ) -> Iterator[tuple[list[Cause], list[int]]]:
+    ) -> Iterator[Step]:
         """Find the first evaluation of a process."""
         clock, what = self.case.clocks[group], self.world.conditions[group]
         events = self._events(group)
         later = events[events >= start_ms]
         # The third evaluation is the first that writes alerts.
         latest = int(later[0]) - UNSEEN * clock.step_ms if len(later) else int(slots[-1])
+        # A server that scrapes evaluates. Without this bound a restart would excuse every silence after it.
+        scraped = self._scraped[self._scraped >= start_ms]
+        latest = min(latest, (int(scraped[0]) if len(scraped) else start_ms) + UNSEEN * clock.step_ms)
         candidates = slots[(slots >= start_ms) & (slots <= latest)]
         # Recording rules must be evaluated anew for each.
         records = any(isinstance(rule, RecordingRule) for group_ in self.world.groups for rule in group_.rules)
@@ -313,15 +348,26 @@ class _Investigation(Replayer):
                 best = min(best, (cost, world, *best[2:]), key=lambda each: each[0])
         if best is None or (not proven and best[0] >= self.cost(self.world, members)):
             return
-        self.world = best[1]
         ends = best[2] + UNSEEN * clock.step_ms
         evidence = (
             f"{said}; its first evaluation was at {format_instant(best[2])}, {len(best[3])} before did not take place, "
             f"and a process does not write its first {UNSEEN}"
         )
-        yield [Cause("restart", evidence, proven, Interval(min(start_ms, best[2]), ends))], members
+        found = best
 
-    def _misses(self) -> Iterator[tuple[list[Cause], list[int]]]:
+        def put(world: World) -> World:
+            now = world.conditions[group]
+            return world.at(
+                group,
+                absent=now.absent | found[3],
+                starts=(*now.starts, found[2]),
+                restored_after_ms=found[1].conditions[group].restored_after_ms,
+            )
+
+        cause = Cause("restart", evidence, proven, Interval(min(start_ms, found[2]), ends))
+        yield self._taken([cause], self._rules_after(group), put)
+
+    def _misses(self) -> Iterator[Step]:
         """Leave out the evaluations at which nothing was written."""
         for group, clock in enumerate(self.case.clocks):
             what = self.world.conditions[group]
@@ -330,19 +376,14 @@ class _Investigation(Replayer):
             together = self._events(group)
             missed = [slot for slot in silent if slot not in set(together.tolist())]
             if missed:
-                self.world = self.world.at(group, absent=what.absent | frozenset(missed))
-                yield (
-                    [
-                        Cause(
-                            "missed evaluation",
-                            f"nothing of the group was written at {len(missed)} evaluations "
-                            f"({_some(missed)}), and nothing was marked stale",
-                            self.case.markers,
-                            Interval(missed[0], missed[-1] + clock.step_ms),
-                        )
-                    ],
-                    self.members(group),
+                cause = Cause(
+                    "missed evaluation",
+                    f"nothing of the group was written at {len(missed)} evaluations "
+                    f"({_some(missed)}), and nothing was marked stale",
+                    self.case.markers,
+                    Interval(missed[0], missed[-1] + clock.step_ms),
                 )
+                yield self._taken([cause], self._rules_after(group), partial(_absent, group, frozenset(missed)))
             slots = self.slots(self.world, group)
             gone = self.world.conditions[group].absent
             for place in self.members(group):
@@ -357,12 +398,12 @@ class _Investigation(Replayer):
                 )
                 if not failed:
                     continue
-                self.world = dataclasses.replace(self.world, failed={**self.world.failed, place: frozenset(failed)})
                 evidence = f"other rules of the group wrote at {_some(failed)}, this one neither wrote nor ended"
                 at = Interval(failed[0], failed[-1] + clock.step_ms)
-                yield [Cause("failed evaluation", evidence, self.case.markers, at)], [place]
+                cause = Cause("failed evaluation", evidence, self.case.markers, at)
+                yield self._taken([cause], [place], partial(_failed, place, frozenset(failed)))
 
-    def _versions(self) -> Iterator[tuple[list[Cause], list[int]]]:
+    def _versions(self) -> Iterator[Step]:
         """Try other releases."""
         every = [place for place in range(len(self.rules)) if place not in self.refused]
         cost = self.cost(self.world, every)
@@ -375,14 +416,16 @@ class _Investigation(Replayer):
         # A hidden sample explains a single evaluation; another release must explain most of several.
         if costs[best] * 2 > cost or many < _FEW_DIFFERENCES:
             return
-        self.world = tried[best]
         evidence = (
             f"with the semantics of {tried[best].version} instead of {self.case.semantics.version} rules differ for "
             f"{format_duration(costs[best])} instead of {format_duration(cost)}"
         )
-        yield [Cause("version", evidence)], every
+        if self.case.told_version:
+            evidence += ", but the server says its release"
+        put = partial(_released, tried[best].version)
+        yield self._taken([Cause("version", evidence, not self.case.told_version)], every, put)
 
-    def _late(self) -> Iterator[tuple[list[Cause], list[int]]]:
+    def _late(self) -> Iterator[Step]:
         """Hide the newest samples from single evaluations."""
         for place in range(len(self.rules)):
             tried: set[tuple[int, Labels]] = set()
@@ -391,11 +434,12 @@ class _Investigation(Replayer):
                 if not left:
                     break
                 tried.add((left[0].interval.start_ms, left[0].labels))
-                cause = self._hide(place, left[0])
-                if cause is not None:
-                    yield [cause], [place]
+                found = self._hide(place, left[0])
+                if found is not None:
+                    cause, hidden = found
+                    yield self._taken([cause], [place], partial(_hidden, place, hidden))
 
-    def _hide(self, place: int, one: Difference) -> Cause | None:
+    def _hide(self, place: int, one: Difference) -> tuple[Cause, Hidden] | None:
         """Find the scrape that was under way when a difference began."""
         group = self.group_of[place]
         slots = self.slots(self.world, group)
@@ -416,18 +460,16 @@ class _Investigation(Replayer):
             for target, age_ms, sure in self._young(place, slot, one.labels)[:_MOST_TARGETS]:
                 if self.trials[place] >= _MOST_TRIALS:
                     return None
-                hidden = (*self.world.hidden.get(place, ()), Hidden(slot, target))
-                world = dataclasses.replace(self.world, hidden={**self.world.hidden, place: hidden})
+                world = _hidden(place, Hidden(slot, target), self.world)
                 if not self.matters(self.world, world, place, slot):
                     continue
                 self.trials[place] += 1
                 if self.cost(world, [place]) < cost:
-                    self.world = world
                     evidence = (
                         f"the evaluation at {format_instant(slot)} did not see the scrape of {target} that began "
                         f"{format_duration(age_ms)} before"
                     )
-                    return Cause("late sample", evidence, sure, Interval(slot, slot + 1))
+                    return Cause("late sample", evidence, sure, Interval(slot, slot + 1)), Hidden(slot, target)
         return None
 
     def _young(self, place: int, slot: int, alert: Labels) -> list[tuple[Labels, int, bool]]:
@@ -516,13 +558,21 @@ def _changes(rule: Rule, served: Rule) -> str:
     return ", ".join(said)
 
 
-def _overlap(one: Difference, others: Iterable[Difference]) -> int:
-    """Return how much of a difference is still there."""
-    return sum(
-        max(0, min(one.interval.end_ms, each.interval.end_ms) - max(one.interval.start_ms, each.interval.start_ms))
-        for each in others
-        if each.labels == one.labels
-    )
+def _absent(group: int, slots: frozenset[int], world: World) -> World:
+    return world.at(group, absent=world.conditions[group].absent | slots)
+
+
+def _failed(place: int, slots: frozenset[int], world: World) -> World:
+    return dataclasses.replace(world, failed={**world.failed, place: slots})
+
+
+def _released(version: str, world: World) -> World:
+    return dataclasses.replace(world, version=version)
+
+
+def _hidden(place: int, hidden: Hidden, world: World) -> World:
+    together = (*world.hidden.get(place, ()), hidden)
+    return dataclasses.replace(world, hidden={**world.hidden, place: together})
 
 
 def _runs(slots: Sequence[int], step_ms: int) -> list[tuple[int, int]]:

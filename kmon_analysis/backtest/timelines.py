@@ -151,33 +151,44 @@ def lived(life: Life) -> dict[Labels, dict[int, Seen]]:
     return found
 
 
-def same_beginnings(one: Recorded, life: Life, window: Interval) -> tuple[int, int]:
-    """Compare since when alerts are active, as ``ALERTS_FOR_STATE`` tells it, at evaluations that both sides have.
+def same_beginnings(one: Recorded, life: Life, window: Interval, known_ms: int) -> tuple[int, int]:
+    """Compare since when alerts are active, as ``ALERTS_FOR_STATE`` tells it.
+
+    Parameters
+    ----------
+    one : Recorded
+        What the server wrote.
+    life : Life
+        The replay.
+    window : Interval
+        What is compared.
+    known_ms : int
+        Beginnings up to here are not compared: the replay may have begun later.
 
     Returns
     -------
     int
-        Beginnings compared; those of alerts that were active when the replay began are not known.
+        Beginnings recorded; the same for every replay.
     int
-        Equal ones, to the second.
+        Those that the replay has, too, at the same evaluation and equal to the second.
     """
-    compared = equal = 0
-    first_ms = int(life.times[0]) if len(life.times) else 0
+    had: dict[Labels, dict[int, int]] = {}
     names: dict[Labels, Labels] = {}
     for column in np.flatnonzero(life.written).tolist():
         ts_ms = int(life.times[column])
-        if ts_ms not in window:
-            continue
         for alert, kept in life.states[column].items():
-            if kept.state == "inactive" or kept.active_at_ms <= first_ms:
+            if kept.state == "inactive":
                 continue
             if alert not in names:
                 names[alert] = alerts_labels(life.rule, alert, "firing").without(METRIC_NAME, "alertstate")
-            told = one.beginnings.get(names[alert], {}).get(ts_ms)
-            if told is not None:
-                compared += 1
-                equal += told == kept.active_at_ms // SECOND_MS
-    return compared, equal
+            had.setdefault(names[alert], {})[ts_ms] = kept.active_at_ms // SECOND_MS
+    told = [
+        had.get(alert, {}).get(ts_ms) == begun
+        for alert, values in one.beginnings.items()
+        for ts_ms, begun in values.items()
+        if ts_ms in window and begun * SECOND_MS > known_ms
+    ]
+    return len(told), sum(told)
 
 
 def silent_slots(one: Recorded, slots: Int64s, starts: Iterable[int] = ()) -> Int64s:
@@ -293,7 +304,7 @@ class Agreement:
     Attributes
     ----------
     evaluations, agreed : int
-        Evaluations of the window, counted once for each alert that either side knows, and those of equal state.
+        Evaluations of the window, counted once for each alert that any side knows, and those of equal state.
     firing_ms, pending_ms : (int, int, int)
         Recorded, replayed, and what both have; summed over alerts.
     firings : (int, int, int)
@@ -307,11 +318,14 @@ class Agreement:
     firings: tuple[int, int, int]
 
 
-def agreement(one: Timelines, other: Timelines, slots: Int64s, step_ms: int, window: Interval) -> Agreement:
-    """Measure how far two timelines agree; arguments as for `differences`, with the evaluations."""
+def agreement(
+    one: Timelines, other: Timelines, slots: Int64s, step_ms: int, window: Interval, alerts: Iterable[Labels]
+) -> Agreement:
+    """Measure how far two timelines agree; arguments as for `differences`, with the evaluations and all alerts."""
+    counted = frozenset(alerts)
     firing, pending, runs = [0, 0, 0], [0, 0, 0], [0, 0, 0]
     agreed = 0
-    for alert in {**one, **other}:
+    for alert in counted:
         both = one.get(alert, {}), other.get(alert, {})
         for start, end, state, against in _pieces(*both, step_ms, window):
             if state == against:
@@ -329,9 +343,8 @@ def agreement(one: Timelines, other: Timelines, slots: Int64s, step_ms: int, win
         runs[1] += len(episodes[1])
         runs[2] += _pairs(*episodes)
     inside = int(((slots >= window.start_ms) & (slots < window.end_ms)).sum())
-    alerts = len({**one, **other})
     return Agreement(
-        inside * alerts,
+        inside * len(counted),
         agreed,
         (firing[0], firing[1], firing[2]),
         (pending[0], pending[1], pending[2]),

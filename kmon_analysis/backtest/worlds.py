@@ -58,6 +58,10 @@ class Case:
         The server's settings for restoring; None: the defaults.
     markers : bool
         Whether the series hold stale markers.
+    told_phases : tuple of bool
+        By group: whether the server itself tells when it is evaluated.
+    told_version : bool
+        Whether the server itself tells its release.
     """
 
     groups: tuple[RuleGroup, ...]
@@ -70,6 +74,8 @@ class Case:
     grace_ms: int | None = None
     tolerance_ms: int | None = None
     markers: bool = True
+    told_phases: tuple[bool, ...] = ()
+    told_version: bool = False
 
 
 @dataclass(frozen=True)
