@@ -27,7 +27,7 @@ from kmon_analysis.labels import Labels
 from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
 
 if TYPE_CHECKING:
-    from kmon_analysis.backtest.evidence import Cause, Explained
+    from kmon_analysis.backtest.evidence import Explained
     from kmon_analysis.backtest.settings import Settings
     from kmon_analysis.workflow_verify import RealityCheck
 
@@ -157,18 +157,15 @@ def verify_reality(prometheus: str, rules: Path | None, samples: Samples, settin
 
 def report(found: RealityCheck) -> str:
     """Write the table and the list of differences."""
+    if not found.compared and found.lead:
+        return _line(found.lead)
     window = found.window
     span = f"{format_instant(window.start_ms)} to {format_instant(window.end_ms)}"
     head = f"{_line(found.place)}, {span}, replayed as Prometheus {found.version}"
-    lines = [head, "", *_table(found), "", *_summary(found)]
-    listed = [(verdict.rule.name, each) for verdict in found.verdicts for each in verdict.explained]
-    ordered = sorted(listed, key=lambda item: (item[1].verdict == "proven", item[1].verdict == "probable"))
-    # Many differences have one cause; each is told once.
-    numbers: dict[Cause, int] = {}
-    for name, each in ordered[:MOST_LISTED]:
-        for cause in each.causes:
-            numbers.setdefault(cause, len(numbers) + 1)
-        lines.append(_difference(name, each, [numbers[cause] for cause in each.causes]))
+    lines = [*([_line(found.lead), ""] if found.lead else []), head, "", *_table(found), "", *_summary(found)]
+    ordered, numbers = found.listed(), found.numbered(MOST_LISTED)
+    for verdict, each in ordered[:MOST_LISTED]:
+        lines.append(_difference(verdict.rule.name, each, [numbers[cause] for cause in each.causes]))
     lines += [f"[{number}] {cause.kind}: {_line(cause.evidence)}" for cause, number in numbers.items()]
     if len(ordered) > MOST_LISTED:
         lines.append(f"… and {len(ordered) - MOST_LISTED} more (--json lists all)")

@@ -13,26 +13,40 @@ from kmon_analysis.backtest.evidence import Explained, Verdict, investigate
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.timelines import Agreement
+from kmon_analysis.backtest.validated import Cause
 from kmon_analysis.backtest.worlds import Case
-from kmon_analysis.errors import KmonError, SettingError, printable
+from kmon_analysis.errors import SettingError, printable
 from kmon_analysis.history import History
-from kmon_analysis.labels import METRIC_NAME, Matcher
-from kmon_analysis.promql.parser import parse
+from kmon_analysis.labels import METRIC_NAME, Labels, Matcher
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
-from kmon_analysis.rules.model import RecordingRule, Rule, RuleFile, RuleGroup
+from kmon_analysis.rules.model import RuleFile
+from kmon_analysis.series import is_stale
 from kmon_analysis.sources.connection import Connection, Patience, connect
 from kmon_analysis.sources.process import Process, ask_process
 from kmon_analysis.sources.prometheus import Progress, Selection, fetch_history
 from kmon_analysis.sources.served import DeployedRule, ask_rules
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, text_lines, text_table
-from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval, format_instant, parse_duration, parse_instant
+from kmon_analysis.timing import (
+    MINUTE_MS,
+    EvaluationGrid,
+    Interval,
+    format_duration,
+    format_instant,
+    parse_duration,
+    parse_instant,
+)
 from kmon_analysis.workflow import needed_selections
+from kmon_analysis.workflow_verify_loaded import Loaded, what_is_loaded
 
 if TYPE_CHECKING:
     import pandas as pd
     from prometheus_api_client import PrometheusConnect
 
 __all__ = ["RealityCheck", "check_reality", "compare"]
+
+# Differences that a notebook shows; to_json() has all.
+MOST_SHOWN = 40
+_ORDER = ("unexplained", "probable", "proven")
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +67,8 @@ class RealityCheck:
         By rule, in file order.
     notes : tuple of str
         What limits the comparison.
+    lead : str
+        What has to be said first: rules that the server does not run.
     """
 
     place: str
@@ -61,6 +77,12 @@ class RealityCheck:
     phases: tuple[tuple[str, Phase], ...]
     verdicts: tuple[Verdict, ...]
     notes: tuple[str, ...]
+    lead: str = ""
+
+    @property
+    def compared(self) -> bool:
+        """Whether there was anything to compare."""
+        return any(verdict.plain is not None for verdict in self.verdicts)
 
     @property
     def differences(self) -> tuple[Explained, ...]:
@@ -71,7 +93,7 @@ class RealityCheck:
     def ok(self) -> bool:
         """Whether every difference has a proven cause and every rule was compared."""
         compared = all(not verdict.refused for verdict in self.verdicts)
-        return compared and all(each.verdict == "proven" for each in self.differences)
+        return compared and self.compared and all(each.verdict == "proven" for each in self.differences)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a rule: firing minutes and states compared; None where it could not be compared."""
@@ -94,10 +116,61 @@ class RealityCheck:
         return pd.DataFrame(rows).set_index("rule") if rows else pd.DataFrame()
 
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), text_table(*self._table(), most=MOST_ROWS), *text_lines(self.notes)])
+        if not self.compared and self.lead:
+            return printable(self.lead)
+        lines = [printable(self.lead)] if self.lead else []
+        lines += [self._headline(), text_table(*self._table(), most=MOST_ROWS)]
+        if self.differences:
+            lines += ["", text_table(*self._differences(), left=8, most=MOST_SHOWN), *text_lines(self._evidence())]
+        return "\n".join([*lines, *text_lines(self.notes)])
 
     def _repr_html_(self) -> str:
-        return html_table(*self._table(), caption=self._headline(), most=MOST_ROWS) + html_list(self.notes)
+        lead = html_list([self.lead] if self.lead else [])
+        if not self.compared and self.lead:
+            return lead
+        shown = lead + html_table(*self._table(), caption=self._headline(), most=MOST_ROWS)
+        if self.differences:
+            shown += html_table(
+                *self._differences(), caption="Differences and their causes", left=set(range(8)), most=MOST_SHOWN
+            )
+            shown += html_list(self._evidence())
+        return shown + html_list(self.notes)
+
+    def listed(self) -> list[tuple[Verdict, Explained]]:
+        """Return all differences, those without a proven cause first."""
+        each = [(verdict, one) for verdict in self.verdicts for one in verdict.explained]
+        return sorted(each, key=lambda item: _ORDER.index(item[1].verdict))
+
+    def numbered(self, most: int | None = None) -> dict[Cause, int]:
+        """Number the causes of the differences that are listed first; many differences have one cause."""
+        numbers: dict[Cause, int] = {}
+        for _, one in self.listed()[:most]:
+            for cause in one.causes:
+                numbers.setdefault(cause, len(numbers) + 1)
+        return numbers
+
+    def _evidence(self) -> list[str]:
+        return [f"[{number}] {cause.kind}: {cause.evidence}" for cause, number in self.numbered(MOST_SHOWN).items()]
+
+    def _differences(self) -> tuple[list[str], list[list[str]]]:
+        header = ["rule", "alert", "begins", "lasts", "recorded", "replayed", "cause is", "cause"]
+        numbers = self.numbered(MOST_SHOWN)
+        rows = []
+        for verdict, each in self.listed():
+            one = each.difference
+            rows.append(
+                [
+                    verdict.rule.name,
+                    str(Labels({name: text for name, text in one.labels.items() if name != "alertname"})),
+                    format_instant(one.interval.start_ms),
+                    format_duration(one.interval.duration_ms),
+                    one.recorded,
+                    one.replayed,
+                    each.verdict,
+                    ", ".join(f"{cause.kind} [{numbers.get(cause, '…')}]" for cause in each.causes) or "–",
+                ]
+            )
+        return header, rows
 
     def _headline(self) -> str:
         start, end = format_instant(self.window.start_ms), format_instant(self.window.end_ms)
@@ -122,6 +195,7 @@ class RealityCheck:
             "version": self.version,
             "groups": [{"name": name, "phase_ms": phase.ms, "phase_from": phase.how} for name, phase in self.phases],
             "ok": self.ok,
+            "lead": self.lead or None,
             "rules": [_verdict_json(verdict) for verdict in self.verdicts],
             "notes": list(self.notes),
         }
@@ -266,7 +340,7 @@ def _itself(process: Process) -> list[Selection]:
 def compare(
     history: History,
     rules: RuleFile,
-    deployed: Sequence[DeployedRule],
+    deployed: Sequence[DeployedRule] | None,
     process: Process,
     *,
     settings: Settings | None = None,
@@ -280,8 +354,8 @@ def compare(
         What the rules read, and ``ALERTS`` and ``ALERTS_FOR_STATE``; from `warm_ms` before its interval.
     rules : RuleFile
         As believed to be deployed.
-    deployed : sequence of DeployedRule
-        What the server says of its rules.
+    deployed : sequence of DeployedRule or None
+        What the server says of its rules; those that it does not run are not compared. None: it says nothing.
     process : Process
         What the server says of itself.
     settings : Settings, optional
@@ -300,14 +374,26 @@ def compare(
     semantics = dataclasses.replace(
         release, subquery_step_ms=interval_ms, lookback_ms=said.get("lookback_ms") or release.lookback_ms
     )
-    groups = tuple(dataclasses.replace(group, interval_ms=group.interval_ms or interval_ms) for group in rules.groups)
+    loaded = what_is_loaded(
+        tuple(dataclasses.replace(group, interval_ms=group.interval_ms or interval_ms) for group in rules.groups),
+        deployed,
+        _recorded_names(history),
+        chosen.rule_path,
+    )
+    groups = loaded.groups
+    notes += loaded.notes
+    absent = tuple(Verdict(rule, refused=why) for rule, why in loaded.absent)
+    if len(absent) == len(rules.alerts):
+        return RealityCheck(
+            history.provenance.source, history.interval, semantics.version, (), absent, (), _lead(loaded, rules)
+        )
     served = served_groups(said)
     phases = tuple(
         phase_of(group, group.interval_ms or interval_ms, chosen, served, build or semantics.version)
         for group in groups
     )
-    here = {(group.name, tuple(rule.name for rule in group.rules)) for group in groups}
-    done = [one.evaluated_ms for one in served if (one.name, one.rules) in here and one.evaluated_ms is not None]
+    here = {group.name for group in groups}
+    done = [one.evaluated_ms for one in served if one.name in here and one.evaluated_ms is not None]
     end_ms = min([history.interval.end_ms, *(int(each) + 1 for each in done)])
     if end_ms <= history.interval.start_ms:
         raise SettingError("the rules have not been evaluated in this time", cure="Choose a time that is over")
@@ -316,10 +402,6 @@ def compare(
         EvaluationGrid(window.start_ms - warm_ms, window.end_ms, group.interval_ms or interval_ms, phase.ms)
         for group, phase in zip(groups, phases, strict=True)
     )
-    as_deployed = tuple(_deployed_group(group, deployed, chosen.rule_path) for group in groups)
-    if deployed and None in as_deployed:
-        missing = [group.name for group, found in zip(groups, as_deployed, strict=True) if found is None]
-        notes.append(f"the server has no group with these rules: {', '.join(missing)}")
     markers = said.get("stale_markers") == "kept"
     if not markers:
         notes.append("the history has no stale markers: missed evaluations cannot be told from ends")
@@ -329,20 +411,46 @@ def compare(
         clocks,
         window,
         semantics,
-        as_deployed,
+        loaded.deployed,
         _starts(history, process),
         process.grace_ms,
         process.tolerance_ms,
         markers,
+        tuple(phase.how == "server" for phase in phases),
+        build is not None and chosen.version is None,
     )
     return RealityCheck(
         history.provenance.source,
         window,
         semantics.version,
         tuple((group.name, phase) for group, phase in zip(groups, phases, strict=True)),
-        investigate(case),
+        (*investigate(case), *absent),
         tuple(notes),
+        _lead(loaded, rules),
     )
+
+
+def _lead(loaded: Loaded, rules: RuleFile) -> str:
+    """Say which rules the server does not run."""
+    if not loaded.absent:
+        return ""
+    names = ", ".join(dict.fromkeys(f"{rule.name} (group {rule.group})" for rule, _ in loaded.absent))
+    if len(loaded.absent) == len(rules.alerts):
+        return f"The server does not run these rules, so there is nothing to compare: {names}."
+    return (
+        f"The server does not run {len(loaded.absent)} of the {len(rules.alerts)} alerts of the file; these were not "
+        f"compared: {names}."
+    )
+
+
+def _recorded_names(history: History) -> set[str]:
+    """Return the names of the alerts that were recorded in the time of a history."""
+    inside = history.series.between(history.interval.start_ms, history.interval.end_ms)
+    return {
+        one.labels.value("alertname")
+        for one in inside
+        if one.labels.value(METRIC_NAME) == "ALERTS" and len(one.times) and not is_stale(one.values).all()
+    }
 
 
 def _starts(history: History, process: Process) -> tuple[int, ...]:
@@ -356,40 +464,3 @@ def _starts(history: History, process: Process) -> tuple[int, ...]:
     if process.started_ms is not None and process.started_ms - max(found, default=0) >= MINUTE_MS:
         found.add(process.started_ms)
     return tuple(sorted(found))
-
-
-def _deployed_group(group: RuleGroup, deployed: Sequence[DeployedRule], path: str | None) -> RuleGroup | None:
-    """Return a group with the rules that the server has in its place; None where there is no such group."""
-    files = dict.fromkeys(
-        one.file for one in deployed if one.group == group.name and (path is None or one.file == path)
-    )
-    names = [rule.name for rule in group.rules]
-    for file in files:
-        served = [one for one in deployed if (one.file, one.group) == (file, group.name)]
-        if [one.name for one in served] == names and all(
-            (one.kind == "recording") == isinstance(rule, RecordingRule)
-            for rule, one in zip(group.rules, served, strict=True)
-        ):
-            rules = [_deployed_rule(rule, one) for rule, one in zip(group.rules, served, strict=True)]
-            return dataclasses.replace(group, rules=tuple(rules))
-    return None
-
-
-def _deployed_rule(rule: Rule, served: DeployedRule) -> Rule:
-    """Return a rule with what the server has instead."""
-    try:
-        expr = parse(served.query)
-    except KmonError:
-        return rule
-    labels = dict(served.labels)
-    if isinstance(rule, RecordingRule):
-        return dataclasses.replace(rule, expr=expr, text=served.query, labels=labels)
-    # Releases before 2.42 do not tell keep_firing_for; they do not have it either.
-    return dataclasses.replace(
-        rule,
-        expr=expr,
-        text=served.query,
-        labels=labels,
-        for_ms=served.for_ms,
-        keep_firing_for_ms=served.keep_firing_for_ms,
-    )

@@ -54,7 +54,7 @@ def test_the_replay_is_what_its_prometheus_recorded(history):
     # What the rules read in the first minute was recorded before the history begins.
     begun = dataclasses.replace(history.provenance, start_ms=history.interval.start_ms + 2 * MINUTE_MS)
     later = km.History(history.series, begun)
-    check = compare(later, km.read_rules(FOLDER / "rules.yml"), (), Process(), warm_ms=MINUTE_MS)
+    check = compare(later, km.read_rules(FOLDER / "rules.yml"), None, Process(), warm_ms=MINUTE_MS)
     assert [verdict.rule.name for verdict in check.verdicts] == list(RULE_NAMES)
     # Every state of every alert at every evaluation, through killed and paused brokers.
     assert check.differences == ()

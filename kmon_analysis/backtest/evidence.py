@@ -364,7 +364,7 @@ class _Investigation(Replayer):
                 restored_after_ms=found[1].conditions[group].restored_after_ms,
             )
 
-        cause = Cause("restart", evidence, proven, Interval(min(start_ms, found[2]), ends))
+        cause = Cause("restart", evidence, proven and bool(len(events)), Interval(min(start_ms, found[2]), ends))
         yield self._taken([cause], self._rules_after(group), put)
 
     def _misses(self) -> Iterator[Step]:
@@ -469,6 +469,8 @@ class _Investigation(Replayer):
                         f"the evaluation at {format_instant(slot)} did not see the scrape of {target} that began "
                         f"{format_duration(age_ms)} before"
                     )
+                    # Of a group that never wrote anything it is not even known that it was evaluated then.
+                    sure = sure and bool(len(self._events(group)))
                     return Cause("late sample", evidence, sure, Interval(slot, slot + 1)), Hidden(slot, target)
         return None
 

@@ -67,24 +67,26 @@ class DeployedRule:
 
 def ask_groups(connection: Connection) -> tuple[ServedGroup, ...]:
     """Ask a server for its rule groups; a server that does not tell has none."""
-    return tuple(group for told, rules in _told(connection) if (group := _group(told, rules)) is not None)
+    answer = connection.read("/api/v1/rules")
+    return tuple(group for told, rules in _told(answer) if (group := _group(told, rules)) is not None)
 
 
-def ask_rules(connection: Connection) -> tuple[DeployedRule, ...]:
-    """Ask a server for its rules, in order; a server that does not tell has none."""
-    return tuple(
-        rule for group, rules in _told(connection) for told in rules if (rule := _rule(group, told)) is not None
-    )
+def ask_rules(connection: Connection) -> tuple[DeployedRule, ...] | None:
+    """Ask a server for its rules, in order; None: it does not tell."""
+    answer = connection.read("/api/v1/rules")
+    if not isinstance(answer, dict) or not isinstance(answer.get("groups"), list):
+        return None
+    return tuple(rule for group, rules in _told(answer) for told in rules if (rule := _rule(group, told)) is not None)
 
 
-def _told(connection: Connection) -> Iterator[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
-    """Ask for the groups and their rules, as far as they are such.
+def _told(answer: Any) -> Iterator[tuple[Mapping[str, Any], list[Mapping[str, Any]]]]:
+    """Return the groups and their rules, as far as they are such.
 
     Notes
     -----
     Prometheus ``web/api/v1/api.go``, ``rules``.
     """
-    for group in _mappings(connection.read("/api/v1/rules"), "groups"):
+    for group in _mappings(answer, "groups"):
         yield group, _mappings(group, "rules")
 
 

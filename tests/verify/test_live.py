@@ -6,11 +6,30 @@ import time
 
 import pytest
 
+from kmon_analysis.cli_verify import report
 from kmon_analysis.rules.reader import read_rules
 from kmon_analysis.timing import format_instant
 from kmon_analysis.workflow_verify import check_reality
 from tests.verify.live import live_servers
 
+NOT_LOADED = """\
+groups:
+  - name: starter
+    rules:
+      - {alert: TopicSilent, expr: lag < 5, for: 2s}
+      - {alert: HighLag, expr: lag > 50}
+"""
+PARTLY = """\
+groups:
+  - name: direct
+    interval: 1s
+    rules:
+      - {alert: TopicSilent, expr: lag < 5}
+      - {alert: LagLong, expr: lag > 20, for: 8s}
+  - name: other
+    rules:
+      - {alert: LagFor, expr: lag > 50}
+"""
 SECONDS = float(os.environ.get("KMON_LIVE_SECONDS", "60"))
 
 
@@ -19,15 +38,18 @@ def checked():
     """Both servers, compared after a while in which target and servers were restarted."""
     with live_servers(("prometheus", "prometheus3"), SECONDS) as servers:
         end = format_instant(int(time.time() * 1000) - 2_000)
-        return {
-            server.program: check_reality(
-                server.url,
-                read_rules(server.rules),
-                start=format_instant(int(server.begun_s * 1000) - 1_000),
-                end=end,
+
+        def check(server, path):
+            return check_reality(
+                server.url, read_rules(path), start=format_instant(int(server.begun_s * 1000) - 1_000), end=end
             )
-            for server in servers
-        }
+
+        found = {server.program: check(server, server.rules) for server in servers}
+        for name, text in (("not loaded", NOT_LOADED), ("partly", PARTLY)):
+            path = servers[0].directory / f"{name}.yml"
+            path.write_text(text, encoding="utf-8")
+            found[name] = check(servers[0], path)
+        return found
 
 
 @pytest.mark.parametrize("program", ["prometheus", "prometheus3"])
@@ -66,3 +88,38 @@ def test_the_release_decides_whether_a_short_for_begins_anew(checked, program, a
         if each.difference.recorded == "pending" and each.difference.interval.start_ms >= begun_ms
     ]
     assert bool(pending) == again
+
+
+def test_rules_that_the_server_does_not_run_are_said_first_and_alone(checked):
+    found = checked["not loaded"]
+    assert (found.differences, found.compared, found.ok) == ((), False, False)
+    said = "The server does not run these rules, so there is nothing to compare: "
+    said += "TopicSilent (group starter), HighLag (group starter)."
+    assert repr(found) == report(found) == said
+    assert said in found._repr_html_()
+    assert "<table" not in found._repr_html_()
+
+
+def test_of_a_file_that_is_loaded_in_part_only_that_part_is_compared(checked):
+    found = checked["partly"]
+    whole = {verdict.rule.name: verdict for verdict in checked["prometheus"].verdicts}
+    by_name = {verdict.rule.name: verdict for verdict in found.verdicts}
+    assert {name for name, verdict in by_name.items() if verdict.plain is not None} == {"LagLong"}
+    assert by_name["LagLong"].plain == whole["LagLong"].plain
+    assert {each.verdict for each in by_name["LagLong"].explained} <= {"proven"}
+    assert by_name["TopicSilent"].refused == "the server does not run it"
+    assert "in its group direct, not in other" in by_name["LagFor"].refused
+    assert not found.ok
+    for shown in (repr(found), report(found)):
+        assert shown.startswith("The server does not run 2 of the 3 alerts of the file; these were not compared: ")
+
+
+def test_a_notebook_shows_each_difference_with_its_cause(checked):
+    found = checked["prometheus"]
+    shown, html = repr(found), found._repr_html_()
+    for text in (shown, html):
+        assert "[1]" in text
+        assert "restart" in text
+    causes = list(found.numbered(40))
+    assert causes
+    assert all(cause.evidence[:30] in shown for cause in causes)
