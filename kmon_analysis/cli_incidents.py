@@ -263,7 +263,7 @@ def fetch_alerts(samples: Samples, *, open_until: str | None, status: Status, me
     """Read what a server recorded about its alerts."""
     from kmon_analysis.labelling.alerts import ALERTS, entries_of
     from kmon_analysis.sources.prometheus import fetch_history
-    from kmon_analysis.timing import parse_duration, parse_instant
+    from kmon_analysis.timing import format_instant, parse_duration, parse_instant
 
     asked = samples.range
     open_until_ms = None if open_until is None else parse_instant(open_until)
@@ -280,6 +280,13 @@ def fetch_alerts(samples: Samples, *, open_until: str | None, status: Status, me
     for warning in history.provenance.warnings:
         say(f"warning: {warning}")
     source = history.provenance.source
+    if not len(history.series):
+        span = f"{format_instant(history.interval.start_ms)} to {format_instant(history.interval.end_ms)}"
+        raise SettingError(
+            f"recorded no ALERTS from {span}",
+            place=source,
+            cure="Give a longer --last, or check that this server evaluates alerting rules",
+        )
     return entries_of(history, source, status=status, open_until_ms=open_until_ms, merge_gap_ms=merge_gap_ms)
 
 

@@ -95,7 +95,7 @@ def fetch(
     Raises
     ------
     SettingError
-        If both or neither of `last` and `start` are given.
+        If both or neither of `last` and `start` are given, or the server has no sample at all; nothing is saved then.
     SourceError
         If the server cannot be reached, refuses, or answers nonsense.
     """
@@ -111,7 +111,7 @@ def fetch(
             last_ms=None if last is None else duration_of(last, "last"),
             directory=directory,
             progress=progress or (lambda state: work.update(state.done, state.total)),
-            **options,
+            **{"refuse_empty": True, **options},
         )
 
 

@@ -26,7 +26,7 @@ from kmon_analysis.sources.connection import Connection, connect
 from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.simulation.store import load_scenario
 from kmon_analysis.tabular import html_list, text_lines
-from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant
+from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant, parse_duration
 from kmon_analysis.workflow import fetch
 from kmon_analysis.workflow_kafka import survey_history, survey_server
 
@@ -222,6 +222,17 @@ def given(
     return _fetched(connect(source), said, folder)
 
 
+def _check(said: Mapping[str, str]) -> None:
+    """Refuse what cannot be read, by the variable's name, before anything is fetched."""
+    try:
+        parse_duration(said.get("KMON_LAST", LAST))
+    except SettingError as error:
+        raise SettingError(error.problem, place="KMON_LAST", cure=error.cure) from None
+    for name in ("KMON_HISTORY", "KMON_RULES", "KMON_INCIDENTS"):
+        if name in said and not Path(said[name]).expanduser().exists():
+            raise SettingError(f"there is no such file: {said[name]!r}", place=name, cure="Check the path")
+
+
 def _folder(said: Mapping[str, str]) -> Path:
     """Make the folder that results go to."""
     if "KMON_OUT" not in said:
@@ -268,6 +279,7 @@ def _bundled(scenario: str, folder: Path) -> Given:
 def _recorded(said: Mapping[str, str], folder: Path) -> Given:
     if "KMON_LAST" in said:
         raise SettingError("is about fetching", place="KMON_LAST", cure="Unset it, or KMON_HISTORY")
+    _check(said)
     history = open_history(Path(said["KMON_HISTORY"]).expanduser())
     rules, about = _rules(said, None if "KMON_RULES" in said else survey_history(history))
     words = (f"History: {said['KMON_HISTORY']}, {_span(history)}.", about)
@@ -275,6 +287,7 @@ def _recorded(said: Mapping[str, str], folder: Path) -> Given:
 
 
 def _fetched(server: PrometheusConnect, said: Mapping[str, str], folder: Path) -> Given:
+    _check(said)
     connection = Connection(server)
     rules, about = _rules(said, None if "KMON_RULES" in said else survey_server(connection))
     last = said.get("KMON_LAST", LAST)

@@ -113,6 +113,10 @@ def test_without_rules_and_known_metrics_it_says_so(own, tmp_path):
         ({"KMON_HISTORY": "h", "KMON_PROMETHEUS_URL": "http://localhost:1"}, "both a server and recorded samples"),
         ({"KMON_HISTORY": "h", "KMON_LAST": "3d"}, "KMON_LAST: is about fetching"),
         ({"KMON_PROMETHEUS_URL": "ftp://me:secret@host"}, "not the URL of a server: 'ftp://host'"),
+        ({"KMON_PROMETHEUS_URL": "http://localhost:1", "KMON_LAST": "3days"}, "KMON_LAST: "),
+        ({"KMON_PROMETHEUS_URL": "http://localhost:1", "KMON_INCIDENTS": "no.yml"}, "KMON_INCIDENTS: there is no such"),
+        ({"KMON_PROMETHEUS_URL": "http://localhost:1", "KMON_RULES": "no.yml"}, "KMON_RULES: there is no such file"),
+        ({"KMON_HISTORY": "no.csv"}, "KMON_HISTORY: there is no such file: 'no.csv'"),
     ],
 )
 def test_what_does_not_go_together_is_refused(environment, words, tmp_path):

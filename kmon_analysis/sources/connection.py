@@ -7,6 +7,7 @@ are not: they drop the API's warnings, know no splitting and no deadline.
 
 from __future__ import annotations
 
+import html
 import json
 import random
 import re
@@ -52,6 +53,9 @@ _CHUNK = 1 << 20
 _FIRST_CONTACT_ATTEMPTS = 2
 # Status pages answer at once; silence there means that the server hangs.
 _STATUS_READ_S = 15.0
+_PAGE_BYTES, _PAGE_WORDS = 4_000, 12
+_UNSEEN = re.compile(r"<!--.*?(?:-->|\Z)|<(script|style)\b.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*(?:>|\Z)")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -377,11 +381,9 @@ def check_url(source: str) -> None:
         parts = urlsplit(source)
         port_fits = parts.port is None or parts.port > 0
     except ValueError:
-        raise SettingError("not the URL of a server", cure='Write it like "http://localhost:9090"') from None
+        raise _no_url(source) from None
     if parts.scheme not in ("http", "https") or not parts.hostname or not port_fits:
-        raise SettingError(
-            f"not the URL of a server: {plain(_stripped_url(source))!r}", cure='Write it like "http://localhost:9090"'
-        )
+        raise _no_url(source)
     if parts.query or parts.fragment:
         raise SettingError(
             f"{_stripped_url(source)} is followed by a query part, which cannot be passed on",
@@ -407,12 +409,26 @@ def connect(source: str | PrometheusConnect) -> PrometheusConnect:
     return PrometheusConnect(url=source.rstrip("/"), retry=Retry(total=0, redirect=5))
 
 
+def _no_url(source: str) -> SettingError:
+    """Quote what was typed, without credentials and a query part, which may hold one."""
+    shown = re.split(r"[?#]", source, maxsplit=1)[0]
+    before, scheme, rest = shown.rpartition("://")
+    typed = plain(f"{before}{scheme}{rest.rpartition('@')[2]}", 120)
+    return SettingError(f"not the URL of a server: {typed!r}", cure='Write it like "http://localhost:9090"')
+
+
 def _first_words(content: bytes) -> str:
+    """Return a server's reason; of a web page the first words that a reader would see."""
     try:
         body = json.loads(content)
         return f"{body.get('errorType', '')}: {body.get('error', '')}"
     except (ValueError, AttributeError):
-        return content[:300].decode(errors="replace")
+        text = content[:_PAGE_BYTES].decode(errors="replace")
+    if not text.lstrip().startswith("<"):
+        return text[:300]
+    words = html.unescape(_TAG.sub(" ", _UNSEEN.sub(" ", text))).split()
+    said = " ".join(words[:_PAGE_WORDS]) + (" …" if len(words) > _PAGE_WORDS else "")
+    return f"a web page that begins: {plain(said, 120)}" if said else "a web page"
 
 
 def _asked_wait(header: str | None) -> float:

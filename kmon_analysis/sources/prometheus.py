@@ -69,6 +69,7 @@ def fetch_history(
     samples_per_piece: int = 250_000,
     patience: Patience | None = None,
     protocol: Protocol | None = None,
+    refuse_empty: bool = False,
 ) -> History:
     """Read raw samples from a server.
 
@@ -97,6 +98,8 @@ def fetch_history(
     protocol : {"query", "remote-read"}, optional
         How to read. By default remote read, if the server offers it and a trial gives bit for bit what
         a query gives; else queries.
+    refuse_empty : bool
+        Whether a range without any sample is an error; nothing is saved then.
 
     Returns
     -------
@@ -109,6 +112,8 @@ def fetch_history(
         See `Connection.ask`. With a `directory`, pieces that arrived are kept.
     InterruptedFetch
         On Ctrl-C.
+    SettingError
+        If no sample came and that is to be refused, or an argument cannot be used.
 
     Notes
     -----
@@ -134,6 +139,10 @@ def fetch_history(
             if pending is not None:
                 pending.begin(key, known)
         history = fetch.run(known, selections, pending, concurrency)
+        if refuse_empty and selections and not len(history.series):
+            if pending is not None:
+                pending.remove()
+            raise _nothing(history)
         if target is not None:
             history.save(target)
             history = dataclasses.replace(history, path=target)
@@ -148,6 +157,15 @@ def fetch_history(
     if pending is not None:
         pending.remove()
     return history
+
+
+def _nothing(history: History) -> SettingError:
+    span = f"{format_instant(history.interval.start_ms)} to {format_instant(history.interval.end_ms)}"
+    return SettingError(
+        f"has no sample of what the rules read from {span}; nothing was saved",
+        place=history.provenance.source,
+        cure="Check the metric names (kmon doctor shows what is there), or give another range",
+    )
 
 
 @dataclass

@@ -398,6 +398,22 @@ def test_an_answer_that_breaks_off_is_asked_for_again():
             read(url)
 
 
+def test_of_a_web_page_only_the_first_words_are_repeated():
+    page = b"<!DOCTYPE html><html><head><title>Not &lt;found&gt;</title><script>evil('x')</script><style>p {}</style>"
+    page += b"</head><body><p>\x1b[2J This is \xe2\x80\xae Grafana</p>" + b"<p>word</p>" * 500
+    with (
+        serving(lambda *_: Reply(404, page)) as (url, _),
+        pytest.raises(SourceRefused) as caught,
+    ):
+        read(url)
+    said = str(caught.value)
+    assert "a web page that begins: Not <found>" in said
+    assert "This is" in said
+    assert len(said) < 400
+    for bad in ("evil", "<p>", "<html", "\x1b", "\u202e", "{}"):
+        assert bad not in said
+
+
 def test_a_login_page_is_recognised():
     with serving(failing(Reply(200, b"<html>Sign in"), 1)) as (url, _), pytest.raises(SourceRefused, match="web page"):
         read(url)
