@@ -312,3 +312,28 @@ def test_backtest_and_doctor_from_a_real_server(kmon, world, prometheus, tmp_pat
     assert data["server_version"] == "2.42.0"
     assert data["scrape_interval_ms"] == 15_000
     assert data["series"][0]["series"] == 'kafka_consumer_lag_sum{topic="a"}'
+
+
+def test_a_range_without_samples_is_no_history(kmon, world, prometheus, tmp_path):
+    quiet = ("--start", "2020-01-01T00:00:00Z", "--end", "2020-01-01T01:00:00Z")
+    server = ("--prometheus", prometheus.url)
+    for arguments in (
+        ("fetch", *server, "--rules", world.rules, *quiet, "-o", tmp_path / "h"),
+        ("backtest", *server, "--rules", world.rules, *quiet),
+        ("backtest", *server, "--rules", world.rules, *quiet, "--store", tmp_path / "h"),
+    ):
+        found = kmon(*arguments)
+        assert (found.status, found.out) == (2, "")
+        assert "has no sample of what the rules read from 2020-01-01T00:00:00Z to 2020-01-01T01:00:00Z" in found.err
+        assert "Traceback" not in found.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_recorded_no_alert_says_so(kmon, prometheus, tmp_path):
+    out = tmp_path / "incidents.yml"
+    arguments = ("incidents", "import", "--from", "alerts", "--prometheus", prometheus.url, "--last", "10m", "-o", out)
+    found = kmon(*arguments)
+    assert (found.status, found.out) == (2, "")
+    assert f"{prometheus.url}: recorded no ALERTS from " in found.err
+    assert "Give a longer --last" in found.err
+    assert not out.exists()
