@@ -237,4 +237,9 @@ def guard_of(text: str, zone: str, own: str | None) -> str | None:
         return None
     if _GUARD.match(text):
         return text.strip()
-    return promql_guard(parse_hours(text, zone or "UTC")) or None
+    try:
+        return promql_guard(parse_hours(text, zone or "UTC")) or None
+    except SettingError as error:
+        # Options of the command line have no place here.
+        cure = "Give a longer span" if "--" in (error.cure or "") else error.cure
+        raise SettingError(error.problem, cure=cure) from None

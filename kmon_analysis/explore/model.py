@@ -23,6 +23,8 @@ from kmon_analysis.recommend.candidates import Setting, current_setting
 from kmon_analysis.report.figure import Scale
 from kmon_analysis.report.shapes import SignalLines, presence, signal_lines, thin_mask
 from kmon_analysis.report.tables import MEDIAN_FROM
+from kmon_analysis.report.words import clean
+from kmon_analysis.tabular import html_table, text_table
 from kmon_analysis.timing import Interval
 
 __all__ = ["COLUMNS", "Numbers", "TunerModel", "View", "numbers_of"]
@@ -81,7 +83,7 @@ def numbers_of(found: Tally) -> Numbers:
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class View:
     """A rule at one setting.
 
@@ -97,6 +99,8 @@ class View:
         The same, summed up.
     pending, firing : float64 arrays, shape (N, 2)
         Start and length, in milliseconds, of the alert states in the period shown, no shorter than a pixel.
+    table : tuple of (list of str, list of list of str) or None
+        Header and rows of the comparison with the deployed values, for showing.
     """
 
     setting: Setting
@@ -105,6 +109,19 @@ class View:
     numbers: Numbers
     pending: Floats
     firing: Floats
+    table: tuple[list[str], list[list[str]]] | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        if self.table is None:
+            return f"View({self.setting}: {self.numbers.pages} pages, {self.numbers.false_pages} false)"
+        header, rows = self.table
+        return text_table([clean(cell) for cell in header], rows, left=1)
+
+    def _repr_html_(self) -> str | None:
+        if self.table is None:
+            return None
+        header, rows = self.table
+        return html_table(["", *header[1:]], rows, caption=f"{header[0]}, deployed and chosen", sortable=False)
 
 
 @dataclass

@@ -272,7 +272,10 @@ def comparison_rows(deployed: Numbers, chosen: Numbers) -> list[list[str]]:
             return "no incident"
         return f"{numbers.caught} of {numbers.incidents}" if numbers.incidents else "none observed"
 
-    few = "" if MEDIAN_FROM <= 1 else f" (from {MEDIAN_FROM} found on)"
+    def median(numbers: Numbers) -> str:
+        few = numbers.delay_median_ms is None and numbers.incidents
+        return f"needs {MEDIAN_FROM} found" if few else duration(numbers.delay_median_ms)
+
     pairs = (deployed, chosen)
     return [
         ["incidents caught", *(caught(each) for each in pairs)],
@@ -280,7 +283,7 @@ def comparison_rows(deployed: Numbers, chosen: Numbers) -> list[list[str]]:
         ["false pages", *(f"{each.false_pages:,}" for each in pairs)],
         ["pages a week", *(rate(each.pages_per_week) for each in pairs)],
         ["pages", *(f"{each.pages:,}" for each in pairs)],
-        [f"median delay{few}", *(duration(each.delay_median_ms) for each in pairs)],
+        ["median delay", *(median(each) for each in pairs)],
         ["worst delay", *(duration(each.delay_worst_ms) for each in pairs)],
     ]
 

@@ -6,13 +6,15 @@ itself with matplotlib. Names that programs may rely on (accessible names of the
 - sliders ``threshold``, ``window``, ``for``; text boxes ``threshold, exact``, ``window, exact``, ``for, exact``
 - lists ``hours``, ``group by``, ``time zone``; text boxes ``hours, as text``, ``time zone of the hours``
 - checkbox ``fit the axis to what is shown``
-- buttons ``use these values``, ``back to deployed``, ``whole range``, ``zoom in``, ``zoom out``
+- buttons ``use these values``, ``back to deployed``, ``back to proposed`` (where the advice proposes values),
+  ``whole range``, ``zoom in``, ``zoom out``
 - the picture is ``[data-kmon="picture"]``; every page and incident has a button in the lists
   ``[data-kmon="pages"]`` and ``[data-kmon="incidents"]``, which follow a moment after the hand rests: their attribute
   ``data-seq`` is that of the numbers then
 - ``[data-kmon="numbers"]`` (a status region) holds the numbers as JSON in its attribute ``data-numbers``:
   ``{"seq", "chosen": {...}, "deployed": {...}, "values": {...}, "period": [start, end]}``, fields as in
   `kmon_analysis.explore.model.Numbers`
+- ``[data-kmon="export"]`` says what an export would hold now
 - ``[data-kmon="message"]`` (an alert region) holds what went wrong, or what was done
 """
 
@@ -25,15 +27,17 @@ from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.run import Backtest
+from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.explore.choices import AS_DEPLOYED, EVERY_HOUR, GroupBy, guard_of, read_duration, read_threshold
 from kmon_analysis.explore.model import TunerModel, View
-from kmon_analysis.explore.packets import comparison_rows
+from kmon_analysis.explore.packets import comparison_rows, group_words
+from kmon_analysis.kafka.hours import parse_hours, seasons
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.recommend.by_hand import chosen_by_hand
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.words import clean, describe
 from kmon_analysis.tabular import html_table, text_table
-from kmon_analysis.timing import Interval
+from kmon_analysis.timing import Interval, zone_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,6 +49,7 @@ __all__ = ["Tuner", "explore"]
 
 # Of the table and of the picture.
 _WORDS = ("deployed", "chosen")
+_KNOBS = ("threshold", "window", "for_", "hours", "zone", "group_by")
 
 
 class Tuner:
@@ -79,6 +84,8 @@ class Tuner:
         self.setting = start or self.model.deployed
         self.group_by: GroupBy = advice.backtest.settings.group_by if known is None else known.group_by
         self._hours = ("", "")
+        # The evidence of the proposed values returns with them after others were chosen by hand.
+        self._given = known
         self._widget: TunerWidget | None = None
 
     @property
@@ -89,7 +96,8 @@ class Tuner:
     @property
     def view(self) -> View:
         """The rule where the knobs stand."""
-        return self.model.at(self.setting, self.group_by)
+        found = self.model.at(self.setting, self.group_by)
+        return replace(found, table=self._table(found))
 
     def turn(
         self,
@@ -100,6 +108,7 @@ class Tuner:
         hours: str | None = None,
         zone: str = "UTC",
         group_by: GroupBy | str = "",
+        **unknown: object,
     ) -> None:
         """Turn knobs; what is left out stays.
 
@@ -113,16 +122,20 @@ class Tuner:
             ``"as deployed"``, ``"at all hours"``, or traffic hours such as ``"Mon-Fri 08:00-18:00"`` in `zone`.
         zone : str
             Time zone of `hours`.
-        group_by : tuple of str or None, optional
+        group_by : tuple of str, str or None, optional
             Labels that make one page of several alerts; None: every alert pages by itself.
+        **unknown
+            Refused, with the names that exist.
 
         Raises
         ------
         SettingError
-            If a value makes no sense, or the rule has no such knob. Nothing is turned then.
+            If a value makes no sense, no alert has a label of `group_by`, or there is no such knob. Nothing is turned
+            then.
         ExpressionError
             If the expression cannot be evaluated so. Nothing is turned then.
         """
+        _no_other_knobs(unknown)
         setting = self.setting
         if threshold is not None:
             value = read_threshold(threshold) if isinstance(threshold, str) else float(threshold)
@@ -133,8 +146,11 @@ class Tuner:
         if for_ is not None:
             setting = replace(setting, for_ms=read_duration(for_, "for") if isinstance(for_, str) else for_)
         if hours is not None:
+            zone_of(zone)
             setting = replace(setting, hours=guard_of(hours, zone, self.model.replay.knobs.hours))
-        grouping = self.group_by if isinstance(group_by, str) else None if group_by is None else tuple(group_by)
+        grouping = self.group_by if group_by == "" else _grouping(group_by)
+        for label in grouping or ():
+            self._has_label(label)
         setting.applied(self.model.replay.rule)
         self.model.track(setting, grouping)
         self.setting, self.group_by = setting, grouping
@@ -153,29 +169,102 @@ class Tuner:
             return self._hours
         return guard or EVERY_HOUR, ""
 
-    def move(self, **knobs: Any) -> View:
-        """Turn knobs as `turn` does, show it, and return what the rule does there."""
-        self.turn(**knobs)
+    def move(
+        self,
+        *,
+        threshold: float | str | None = None,
+        window: str | int | None = None,
+        for_: str | int | None = None,
+        hours: str | None = None,
+        zone: str = "UTC",
+        group_by: GroupBy | str = "",
+        **unknown: object,
+    ) -> View:
+        """Turn knobs as `turn` does, with its parameters and errors; show it, and return what the rule does there."""
+        self.turn(threshold=threshold, window=window, for_=for_, hours=hours, zone=zone, group_by=group_by, **unknown)
         if self._widget is not None:
             self._widget.refresh()
         return self.view
 
-    def use(self) -> Advice:
+    def use(self, *, show: bool = True) -> Advice:
         """Write the values where the knobs stand into the advice, counted as they are grouped here, and return it.
+
+        Parameters
+        ----------
+        show : bool
+            Whether the widget shows it at once.
 
         Returns
         -------
         Advice
-            The rule's verdict says that its values were chosen by hand; ``write`` exports them.
+            The rule's verdict says that its values were chosen by hand; ``write`` exports them. The deployed values
+            take an earlier choice back, and those that the advice proposed come with its evidence.
         """
-        self.advice = chosen_by_hand(self.advice, self.name, self.setting, self.group_by)
+        given = self._given
+        if given is not None and not given.by_hand and (given.proposed, given.group_by) == self._here:
+            self.advice = replace(self.advice, rules={**self.advice.rules, self.name: given})
+        else:
+            setting, group_by = self._here
+            self.advice = chosen_by_hand(self.advice, self.name, setting, group_by, hours_words=self.hours_words)
+        if show and self._widget is not None:
+            self._widget.refresh()
         return self.advice
+
+    @property
+    def _here(self) -> tuple[Setting, GroupBy]:
+        return self.setting, self.group_by
+
+    @property
+    def proposed(self) -> tuple[Setting, GroupBy] | None:
+        """The values that the advice proposed when the tuner was opened, and their grouping; None: it proposed none."""
+        given = self._given
+        return None if given is None or given.proposed is None else (given.proposed, given.group_by)
+
+    @property
+    def hours_words(self) -> str:
+        """The hours as words, in their zone, and what its seasons leave of them; empty where no words were chosen."""
+        text, zone = self.hours
+        if not zone or self.setting.hours is None:
+            return ""
+        return seasons(parse_hours(text, zone))
+
+    @property
+    def exported(self) -> str:
+        """What ``tuner.advice.write`` would write of this rule, in words."""
+        entry = self.advice.rules.get(self.name)
+        setting = self.model.deployed if entry is None or entry.proposed is None else entry.proposed
+        how = "deployed, unchanged" if entry is None or entry.proposed is None else "proposed"
+        if entry is not None and entry.by_hand and entry.proposed is not None:
+            how = "chosen by hand"
+        words = [describe(setting)]
+        if setting.hours != self.model.deployed.hours:
+            words.append(clean(setting.hours or "at all hours"))
+        if entry is not None and entry.group_by != self.advice.backtest.settings.group_by:
+            words.append(f"one page for {group_words(entry.group_by)}")
+        return f"{' · '.join(words)} ({how})"
+
+    def _has_label(self, label: str) -> None:
+        """Refuse a label to group by that neither an alert nor the history has."""
+        replay, result = self.model.replay, self.advice.backtest
+        known = {name for labels in replay.signal().labels for name in labels}
+        known |= {"alertname", *replay.rule.labels} | {name for each in result.history.series.labels for name in each}
+        if label not in known:
+            names = ", ".join(sorted(known - {"__name__"}))
+            raise SettingError(
+                f"group_by: no alert has the label {label!r}",
+                cure=nearest(label, sorted(known)) or f"There are {names}",
+            )
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return header and rows: what the deployed and the chosen values did."""
-        rows = comparison_rows(self.model.deployed_numbers(self.group_by), self.view.numbers)
+        return self._table(self.model.at(self.setting, self.group_by))
+
+    def _table(self, view: View) -> tuple[list[str], list[list[str]]]:
+        rows = comparison_rows(self.model.deployed_numbers(self.group_by), view.numbers)
         values = ["values", describe(self.model.deployed), describe(self.setting)]
         guards = [clean(setting.hours or "at all hours") for setting in (self.model.deployed, self.setting)]
+        if self.hours_words:
+            guards[1] = f"{clean(self.hours_words)}: {guards[1]}"
         hours = [["hours", *guards]] if len({*guards}) > 1 else []
         return [self.name, *_WORDS], [values, *hours, *rows]
 
@@ -226,6 +315,17 @@ class Tuner:
         data, metadata = shown if isinstance(shown, tuple) else (shown or {}, {})
         # A front end without widgets, and a stored page, show the still picture.
         return {**data, **plain}, metadata
+
+
+def _grouping(group_by: GroupBy | str) -> GroupBy:
+    return None if group_by is None else (group_by,) if isinstance(group_by, str) else tuple(group_by)
+
+
+def _no_other_knobs(unknown: dict[str, object]) -> None:
+    for name in unknown:
+        cure = f"The knobs are {', '.join(_KNOBS)}"
+        near = nearest(name, _KNOBS)
+        raise SettingError(f"there is no knob {name!r}", cure=f"{near}? {cure}" if near else cure)
 
 
 def explore(result: Backtest | Advice, name: str) -> Tuner:

@@ -15,7 +15,7 @@ from kmon_analysis.explore.model import COLUMNS
 from kmon_analysis.explore.packets import facts_of, picture_of, view_of
 from kmon_analysis.report.figure import Scale
 from kmon_analysis.report.words import clean, describe
-from kmon_analysis.timing import MINUTE_MS, Interval
+from kmon_analysis.timing import MINUTE_MS, Interval, zone_of
 
 if TYPE_CHECKING:
     from kmon_analysis.explore.tuner import Tuner
@@ -25,6 +25,7 @@ __all__ = ["TunerWidget"]
 _STATIC = Path(__file__).parent / "static"
 _NARROW, _WIDE = 200, 2400
 _PICTURES = 32
+_UNTIL_USED = 'The export stays as it is until "use these values".'
 
 
 class TunerWidget(anywidget.AnyWidget):
@@ -73,6 +74,7 @@ class TunerWidget(anywidget.AnyWidget):
             told = view_of(model, view, period, self._columns, scale=scale)
             hours, zone = tuner.hours
             told["values"] |= {"hours": clean(" ".join(hours.split())), "zone": clean(zone)}
+            told |= {"export": f"in the export: {tuner.exported}", "can_propose": tuner.proposed is not None}
             self.view = json.dumps({**told, "seq": self._seq, "message": clean(message), "wrong": wrong})
 
     def _picture(self, lines: tuple[Any, ...]) -> tuple[str, bytes, Scale]:
@@ -100,7 +102,7 @@ class TunerWidget(anywidget.AnyWidget):
             message = self._move(content)
             message = self._use() if kind == "use" else message
         except KmonError as error:
-            self.refresh(str(error), wrong=True)
+            self.refresh(_one_line(error), wrong=True)
         else:
             self.refresh(message)
 
@@ -117,7 +119,10 @@ class TunerWidget(anywidget.AnyWidget):
 
     def _use(self) -> str:
         tuner = self._tuner
-        entry = tuner.use()[tuner.name]
+        before = tuner.advice.rules.get(tuner.name)
+        entry = tuner.use(show=False)[tuner.name]
+        if entry.proposed is None and before is not None and before.proposed is not None:
+            return f"Taken back: the export holds the deployed values, {describe(tuner.model.deployed)}."
         return f"Written into the advice: {entry.headline}. Export with tuner.advice.write('tuned/')."
 
     def _move(self, content: dict[str, Any]) -> str:
@@ -128,7 +133,10 @@ class TunerWidget(anywidget.AnyWidget):
         if content.get("reset"):
             deployed = tuner.model.deployed
             tuner.setting = deployed
-            return f"As deployed: {describe(deployed)}"
+            return f"The knobs are back at the deployed values: {describe(deployed)}. {_UNTIL_USED}"
+        if content.get("propose") and tuner.proposed is not None:
+            tuner.setting, tuner.group_by = tuner.proposed
+            return f"The knobs are back at the proposed values: {describe(tuner.setting)}. {_UNTIL_USED}"
         for name, stops in (
             ("threshold", choices.thresholds),
             ("window", choices.windows_ms),
@@ -139,6 +147,8 @@ class TunerWidget(anywidget.AnyWidget):
                 turned[key] = stops[max(0, min(int(content[f"{name}_stop"]), len(stops) - 1))]
             elif name in content:
                 turned[key] = str(content[name])
+        if "zone" in content:
+            zone_of(str(content["zone"] or "UTC"))
         if "hours" in content:
             turned |= {"hours": str(content["hours"]), "zone": str(content.get("zone") or "UTC")}
         if "group" in content and 0 <= int(content["group"]) < len(choices.group_by):
@@ -159,3 +169,9 @@ class TunerWidget(anywidget.AnyWidget):
             least = max(10 * self._tuner.model.replay.grid.step_ms, MINUTE_MS)
             start = max(whole.start_ms, min(start, whole.end_ms - least))
             self._period = Interval(start, min(max(end, start + least), max(whole.end_ms, start)))
+
+
+def _one_line(error: KmonError) -> str:
+    """Write problem and cure as sentences of one line, as the region for messages shows them."""
+    parts = [" ".join(part.split()).rstrip(".") for part in (error.problem, error.cure) if part]
+    return "".join(f"{part}. " for part in parts).strip()

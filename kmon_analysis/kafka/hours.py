@@ -17,7 +17,7 @@ from kmon_analysis.errors import SettingError
 from kmon_analysis.kafka.quoting import yaml_quote
 from kmon_analysis.timing import zone_of
 
-__all__ = ["TrafficHours", "alertmanager_interval", "parse_hours", "promql_guard", "utc_spans"]
+__all__ = ["TrafficHours", "alertmanager_interval", "parse_hours", "promql_guard", "seasons", "utc_spans"]
 
 _DAYS = ("sunday", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday")
 _DAY, _WEEK = 24 * 60, 7 * 24 * 60
@@ -161,6 +161,30 @@ def utc_spans(hours: TrafficHours) -> tuple[tuple[int, int], ...]:
         common = here if common is None else common & here
     kept = sorted(common or ())
     return _merged({(minute, minute + 1) for minute in kept})
+
+
+def seasons(hours: TrafficHours) -> str:
+    """Write the hours with their zone, and which of them the guard watches in summer and in winter.
+
+    Examples
+    --------
+    >>> seasons(parse_hours("Mon-Fri 08:00-18:00", "Europe/Berlin"))
+    'Mon-Fri 08:00-18:00 Europe/Berlin (09:00-18:00 in summer, 08:00-17:00 in winter)'
+    >>> seasons(parse_hours("08:00-18:00", "UTC"))
+    '08:00-18:00 UTC'
+    """
+    offsets = hours.offsets
+    words = f"{hours.text} {hours.zone}"
+    if len(offsets) < 2:
+        return words
+
+    def watched(offset: int) -> str:
+        local = {(minute + offset) % _WEEK for start, end in utc_spans(hours) for minute in range(start, end)}
+        spans = _merged({(minute, minute + 1) for minute in local})
+        clocks = dict.fromkeys((start % _DAY, start % _DAY + end - start) for start, end in spans)
+        return ", ".join(f"{s // 60:02}:{s % 60:02}-{e // 60:02}:{e % 60:02}" for s, e in sorted(clocks))
+
+    return f"{words} ({watched(offsets[-1])} in summer, {watched(offsets[0])} in winter)"
 
 
 def promql_guard(hours: TrafficHours) -> str:

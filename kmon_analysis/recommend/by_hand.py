@@ -24,7 +24,14 @@ __all__ = ["chosen_by_hand"]
 _HEADLINE = "Chosen by hand"
 
 
-def chosen_by_hand(advice: Advice, name: str, setting: Setting, group_by: tuple[str, ...] | str | None = "") -> Advice:
+def chosen_by_hand(
+    advice: Advice,
+    name: str,
+    setting: Setting,
+    group_by: tuple[str, ...] | str | None = "",
+    *,
+    hours_words: str = "",
+) -> Advice:
     """Return an advice in which a person's values take the place of the proposed ones.
 
     Parameters
@@ -39,6 +46,8 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting, group_by: tuple[
     group_by : tuple of str or None, optional
         Labels that make one page of several alerts; None: every alert pages by itself. Without it the alerts are
         grouped as in the advice so far.
+    hours_words : str
+        The hours as a person wrote them; said beside their guard.
 
     Raises
     ------
@@ -78,7 +87,8 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting, group_by: tuple[
         entry = replace(
             entry,
             verdict="tuned",
-            headline=f"{_HEADLINE}: {setting}{_other_hours(case.current, setting)}{_one_page(counted, grouping)}",
+            headline=f"{_HEADLINE}: {setting}{_other_hours(case.current, setting, hours_words)}"
+            f"{_one_page(counted, grouping)}",
             reasons=(
                 f"{_HEADLINE} with the whole past in view: this is no recommendation, and nothing was held out to test "
                 "it on.",
@@ -99,10 +109,11 @@ def chosen_by_hand(advice: Advice, name: str, setting: Setting, group_by: tuple[
     return replace(advice, rules={each: rules[each] for each in alert_names(result.rules) if each in rules})
 
 
-def _other_hours(current: Setting, setting: Setting) -> str:
+def _other_hours(current: Setting, setting: Setting, words: str) -> str:
     if current.hours == setting.hours:
         return ""
-    return f", {setting.hours}" if setting.hours else ", at all hours"
+    told = f"{words}: " if words else ""
+    return f", {told}{setting.hours}" if setting.hours else ", at all hours"
 
 
 def _counted(usual: tuple[str, ...] | None, grouping: tuple[str, ...] | None) -> list[str]:

@@ -15,6 +15,7 @@ import pytest
 from kmon_analysis.explore import widget as front
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.labels import Labels
+from kmon_analysis.report.words import describe
 from kmon_analysis.timing import HOUR_MS, Interval
 from tests.browser.hostile import MARKUP, backtest_of_hostile_text
 from tests.explore.world import HOSTILE, TRUTH, world
@@ -284,8 +285,15 @@ def test_the_values_go_into_the_advice(visit, served, result):
         entry = tuner.advice["HighConsumerLag"]
         assert entry.by_hand
         assert entry.proposed == tuner.setting
+        told = shown.page.locator("[data-kmon=export]").inner_text
+        chosen = f"in the export: {describe(tuner.setting)} (chosen by hand)"
+        assert told() == chosen
         shown.press("back to deployed")
         assert tuner.setting == tuner.model.deployed
+        assert told() == chosen
+        shown.press("use these values")
+        assert told() == f"in the export: {describe(tuner.model.deployed)} (deployed, unchanged)"
+        assert not shown.page.get_by_role("button", name="back to proposed").is_visible()
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

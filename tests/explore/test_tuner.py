@@ -79,6 +79,9 @@ def test_a_move_turns_what_it_names_and_nothing_else(tuner):
         ({"hours": "Blursday 08:00-09:00"}, "Blursday"),
         ({"hours": "08:00-09:00", "zone": "Europe/Nowhere"}, "no time zone"),
         ({"hours": "and lag > 3"}, "no guard of hours"),
+        ({"hours": "and on() (hour() < 3)", "zone": "Mars/Base"}, "no time zone"),
+        ({"treshold": 3}, "no knob 'treshold'\\n  Did you mean 'threshold'. The knobs are threshold, window, for_"),
+        ({"group_by": ("topik",)}, "no alert has the label 'topik'\\n  Did you mean 'topic'"),
     ],
 )
 def test_a_wrong_value_turns_nothing(tuner, knobs, words):
@@ -175,6 +178,64 @@ def test_the_widget_says_what_was_wrong_and_answers_still(tuner):
     assert heard(tuner, for_stop=99)["values"]["for_stop"] == len(tuner.model.choices.fors_ms) - 1
     tuner.widget._heard(tuner.widget, "nonsense", [])
     assert heard(tuner, kind="use")["message"].startswith("Written into the advice: Chosen by hand")
+
+
+def exported(tuner):
+    return json.loads(tuner.widget.view)["export"]
+
+
+def test_what_the_export_holds_is_always_said():
+    given = recommend(RESULT, max_delay="30m", false_pages_per_week=50)["LowRate"]
+    advice = RESULT.explore(NAME)
+    advice.turn(threshold=300)
+    advice = advice.use()
+    entry = replace(advice.rules[NAME], by_hand=False)
+    proposing = replace(advice, rules={NAME: entry})
+    tuner = proposing.explore(NAME)
+    assert given.rule == "LowRate"
+    assert exported(tuner) == "in the export: threshold 300 · window 5m · for 2m (proposed)"
+    heard(tuner, threshold="0.25")
+    assert "300" in exported(tuner)
+    heard(tuner, kind="use")
+    assert exported(tuner) == "in the export: threshold 0.25 · window 5m · for 2m (chosen by hand)"
+    told = heard(tuner, reset=True)
+    assert (tuner.setting, "0.25" in told["export"]) == (tuner.model.deployed, True)
+    assert told["message"].endswith('The export stays as it is until "use these values".')
+    assert "Taken back" in heard(tuner, kind="use")["message"]
+    assert exported(tuner) == "in the export: threshold 100 · window 5m · for 2m (deployed, unchanged)"
+    assert heard(tuner, propose=True)["values"]["threshold"] == "300"
+    heard(tuner, kind="use")
+    assert tuner.advice.rules[NAME] is entry
+    assert exported(tuner).endswith("(proposed)")
+    plain = RESULT.explore(NAME)
+    assert json.loads(plain.widget.view)["can_propose"] is False
+    plain.turn(threshold=120, hours="at all hours", group_by="topic")
+    plain.use()
+    assert exported(plain) == (
+        "in the export: threshold 120 · window 5m · for 2m · at all hours · one page for topic (chosen by hand)"
+    )
+
+
+def test_messages_are_one_line_and_name_no_option(tuner):
+    for content in ({"threshold": "abc"}, {"hours": "Mon-Fri 9-17"}, {"zone": "Mars/Base"}, {"window": "never"}):
+        told = heard(tuner, **content)
+        assert told["wrong"]
+        assert "\\n" not in told["message"]
+        assert "\n" not in told["message"]
+        assert "--" not in told["message"]
+        assert told["message"].endswith(".")
+    assert heard(tuner, threshold="abc")["message"] == "'abc' is no threshold. Give a number, for example 12000 or 0.5."
+
+
+def test_a_move_returns_the_comparison_and_shows_the_hours_as_written(tuner):
+    view = tuner.move(threshold=250, hours="Mon-Fri 08:00-18:00", zone="Europe/Berlin")
+    words = "Mon-Fri 08:00-18:00 Europe/Berlin (09:00-18:00 in summer, 08:00-17:00 in winter)"
+    assert len(repr(view)) < 2000
+    assert str(START) not in repr(view)
+    for shown in (view._repr_html_(), tuner._repr_html_()):
+        assert words in shown
+    assert f"{words}: and on() (hour()" in tuner.use()[NAME].headline
+    assert ["median delay", "needs 6 found", "needs 6 found"] in view.table[1]
 
 
 def test_a_move_from_python_is_shown(tuner):

@@ -205,7 +205,9 @@ class Tuner {
         make("div", { class: "kmon-side" }, this.table, this.numbers,
           make("div", { class: "kmon-buttons" },
             this.button("use these values", () => this.send({ kind: "use" }), true),
-            this.button("back to deployed", () => this.send({ reset: true }))),
+            this.button("back to deployed", () => this.send({ reset: true, propose: undefined })),
+            this.proposed = this.button("back to proposed", () => this.send({ propose: true, reset: undefined }))),
+          this.exported = make("div", { class: "kmon-export", "data-kmon": "export" }),
           this.message)),
       this.toolbar(), this.frame, this.legend,
       make("div", { class: "kmon-lists" }, this.lists.incidents.box, this.lists.pages.box),
@@ -270,7 +272,7 @@ class Tuner {
   sendHours() {
     const { select, own, zone } = this.controls.hours;
     this.showHours();
-    if (select.value === "own" && !own.value.trim()) return own.focus();
+    if (select.value === "own" && !own.value.trim()) { own.focus(); return this.send({ zone: zone.value }); }
     this.send({ hours: select.value === "own" ? own.value : select.value, zone: zone.value });
   }
 
@@ -287,7 +289,9 @@ class Tuner {
     const select = make("select", {
       "aria-label": "time zone", on: { change: () => { this.clock = new Clock(select.value); this.showAll(true); } },
     }, make("option", { value: "UTC", text: "UTC" }));
+    this.zones = select;
     if (this.here !== "UTC") select.append(make("option", { value: this.here, text: `${this.here} (this browser)` }));
+    this.offerZone(this.view.values?.zone);
     select.value = this.clock.zone;
     this.shown = make("span", { class: "kmon-note", "data-kmon": "shown" });
     this.fit = make("input", { type: "checkbox", on: { change: () => this.send({ fit: this.fit.checked }) } });
@@ -296,6 +300,13 @@ class Tuner {
       this.button("whole range", () => this.zoom(...this.facts.period)),
       this.button("zoom in", () => this.scaled(0.5)), this.button("zoom out", () => this.scaled(2)),
       make("label", { text: "time zone " }, select), ...fit, this.shown);
+  }
+
+  // The zone of the hours that were chosen, beside UTC and the browser's own.
+  offerZone(zone) {
+    if (!zone || [...this.zones.options].some((each) => each.value === zone)) return;
+    try { new Clock(zone); } catch { return; }
+    this.zones.append(make("option", { value: zone, text: `${zone} (of the hours)` }));
   }
 
   list(name) {
@@ -353,9 +364,12 @@ class Tuner {
       select.value = this.facts.hours.includes(values.hours) ? values.hours : "own";
       if (select.value === "own") own.value = values.hours;
       if (values.zone) zone.value = values.zone;
+      this.offerZone(values.zone);
       this.showHours();
     }
     if (this.controls.group && !busy) this.controls.group.select.value = values.group;
+    this.proposed.hidden = !this.view.can_propose;
+    if (this.exported.textContent !== this.view.export) this.exported.textContent = this.view.export;
     if (this.message.textContent !== this.view.message) this.message.textContent = this.view.message;
     this.message.classList.toggle("kmon-wrong", Boolean(this.view.wrong));
   }
