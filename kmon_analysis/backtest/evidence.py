@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.backtest.timelines import Agreement, Difference, agreement, same_beginnings, silent_slots
-from kmon_analysis.backtest.validated import Cause, Kind, Step, overlap_ms, validated
+from kmon_analysis.backtest.validated import Cause, Step, overlap_ms, validated
 from kmon_analysis.backtest.worlds import Case, Conditions, Hidden, Replayer, World
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.needs import selections
@@ -21,7 +21,7 @@ from kmon_analysis.rules.life import UNSEEN
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleGroup
 from kmon_analysis.timing import Interval, format_duration, format_instant
 
-__all__ = ["Cause", "Explained", "Kind", "Verdict", "investigate"]
+__all__ = ["Explained", "Verdict", "investigate"]
 
 Int64s = npt.NDArray[np.int64]
 # Slots after a start of the server at which its first evaluation is looked for.
@@ -364,7 +364,7 @@ class _Investigation(Replayer):
                 restored_after_ms=found[1].conditions[group].restored_after_ms,
             )
 
-        cause = Cause("restart", evidence, proven and bool(len(events)), Interval(min(start_ms, found[2]), ends))
+        cause = Cause("restart", evidence, proven and self._clocked(group), Interval(min(start_ms, found[2]), ends))
         yield self._taken([cause], self._rules_after(group), put)
 
     def _misses(self) -> Iterator[Step]:
@@ -380,7 +380,7 @@ class _Investigation(Replayer):
                     "missed evaluation",
                     f"nothing of the group was written at {len(missed)} evaluations "
                     f"({_some(missed)}), and nothing was marked stale",
-                    self.case.markers,
+                    self.case.markers and self._clocked(group),
                     Interval(missed[0], missed[-1] + clock.step_ms),
                 )
                 yield self._taken([cause], self._rules_after(group), partial(_absent, group, frozenset(missed)))
@@ -400,7 +400,7 @@ class _Investigation(Replayer):
                     continue
                 evidence = f"other rules of the group wrote at {_some(failed)}, this one neither wrote nor ended"
                 at = Interval(failed[0], failed[-1] + clock.step_ms)
-                cause = Cause("failed evaluation", evidence, self.case.markers, at)
+                cause = Cause("failed evaluation", evidence, self.case.markers and self._clocked(group), at)
                 yield self._taken([cause], [place], partial(_failed, place, frozenset(failed)))
 
     def _versions(self) -> Iterator[Step]:
@@ -469,8 +469,7 @@ class _Investigation(Replayer):
                         f"the evaluation at {format_instant(slot)} did not see the scrape of {target} that began "
                         f"{format_duration(age_ms)} before"
                     )
-                    # Of a group that never wrote anything it is not even known that it was evaluated then.
-                    sure = sure and bool(len(self._events(group)))
+                    sure = sure and self._clocked(group)
                     return Cause("late sample", evidence, sure, Interval(slot, slot + 1)), Hidden(slot, target)
         return None
 
@@ -523,6 +522,16 @@ class _Investigation(Replayer):
         """Return all times at which alerts of a group were written."""
         parts = [self.seen[place].times for place in self.members(group)]
         return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
+
+    def _clocked(self, group: int) -> bool:
+        """Tell whether something was recorded of a group, all of it at its evaluations.
+
+        Else it is in doubt when the group was evaluated, and nothing is proven of single evaluations.
+        """
+        times = self._events(group)
+        return bool(len(times)) and not np.any(
+            (times - self.world.conditions[group].phase_ms) % self.case.clocks[group].step_ms
+        )
 
     def _silent(self, group: int) -> list[int]:
         """Return evaluations at which nothing of a group was written though some rule's alerts went on."""

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from kmon_analysis import cli, cli_verify, workflow_verify
-from kmon_analysis.backtest.evidence import Cause, Explained, Verdict
+from kmon_analysis.backtest.evidence import Explained, Verdict
 from kmon_analysis.backtest.timelines import Agreement, Difference
+from kmon_analysis.backtest.validated import Cause
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.rules.model import AlertingRule

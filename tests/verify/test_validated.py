@@ -1,5 +1,6 @@
 """Causes replayed together: what breaks agreement is taken back or proves nothing; few instants prove no phase."""
 
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -119,6 +120,21 @@ def test_a_phase_is_proven_by_three_instants_unless_the_server_tells_another(tol
     assert {each.verdict for each in verdict.explained} == {"probable" if told else "proven"}
     assert verdict.plain.evaluations == verdict.told.evaluations == verdict.told.agreed
     assert verdict.beginnings[0] == verdict.beginnings_told[0] == verdict.beginnings_told[1]
+
+
+def test_a_late_sample_is_not_proven_where_instants_lie_off_the_phase():
+    samples = lag(1, END_MS, every_ms=10_000)
+    server = Naive(samples, for_ms=20_000, phase_ms=3_000)
+    rises = [ts + 3_000 for rows in samples.values() for (_, low), (ts, high) in pairwise(rows) if low <= 50 < high]
+    server.hidden = frozenset(rises[:2])
+    server.run(END_MS)
+    window = Interval(0, END_MS)
+    late = looked_at(server, window, told=True, phase_ms=3_000).explained
+    assert {each.verdict for each in late} == {"proven"}
+    server.written["ghost", "firing"] = [(500_000, 1.0)]
+    found = looked_at(server, window, told=True, phase_ms=3_000).explained
+    assert {each.verdict for each in found if each.difference.labels["topic"] == "ghost"} == {"unexplained"}
+    assert {each.verdict for each in found if each.difference.labels["topic"] != "ghost"} == {"probable"}
 
 
 def test_empty_records_are_compared():
