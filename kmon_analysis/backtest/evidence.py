@@ -524,14 +524,10 @@ class _Investigation(Replayer):
         return np.unique(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
 
     def _clocked(self, group: int) -> bool:
-        """Tell whether something was recorded of a group, all of it at its evaluations.
-
-        Else it is in doubt when the group was evaluated, and nothing is proven of single evaluations.
-        """
+        """Tell whether all that was recorded of a group lies at its evaluations; else these are in doubt."""
         times = self._events(group)
-        return bool(len(times)) and not np.any(
-            (times - self.world.conditions[group].phase_ms) % self.case.clocks[group].step_ms
-        )
+        step_ms, phase_ms = self.case.clocks[group].step_ms, self.world.conditions[group].phase_ms
+        return bool(len(times)) and not np.any((times - phase_ms) % step_ms)
 
     def _silent(self, group: int) -> list[int]:
         """Return evaluations at which nothing of a group was written though some rule's alerts went on."""
