@@ -121,6 +121,7 @@ def postmortem_command(
     from kmon_analysis.postmortem.run import find_incident, incidents_for, postmortem
     from kmon_analysis.report.zones import local_zone
     from kmon_analysis.rules.reader import read_rules
+    from kmon_analysis.tabular import counted
     from kmon_analysis.timing import parse_duration
     from kmon_analysis.workflow import backtest
 
@@ -151,7 +152,8 @@ def postmortem_command(
         written = made.write(out, bundle=not no_bundle, stage=work.begin)
     left_out = len(truth) - len(inside)
     if left_out:
-        say(f"note: {left_out} of {len(truth)} incidents lie outside the history and do not count")
+        does = "lies outside the history and does" if left_out == 1 else "lie outside the history and do"
+        say(f"note: {left_out} of {counted(len(truth), 'incident')} {does} not count")
     for finding in truth.check_rules([rule.name for rule in read.alerts]):
         if repr(chosen.id) in finding.problem:
             say(f"warning: {finding}")

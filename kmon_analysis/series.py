@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kmon_analysis.errors import InputError, printable
 from kmon_analysis.labels import Labels, Matcher
-from kmon_analysis.tabular import shortened
+from kmon_analysis.tabular import counted, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +113,7 @@ class SeriesSet:
         )
 
     def __repr__(self) -> str:
-        return f"<SeriesSet: {len(self):,} series, {self.sample_count:,} samples{_some(self.labels)}>"
+        return f"<SeriesSet: {len(self):,} series, {counted(self.sample_count, 'sample')}{_some(self.labels)}>"
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -203,7 +203,7 @@ class Grid:
             raise ValueError(f"expected shape {shape}, got {self.values.shape} and {self.present.shape}")
 
     def __repr__(self) -> str:
-        return f"<Grid: {len(self):,} series at {len(self.times):,} evaluations{_some(self.labels)}>"
+        return f"<Grid: {len(self):,} series at {counted(len(self.times), 'evaluation')}{_some(self.labels)}>"
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -19,6 +19,7 @@ __all__ = [
     "SORT_SOURCE",
     "TABLE_STYLE",
     "Cell",
+    "counted",
     "html_list",
     "html_table",
     "length_cell",
@@ -103,6 +104,17 @@ table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1;
     linear-gradient(to left, rgb(128 128 128 / .5), transparent) right / .7rem 100% no-repeat scroll; }
 @media print { table.kmon button { padding: 0; } table.kmon button::after { content: ""; }
   .kmon-wide, .wide { overflow: visible; background: none; } }"""
+
+
+def counted(items: int, noun: str, plural: str | None = None) -> str:
+    """Write a number with its noun.
+
+    Examples
+    --------
+    >>> counted(1, "incident"), counted(1_200, "incident"), counted(0, "series", "series")
+    ('1 incident', '1,200 incidents', '0 series')
+    """
+    return f"{items:,} {noun if items == 1 else plural or noun + 's'}"
 
 
 class Cell(str):

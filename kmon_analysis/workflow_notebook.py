@@ -25,7 +25,7 @@ from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.sources.connection import Connection, connect
 from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.simulation.store import load_scenario
-from kmon_analysis.tabular import html_list, text_lines
+from kmon_analysis.tabular import counted, html_list, text_lines
 from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant, parse_duration
 from kmon_analysis.workflow import fetch
 from kmon_analysis.workflow_kafka import survey_history, survey_server
@@ -267,8 +267,8 @@ def _bundled(scenario: str, folder: Path) -> Given:
     history, rules = open_history(place), read_rules(place / "rules.yml")
     incidents = read_incidents(place / "incidents.yml")
     words = (
-        f"Bundled: the simulated history {scenario} {_span(history)}, {len(rules.alerts)} alerts, "
-        f"{len(incidents.incidents)} incidents.",
+        f"Bundled: the simulated history {scenario} {_span(history)}, {counted(len(rules.alerts), 'alert')}, "
+        f"{counted(len(incidents.incidents), 'incident')}.",
         f"Results go to {folder}.",
         "To use your own, set KMON_PROMETHEUS_URL (and KMON_RULES, KMON_INCIDENTS, KMON_LAST) before starting "
         "JupyterLab, and run the notebook again.",
@@ -300,7 +300,7 @@ def _rules(said: Mapping[str, str], survey: Survey | None) -> tuple[RuleFile, st
     """Read the user's rules, or write starter rules in the metric names that are there."""
     if survey is None:
         rules = read_rules(Path(said["KMON_RULES"]).expanduser())
-        return rules, f"Rules: {said['KMON_RULES']}, {len(rules.alerts)} alerts."
+        return rules, f"Rules: {said['KMON_RULES']}, {counted(len(rules.alerts), 'alert')}."
     profile = choose(survey.dialects, survey.names, cluster=survey.cluster_label)
     found = starters(profile)
     if not found.rules:

@@ -19,6 +19,7 @@ from kmon_analysis.labels import METRIC_NAME, Labels, quote
 from kmon_analysis.promql.needs import SelectionNeed, selections
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.sources.planning import selector
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import format_instant
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def left_out_finding(incidents: Incidents, left_out: Sequence[Incident], span: s
     whole = len(incidents) + len(left_out)
     verb = "lies" if len(left_out) == 1 else "lie"
     return Finding(
-        f"{len(left_out)} of {whole} incidents {verb} outside the history, which spans {span}, and "
+        f"{len(left_out)} of {counted(whole, 'incident')} {verb} outside the history, which spans {span}, and "
         f"{'is' if len(left_out) == 1 else 'are'} left out: {_some([each.id for each in left_out])}",
         incidents.path,
         first.line,
@@ -272,7 +273,7 @@ def _firing(name: str, replay: RuleBacktest, found: Score) -> Iterator[Note]:
     observed = replay.observed(signal)
     share = float(fires[observed].mean()) if observed.any() else 0.0
     already = tuple(each.incident.id for each in found.outcomes if each.status == "already firing")
-    stuck = f"{len(already)} of {found.incidents} incidents found it already firing, which is no catch"
+    stuck = f"{len(already)} of {counted(found.incidents, 'incident')} found it already firing, which is no catch"
     if share > _MOSTLY:
         text = f"{name} fires {_percent(share)} of the time"
         yield Note("firing", f"{text}; {stuck}" if already else text, (name,), already)

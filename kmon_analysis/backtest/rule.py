@@ -21,7 +21,7 @@ from kmon_analysis.rules.groups import GroupsRun, Outside
 from kmon_analysis.rules.knobs import Knobs, find_knobs, hours_guards, rule_with
 from kmon_analysis.rules.model import AlertingRule
 from kmon_analysis.series import Grid, SeriesSet
-from kmon_analysis.tabular import shortened
+from kmon_analysis.tabular import counted, shortened
 from kmon_analysis.timing import EvaluationGrid, Interval, format_instant
 
 if TYPE_CHECKING:
@@ -100,7 +100,8 @@ class RuleBacktest:
     def __repr__(self) -> str:
         start, end = format_instant(self.period.start_ms), format_instant(self.period.end_ms)
         text = shortened(" ".join(printable(self.rule.text).split()), 120)
-        return f"<RuleBacktest {printable(self.name)}: {len(self.grid.times):,} evaluations, {start} to {end}: {text}>"
+        times = counted(len(self.grid.times), "evaluation")
+        return f"<RuleBacktest {printable(self.name)}: {times}, {start} to {end}: {text}>"
 
     @property
     def name(self) -> str:

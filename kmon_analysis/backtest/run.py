@@ -235,7 +235,10 @@ class Backtest(Mapping[str, RuleBacktest]):
         evaluated = (f"{name}: evaluated by {who}" for name, who in self.evaluated_by.items())
         known = (phase.sentence(group) for group, phase in self.phases.items() if phase.how != "unknown")
         undecided = len(self.incidents.suggested)
-        open_ones = [f"{undecided} suggestions that nobody has confirmed count as no incidents"] if undecided else []
+        open_words = f"{undecided} suggestions that nobody has confirmed count as no incidents"
+        if undecided == 1:
+            open_words = "1 suggestion that nobody has confirmed counts as no incident"
+        open_ones = [open_words] if undecided else []
         said = (note.text for note in self.findings)
         return (*said, *evaluated, *known, *open_ones, *self.incidents.check_circular())
 

@@ -19,6 +19,7 @@ from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labels import Labels
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import WEEK_MS, Interval
 
 __all__ = [
@@ -310,8 +311,8 @@ class Score:
 
     def __repr__(self) -> str:
         return (
-            f"<Score: {self.caught} of {self.incidents} incidents caught, {self.false_pages} false pages in "
-            f"{self.weeks:.1f} weeks ({self.shown_rate} a week)>"
+            f"<Score: {self.caught} of {counted(self.incidents, 'incident')} caught, "
+            f"{counted(self.false_pages, 'false page')} in {self.weeks:.1f} weeks ({self.shown_rate} a week)>"
         )
 
     @property

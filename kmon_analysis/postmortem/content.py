@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import kmon_analysis
+from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.postmortem.answers import KNOBS, Answer, Rung
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did, everywhere, happened, knob_words, sooner_than, summary, why_not
@@ -120,12 +121,11 @@ def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
     history = made.backtest.history.interval
     yield "History (UTC)", f"{clock(history.start_ms)} to {clock(history.end_ms)}, {span(history.duration_ms)}"
     settings = made.backtest.settings
-    groups = "each alert by itself" if settings.group_by is None else f"by {', '.join(settings.group_by) or 'rule'}"
     yield (
         "Pages",
-        f"grouped {groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "
-        f"{same_duration(settings.credit_before_ms)} before the incident to {same_duration(settings.credit_after_ms)} "
-        "(and the rule's “for”) after it",
+        f"one for {page_words(settings.group_by)}; closer than {same_duration(settings.merge_gap_ms)} they are one; "
+        f"credited from {same_duration(settings.credit_before_ms)} before the incident to "
+        f"{same_duration(settings.credit_after_ms)} (and the rule's “for”) after it",
     )
 
 
@@ -277,8 +277,9 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
         f"{now.false_pages:,} ({per_week(now.false_pages_per_week)} a week)."
     )
     notes.append(
-        "A single knob is turned as little as pages in time: an edge, chosen with this incident in view. “Room” says "
-        "how many times the value exceeds the new threshold by then; below 1.2 a slightly weaker incident is missed. "
+        "Where a single knob is turned, it is turned just far enough for a page in time: the value lies at an edge, "
+        "chosen with this incident in view. “Room” says how many times the value exceeds the new threshold by then; "
+        "below 1.2 a slightly weaker incident is missed. "
         "With all of them turned, the answer is the quietest of the windows and “for”s that tuning tries, with room "
         "where there is some, that loses no incident where that is possible. Pages a week and alert time a week are of "
         "normal time, alert time summed over alerts. A setting fitted to one incident is an anecdote: with a threshold "

@@ -15,6 +15,7 @@ from kmon_analysis.labels import Labels
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.rules.model import RuleGroup
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import SECOND_MS, WEEK_MS, Interval, format_duration, format_instant
 
 __all__ = ["Limit", "limits_of"]
@@ -140,7 +141,8 @@ def _gaps(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> It
         if count:
             yield Limit(
                 "failed evaluations",
-                f"Prometheus would have failed {count} evaluations of {story.rule} in this time; they change no state.",
+                f"Prometheus would have failed {counted(count, 'evaluation')} of {story.rule} in this time; what fails "
+                "changes no state.",
                 {"rule": story.rule, "count": count},
             )
 

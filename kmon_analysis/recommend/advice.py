@@ -14,6 +14,7 @@ from kmon_analysis.backtest.score import Page, Score
 from kmon_analysis.errors import SettingError
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
+from kmon_analysis.recommend.enough import Enough
 from kmon_analysis.recommend.holdout import HeldOut, LeftOut, Tally
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_lines, text_table
 from kmon_analysis.timing import SECOND_MS
@@ -60,8 +61,10 @@ class RuleAdvice:
         The values advised; None unless tuned.
     candidate : Setting or None
         The best values found, also where they are not advised.
-    past_current, past_proposed : Score or None
-        Both on the whole history.
+    past_current, past_proposed, past_candidate : Score or None
+        All on the whole history.
+    enough : (Enough or None, Enough or None)
+        What would leave room where nothing is advised for want of it: a longer delay, more false pages.
     plateau : Plateau or None
         The interval that the threshold lies in.
     heldout : HeldOut or None
@@ -99,6 +102,8 @@ class RuleAdvice:
     candidate: Setting | None = None
     past_current: Score | None = None
     past_proposed: Score | None = None
+    past_candidate: Score | None = None
+    enough: tuple[Enough | None, Enough | None] = (None, None)
     plateau: Plateau | None = None
     heldout: HeldOut | None = None
     left_out: tuple[LeftOut, ...] = ()
@@ -150,7 +155,15 @@ class RuleAdvice:
         return explore(*self.taken_from)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the entry of ``advice.json``."""
+        """Return the entry of ``advice.json``.
+
+        Notes
+        -----
+        ``candidate`` holds the best values found, advised or not, and ``past`` what they did. ``enough`` says what
+        would leave room where nothing has it: under ``longer_delay`` and ``more_false_pages`` the budget with that
+        number changed, values placed there and what they did; null where that alone would not do, or nothing is
+        lacking.
+        """
         return {
             "rule": self.rule,
             "verdict": self.verdict,
@@ -161,7 +174,23 @@ class RuleAdvice:
             "reasons": list(self.reasons),
             "current": _setting_json(self.current),
             "proposed": _setting_json(self.proposed),
-            "past": {"current": _score_json(self.past_current), "proposed": _score_json(self.past_proposed)},
+            "candidate": _setting_json(self.candidate),
+            "past": {
+                "current": _score_json(self.past_current),
+                "proposed": _score_json(self.past_proposed),
+                "candidate": _score_json(self.past_candidate),
+            },
+            "enough": {
+                way: None
+                if found is None
+                else {
+                    "max_delay_s": found.budget.max_delay_ms / SECOND_MS,
+                    "false_pages_per_week": found.budget.false_pages_per_week,
+                    "values": _setting_json(found.setting),
+                    "past": _score_json(found.score),
+                }
+                for way, found in zip(("longer_delay", "more_false_pages"), self.enough, strict=True)
+            },
             "heldout": None
             if self.heldout is None
             else {"current": _tally_json(self.heldout.current), "proposed": _tally_json(self.heldout.proposed)},
@@ -283,7 +312,7 @@ class Advice(Mapping[str, RuleAdvice]):
         for advice in self.rules.values():
             pairs = (
                 ("current", advice.current, advice.past_current),
-                ("proposed", advice.proposed, advice.past_proposed),
+                ("by hand" if advice.by_hand else "proposed", advice.proposed, advice.past_proposed),
             )
             for which, setting, score in pairs:
                 if setting is None or score is None:
@@ -292,7 +321,7 @@ class Advice(Mapping[str, RuleAdvice]):
                     {
                         "rule": advice.rule,
                         "values": which,
-                        "verdict": advice.verdict,
+                        "verdict": advice.decision,
                         "threshold": setting.threshold,
                         "window_s": None if setting.window_ms is None else setting.window_ms / SECOND_MS,
                         "for_s": setting.for_ms / SECOND_MS,

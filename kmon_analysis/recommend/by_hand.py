@@ -15,8 +15,9 @@ from kmon_analysis.backtest.run import alert_names
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Setting
-from kmon_analysis.recommend.case import Case, case_of, meets, suspects_of
+from kmon_analysis.recommend.case import Case, breaches, case_of, meets, suspects_of
 from kmon_analysis.recommend.verdict import FEW_INCIDENTS, fate, limits_of, marked
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import HOUR_MS, WEEK_MS, format_duration
 
 __all__ = ["chosen_by_hand"]
@@ -74,7 +75,7 @@ def chosen_by_hand(
     entry = RuleAdvice(
         name,
         "keep",
-        "Keep the current rule, by hand",
+        _kept(case, asked=advice.budget is not None),
         ("Its values were looked at and left as they are.", *counted, *limits_of(case)),
         case.current,
         past_current=case.past,
@@ -107,6 +108,11 @@ def chosen_by_hand(
         entry = marked(entry, replay, result.evaluated_by[name])
     rules = {**advice.rules, name: entry}
     return replace(advice, rules={each: rules[each] for each in alert_names(result.rules) if each in rules})
+
+
+def _kept(case: Case, *, asked: bool) -> str:
+    broken = breaches(case.budget, case.past) if asked else []
+    return "Keep the current rule, by hand" + (f"; it breaks the budget: {'; '.join(broken)}" if broken else "")
 
 
 def _other_hours(current: Setting, setting: Setting, words: str) -> str:
@@ -155,8 +161,8 @@ def _found(case: Case, score: Score) -> list[str]:
         ]
     delay = "" if score.worst_delay_ms is None else f", worst delay {format_duration(score.worst_delay_ms)}"
     return [
-        f"In the past it would have found {score.caught} of {score.incidents} incidents{delay}, with {now}. The "
-        f"current rule on the same weeks: {case.past.caught} of {case.past.incidents}, {then}."
+        f"In the past it would have found {score.caught} of {counted(score.incidents, 'incident')}{delay}, with {now}. "
+        f"The current rule on the same weeks: {case.past.caught} of {case.past.incidents}, {then}."
     ]
 
 

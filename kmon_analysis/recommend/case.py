@@ -8,6 +8,7 @@ from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Page, Score
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
 from kmon_analysis.recommend.wording import apart, pages, span
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS, Interval, format_duration
 
 __all__ = ["Case", "breaches", "case_of", "clusters_of", "meets", "suspects_of"]
@@ -88,16 +89,18 @@ def breaches(budget: Budget, score: Score) -> list[str]:
     found = []
     accepted = budget.false_pages_per_week
     if score.false_pages > accepted * score.weeks:
-        counted = f"{pages(score.false_pages)} in {span(score.weeks)}"
+        noise = f"{pages(score.false_pages)} in {span(score.weeks)}"
         if score.weeks >= 1 / 7:
-            counted = f"{apart(score.false_pages_per_week, accepted)} false pages a week"
-        found.append(f"{counted}, {accepted:g} accepted" + ("" if score.weeks >= 1 / 7 else " a week"))
+            noise = f"{apart(score.false_pages_per_week, accepted)} false pages a week"
+        found.append(f"{noise}, {accepted:g} accepted" + ("" if score.weeks >= 1 / 7 else " a week"))
     if score.firing_ratio > budget.firing_ratio:
         fires, limit = _apart(score.firing_ratio * WEEK_MS, budget.firing_ratio * WEEK_MS)
         found.append(f"firing for {fires} of a normal week, {limit} accepted")
     in_time = score.caught_within(budget.max_delay_ms)
     if in_time < score.incidents:
-        found.append(f"{in_time} of {score.incidents} incidents found within {format_duration(budget.max_delay_ms)}")
+        found.append(
+            f"{in_time} of {counted(score.incidents, 'incident')} found within {format_duration(budget.max_delay_ms)}"
+        )
     return found
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from kmon_analysis.backtest.score import Reach, Score
 from kmon_analysis.recommend.advice import RuleAdvice
-from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.recommend.case import Case, breaches, meets
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.recommend.crowd import split_sentence
-from kmon_analysis.recommend.enough import Enough, enough
+from kmon_analysis.recommend.enough import Enough
 from kmon_analysis.recommend.holdout import HeldOut
 from kmon_analysis.recommend.margin import FRAGILE
 from kmon_analysis.recommend.wording import (
@@ -61,14 +60,14 @@ def objections(case: Case, base: RuleAdvice, top: Plateau, scored: Score) -> tup
     return tuple(against)
 
 
-def nearest(case: Case, setting: Setting, scored: Score, against: tuple[str, ...], top: Plateau) -> tuple[str, ...]:
+def nearest(case: Case, base: RuleAdvice, scored: Score, against: tuple[str, ...], top: Plateau) -> tuple[str, ...]:
     """Show the best values found with their numbers, why they are not advised, and what would be enough."""
     said = [
-        f"Best found: {setting}: {figures(scored)}. The current rule: {figures(case.past)}.",
+        f"Best found: {base.candidate}: {figures(scored)}. The current rule: {figures(case.past)}.",
         *(f"{'It is not advised because' if not place else 'And because'} {why}." for place, why in enumerate(against)),
     ]
     if not top.roomy:
-        said += [*_enough(case), *split_sentence(case)]
+        said += [*_enough(base.enough), *split_sentence(case)]
     return tuple(said)
 
 
@@ -81,7 +80,7 @@ def heldout_sentence(heldout: HeldOut) -> str:
     )
 
 
-def inseparable(case: Case, top: Plateau) -> tuple[str, ...]:
+def inseparable(case: Case, base: RuleAdvice, top: Plateau) -> tuple[str, ...]:
     """Say which incident stands in the way of every threshold, and what would be enough."""
     reaches = case.replay.reaches(**top.candidate.at)
     blocked = next(reach for reach in reaches if reach.incident.id == top.blocking)
@@ -94,7 +93,7 @@ def inseparable(case: Case, top: Plateau) -> tuple[str, ...]:
         f"{name} ({format_instant(blocked.incident.interval.start_ms)[:10]}) blocks: {_height(case, top, blocked)}, "
         f"but {_need(case, top, reaches)}.",
         current_sentence(case),
-        *_enough(case),
+        *_enough(base.enough),
         *split_sentence(case),
         others,
     )
@@ -129,9 +128,9 @@ def _need(case: Case, top: Plateau, reaches: tuple[Reach, ...]) -> str:
     )
 
 
-def _enough(case: Case) -> tuple[str, ...]:
+def _enough(found: tuple[Enough | None, Enough | None]) -> tuple[str, ...]:
     """Say with which longer delay, and with how many more false pages, a value would have room."""
-    later, noisier = enough(case)
+    later, noisier = found
     ways = []
     if later is not None:
         ways.append(f"a longest delay of {format_duration(later.budget.max_delay_ms)} (for example {_then(later)})")

@@ -25,11 +25,13 @@ from kmon_analysis.recommend.case import Case, breaches, case_of, meets, suspect
 from kmon_analysis.recommend.choose import EVERYTHING, Plateau, Question, best, place, survey
 from kmon_analysis.recommend.crowd import crowd_sentence
 from kmon_analysis.recommend.detection import detection_table
+from kmon_analysis.recommend.enough import enough
 from kmon_analysis.recommend.holdout import MIN_WEEKS, folds_of, forward_chain, leave_one_out
 from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.recommend.refusal import heldout_sentence, inseparable, kept_headline, nearest, objections
 from kmon_analysis.recommend.wording import allowance, number, odds, paged_falsely, pages, span
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import WEEK_MS, duration_of, format_duration, format_instant
 
 __all__ = ["fate", "limits_of", "marked", "recommend"]
@@ -146,15 +148,16 @@ def _advise(
     if case.clusters == 0:
         return _without_incidents(case, base, next(p for p in found if p.candidate == current.candidate))
     if not top.feasible:
+        base = replace(base, enough=enough(case))
         return replace(
             base,
             verdict="refused",
             headline="No threshold separates",
-            reasons=(*inseparable(case, top), *crowd_sentence(case), *limits_of(case)),
+            reasons=(*inseparable(case, base, top), *crowd_sentence(case), *limits_of(case)),
             plateau=top,
         )
     setting, scored = _placed(case, top)
-    base = replace(base, plateau=top, candidate=setting, chance_p=_chance(case, setting, scored))
+    base = replace(base, plateau=top, candidate=setting, past_candidate=scored, chance_p=_chance(case, setting, scored))
     if case.clusters <= FEW_INCIDENTS:
         return _one_or_two(case, base, setting, scored, top)
     base = replace(
@@ -166,7 +169,8 @@ def _advise(
     )
     against = objections(case, base, top, scored)
     if against:
-        near = nearest(case, setting, scored, against, top)
+        base = base if top.roomy else replace(base, enough=enough(case))
+        near = nearest(case, base, scored, against, top)
         return replace(base, headline=kept_headline(case), reasons=(*near, *crowd_sentence(case), *limits_of(case)))
     if meets(case, case.past) and past.false_pages <= scored.false_pages:
         return replace(base, headline=kept_headline(case), reasons=(NOTHING_BETTER, *limits_of(case)))
@@ -255,7 +259,7 @@ def _fixed_reasons(case: Case) -> tuple[str, ...]:
     reasons = ["The expression has no threshold that can turn; it is scored as it stands."]
     if past.outcomes:
         reasons.append(
-            f"It found {past.caught} of {past.incidents} incidents with {pages(past.false_pages)} "
+            f"It found {past.caught} of {counted(past.incidents, 'incident')} with {pages(past.false_pages)} "
             f"in {span(past.weeks)}."
         )
     else:
@@ -441,7 +445,7 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
         middle = uncertainty.delay_summary([delay / 1000 for delay in scored.delays_ms])
         delays = f"median delay {format_duration(round(middle.median_s) * 1000)}, {delays}"
     reasons = [
-        f"Past {span(case.weeks)}: found {scored.caught} of {scored.incidents} incidents, {delays}. "
+        f"Past {span(case.weeks)}: found {scored.caught} of {counted(scored.incidents, 'incident')}, {delays}. "
         # The exact interval holds for a rule fixed before looking only: `uncertainty.clopper_pearson`.
         f"Had the rule been fixed before these incidents, that would show that it finds at least {lower:.0%} of such "
         "incidents (95% confidence); it was chosen by looking at them, which shows less.",

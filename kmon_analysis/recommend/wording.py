@@ -6,6 +6,7 @@ import math
 
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Budget, Candidate
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import format_duration
 
 __all__ = [
@@ -77,14 +78,14 @@ def allowance(budget: Budget) -> str:
 
 def pages(count: int) -> str:
     """Write a number of false pages."""
-    return f"{count} false page{'' if count == 1 else 's'}"
+    return counted(count, "false page")
 
 
 def figures(score: Score) -> str:
     """Write what a setting did in one line: incidents found, worst delay, false pages."""
     delay = "" if score.worst_delay_ms is None else f", worst delay {format_duration(score.worst_delay_ms)}"
     rate = "" if math.isnan(score.false_pages_per_week) else f" ({score.shown_rate} a week)"
-    found = f"{score.caught} of {score.incidents} incidents found"
+    found = f"{score.caught} of {counted(score.incidents, 'incident')} found"
     return f"{found}{delay}, {pages(score.false_pages)} in {span(score.weeks)}{rate}"
 
 

@@ -138,7 +138,7 @@ def _analysed(advice: Advice, zone: str) -> list[tuple[str, str]]:
         ),
         (
             "Recorded",
-            f"{len(history.series):,} series, {history.series.sample_count:,} samples, "
+            f"{len(history.series):,} series, {count(history.series.sample_count, 'sample')}, "
             f"one every {duration(history.scrape_interval_ms)}",
         ),
         ("Semantics", f"Prometheus {version}" if version else f"Prometheus {DEFAULT_VERSION} (the source names none)"),
@@ -219,17 +219,17 @@ def _place(advice: Advice, replay: RuleBacktest | None) -> str:
 
 def _tables(entry: RuleAdvice, replay: RuleBacktest | None, zone: str) -> Iterator[tuple[str, Table]]:
     """Give the tables that have rows, each with a sentence that says how to read it."""
-    current, proposed = entry.past_current, entry.past_proposed
+    current, proposed, new = entry.past_current, entry.past_proposed, "by hand" if entry.by_hand else "proposed"
     if replay is None or current is None or entry.current is None:
         return
     if current.outcomes or current.optional:
-        yield "", tables.incidents_table(current, proposed, zone=zone)
+        yield "", tables.incidents_table(current, proposed, new=new, zone=zone)
     setting, score = entry.current, current
     if entry.proposed is not None and proposed is not None:
         setting, score = entry.proposed, proposed
     review = tables.review_table(replay, setting, score, zone=zone)
     if review.rows:
-        which = "proposed" if entry.proposed is not None else "current"
+        which = "current" if entry.proposed is None else "chosen" if entry.by_hand else "proposed"
         size = "longest" if setting.threshold is None else "largest by duration times height"
         yield (
             f"Of the {which} values, {size} first. Was it an incident that nobody wrote down, "
@@ -245,7 +245,7 @@ def _tables(entry: RuleAdvice, replay: RuleBacktest | None, zone: str) -> Iterat
         plateau = "A good choice stands on a plateau: its neighbours keep to the budget, too."
         yield plateau, tables.neighbours_table(entry)
     if current.false_pages or (proposed is not None and proposed.false_pages):
-        yield "", tables.weekly_table(current, proposed, zone=zone)
+        yield "", tables.weekly_table(current, proposed, new=new, zone=zone)
     if entry.physics:
         arithmetic = "Arithmetic on the recorded traffic, not statistics; add one scrape and one evaluation."
         yield arithmetic, tables.physics_table(entry)
@@ -258,7 +258,7 @@ def _unknown_of(entry: RuleAdvice) -> Iterator[str]:
     if not entry.past_current.outcomes:
         yield "Whether the rule finds anything: no incident concerns it."
     if entry.proposed is not None and entry.heldout is None:
-        yield "How the proposed values do on weeks they were not chosen on."
+        yield f"How the {'chosen' if entry.by_hand else 'proposed'} values do on weeks they were not chosen on."
     if entry.proposed is not None and entry.next_4_weeks is None:
         yield "How many false pages to expect: there are too few weeks for a prediction."
     if entry.suspects:

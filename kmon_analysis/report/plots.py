@@ -200,7 +200,8 @@ def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget | Non
     SettingError
         If there is no such zone.
     """
-    return _compose(replay, budget=budget, proposed=advice.proposed, plateau=advice.plateau, zone=zone)
+    words = (WORDS[0], "by hand") if advice.by_hand else WORDS
+    return _compose(replay, budget=budget, proposed=advice.proposed, plateau=advice.plateau, words=words, zone=zone)
 
 
 @styled

@@ -233,8 +233,10 @@ def comparison(advice: RuleAdvice) -> Table:
     return Table("Values and what they did in the past", header, tuple(rows))
 
 
-def incidents_table(current: Score, proposed: Score | None = None, *, zone: str = "UTC") -> Table:
-    """List what became of each incident: status, page time in a zone and delay."""
+def incidents_table(
+    current: Score, proposed: Score | None = None, *, new: str = "proposed", zone: str = "UTC"
+) -> Table:
+    """List what became of each incident: status, page time in a zone and delay; `new` names the other values."""
     scores = [current] if proposed is None else [current, proposed]
     each = [{o.incident.id: o for o in (*score.outcomes, *score.optional)} for score in scores]
     rows = []
@@ -251,7 +253,7 @@ def incidents_table(current: Score, proposed: Score | None = None, *, zone: str 
             cells += _fate(outcomes.get(incident.id), zone)
         rows.append(tuple(cells))
     header = ["incident", f"start ({zone})", "length", "kind", "must page"]
-    for word in ["what became of it"] if proposed is None else ["now", "proposed"]:
+    for word in ["what became of it"] if proposed is None else ["now", new]:
         header += [word, "delay"]
     return Table("Incidents", tuple(header), tuple(rows), frozenset({0, 1, 3, 4, 5, 7}))
 
@@ -338,15 +340,15 @@ def review_table(
     return Table(caption, tuple(header), rows, frozenset({0, 2}))
 
 
-def weekly_table(current: Score, proposed: Score | None = None, *, zone: str = "UTC") -> Table:
-    """Count false pages week by week."""
+def weekly_table(current: Score, proposed: Score | None = None, *, new: str = "proposed", zone: str = "UTC") -> Table:
+    """Count false pages week by week; `new` names the other values."""
     scores = [current] if proposed is None else [current, proposed]
     counts = [score.weekly_false_pages() for score in scores]
     rows = tuple(
         (day(current.period.start_ms + week * WEEK_MS, zone), *(f"{int(each[week]):,}" for each in counts))
         for week in range(len(counts[0]))
     )
-    header = (f"week from ({zone})", *(["false pages"] if proposed is None else ["now", "proposed"]))
+    header = (f"week from ({zone})", *(["false pages"] if proposed is None else ["now", new]))
     return Table("False pages by week", header, rows)
 
 

@@ -85,4 +85,4 @@ def test_an_incident_outside_the_history_is_refused_with_what_there_is(kmon, wor
     assert "incident 'INC-2' starts after the history, which spans 2026-01-05T00:00:00Z to" in said
     fine = kmon("postmortem", "INC-3", *usual, "--no-bundle")
     assert fine.status == 0
-    assert "note: 1 of 7 incidents lie outside the history and do not count" in fine.err
+    assert "note: 1 of 7 incidents lies outside the history and does not count" in fine.err

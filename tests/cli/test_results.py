@@ -137,19 +137,24 @@ def check_schema(data):
     for rule in data["rules"]:
         assert rule.keys() == {
             "rule", "verdict", "headline", "evaluated_by", "by_hand", "group_by", "reasons", "current", "proposed",
-            "past", "heldout", "next_4_weeks",
+            "candidate", "enough", "past", "heldout", "next_4_weeks",
         }  # fmt: skip
         assert rule["verdict"] in ("tuned", "keep", "refused")
         assert all(isinstance(reason, str) and reason for reason in rule["reasons"])
         assert rule["current"].keys() == SETTING
         assert (rule["proposed"] is not None) == (rule["verdict"] == "tuned")
-        assert rule["past"].keys() == {"current", "proposed"}
+        assert rule["past"].keys() == {"current", "proposed", "candidate"}
         for score in filter(None, rule["past"].values()):
             assert score.keys() == SCORE
             assert score["delay_s"].keys() == {"median", "worst"}
         if rule["proposed"]:
             assert rule["proposed"].keys() == SETTING
             assert rule["past"]["proposed"] is not None
+        assert (rule["candidate"] is None) == (rule["past"]["candidate"] is None)
+        assert rule["enough"].keys() == {"longer_delay", "more_false_pages"}
+        for way in filter(None, rule["enough"].values()):
+            assert way.keys() == {"max_delay_s", "false_pages_per_week", "values", "past"}
+            assert (way["values"].keys(), way["past"].keys()) == (SETTING, SCORE)
         if rule["next_4_weeks"]:
             assert rule["next_4_weeks"].keys() == {"low", "high"}
             assert rule["next_4_weeks"]["low"] <= rule["next_4_weeks"]["high"]
@@ -171,6 +176,24 @@ def test_the_advice_has_the_promised_form(kmon, world, tuned, tmp_path):
     assert rule["past"]["proposed"]["false_pages"] == 0
     found = kmon("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path / "out", "--json")
     assert json.loads(found.out) == data
+
+
+def test_nothing_advised_is_said_and_a_folder_of_a_history_is_warned_of(kmon, world, tmp_path):
+    out = shutil.copytree(world.history, tmp_path / "history")
+    rules = tmp_path / "rules.yml"
+    rules.write_text(world.rules.read_text().replace("> 500", "> 2000"))
+    arguments = ("--history", world.history, "--rules", rules, "--incidents", world.incidents, "--max-delay", "30m")
+    found = kmon("tune", *arguments, "-o", out)
+    assert found.status == 0
+    assert f"warning: {out} is the folder of a history; the results will lie among its files" in found.err
+    assert f"nothing was advised: {out / 'rules.yml'} is the deployed file, unchanged" in found.err
+    assert (out / "rules.yml").read_text() == rules.read_text()
+
+
+def test_what_was_advised_is_not_called_unchanged(tuned):
+    _, found = tuned
+    assert "nothing was advised" not in found.err
+    assert "folder of a history" not in found.err
 
 
 def changed_lines(before, after):
@@ -264,6 +287,7 @@ def test_a_failed_verification_exits_1_with_promtools_words(kmon, tuned, tmp_pat
     assert "accepts the rules; their unit tests FAILED." in found.err
     assert "FAILED:" in found.err
     assert "alertname: HighConsumerLag" in found.err
+    assert all(line.strip() for line in found.err.splitlines())
     (tmp_path / "rules.yml").write_text("groups: [{name: a, rules: [{alert: b, expr: 'sum('}]}]")
     found = kmon("verify", tmp_path / "rules.yml", "--json")
     assert found.status == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,7 +16,9 @@ from kmon_analysis.incidents import Incidents
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.recommend.by_hand import chosen_by_hand
 from kmon_analysis.recommend.candidates import Budget, Setting, current_setting
+from kmon_analysis.recommend.case import breaches
 from kmon_analysis.recommend.confirm import confirm
+from kmon_analysis.report.page import render_report
 from kmon_analysis.rules.knobs import find_knobs
 from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.timing import MINUTE_MS
@@ -33,6 +36,10 @@ def lag_advice(days=SIX, weeks=6, **more):
 
 def setting_of(advice, threshold=2_000.0, for_min=3):
     return replace(current_setting(advice.backtest[NAME]), threshold=threshold, for_ms=for_min * MINUTE_MS)
+
+
+def legend_texts(axes):
+    return [] if axes.get_legend() is None else axes.get_legend().get_texts()
 
 
 def words(entry):
@@ -232,6 +239,35 @@ def test_no_incident_no_score_of_any():
     assert entry.to_json()["past"]["proposed"]["caught"] is None
 
 
+def test_a_choice_by_hand_is_called_that_in_table_frame_plot_and_report():
+    result = world()
+    setting = Setting(250.0, 600_000, 3 * MINUTE_MS, 0, None)
+    advice = chosen_by_hand(Advice(result, None), NAME, setting)
+    frame = advice.to_frame()
+    assert frame.index.tolist() == [(NAME, "current"), (NAME, "by hand")]
+    assert frame["verdict"].tolist() == ["by hand", "by hand"]
+    texts = [text.get_text() for axes in advice.plot(NAME).axes for text in legend_texts(axes)]
+    assert "by hand: 250" in texts
+    assert not [text for text in texts if "proposed" in text]
+    shown = render_report(advice)
+    assert "by hand" in shown
+    assert "proposed" not in re.sub(r"<style>.*?</style>", "", shown, flags=re.DOTALL)
+
+
+def test_keeping_by_hand_what_breaks_the_budget_says_so():
+    noisy = advise(*lag_history(6, incidents=SIX), threshold=60)
+    kept = chosen_by_hand(noisy, NAME, noisy[NAME].current)[NAME]
+    rate = kept.past_current.shown_rate
+    broken = "; ".join(breaches(noisy.budget, kept.past_current))
+    assert kept.headline == f"Keep the current rule, by hand; it breaks the budget: {broken}"
+    assert f"{rate} false pages a week, 1 accepted" in kept.headline
+    fine = advise(*lag_history(6, incidents=SIX), threshold=2_000)
+    assert chosen_by_hand(fine, NAME, fine[NAME].current)[NAME].headline == "Keep the current rule, by hand"
+    # Nobody who gave no limits is told that one is broken.
+    unasked = Advice(noisy.backtest, None)
+    assert chosen_by_hand(unasked, NAME, noisy[NAME].current)[NAME].headline == "Keep the current rule, by hand"
+
+
 def test_a_choice_by_hand_is_called_that_and_its_quiet_tests_hold_no_alert(tmp_path):
     result = world()
     setting = Setting(250.0, 600_000, 3 * MINUTE_MS, 0, None)
@@ -241,5 +277,6 @@ def test_a_choice_by_hand_is_called_that_and_its_quiet_tests_hold_no_alert(tmp_p
     assert advice.table()[1][1][2].startswith("by hand: ")
     tests = YAML(typ="safe").load(advice.write(tmp_path).paths[1].read_text(encoding="utf-8"))["tests"]
     quiet = [test for test in tests if "stays quiet on" in test["name"]]
+    assert quiet
     for test in quiet:
         assert not any(check["exp_alerts"] for check in test["alert_rule_test"])
