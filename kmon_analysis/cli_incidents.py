@@ -141,7 +141,7 @@ ColumnOption = Annotated[
     typer.Option(
         "--column",
         metavar="ROLE=NAME",
-        help="What a column is called; ROLE is id, start, end, service, cause or duration_ms. May be repeated.",
+        help="What a column is called; ROLE is id, start, end, service, kind, cause or duration_ms. May be repeated.",
     ),
 ]
 MapOption = Annotated[

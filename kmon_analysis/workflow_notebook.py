@@ -33,7 +33,7 @@ from kmon_analysis.workflow_kafka import survey_history, survey_server
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["PATHS", "VARIABLES", "Given", "Listed", "close_up", "given", "listed", "one_incident"]
+__all__ = ["PATHS", "VARIABLES", "Given", "Listed", "close_up", "given", "listed", "one_incident", "why_chosen"]
 
 VARIABLES: Mapping[str, str] = {
     "KMON_PROMETHEUS_URL": "a running Prometheus",
@@ -370,8 +370,8 @@ def one_incident(result: Backtest) -> tuple[Backtest, str]:
     -------
     Backtest, str
         The replay and the id of an incident that must page and was missed, else of the one with the longest delay.
-        Where no incident is known, the strongest suggested window stands in for one, else the longest page, in a
-        replay that counts it.
+        Where no incident is known, the first candidate of the list stands in for one, else the strongest suggested
+        window, else the longest page, in a replay that counts it and with a cause that says so; `why_chosen` tells.
 
     Raises
     ------
@@ -389,13 +389,38 @@ def one_incident(result: Backtest) -> tuple[Backtest, str]:
     return backtest(result.rules, result.history, known, settings=result.settings), stand_in.id
 
 
+def why_chosen(result: Backtest, chosen: str) -> str:
+    """Say in words which incident `one_incident` chose and why."""
+    outcomes = [each for found in result.scores.values() for each in found.outcomes if each.incident.id == chosen]
+    cause = result.incidents[chosen].cause
+    if cause.startswith("chosen as: "):
+        why = cause.removeprefix("chosen as: ")
+    elif any(each.status == "missed" for each in outcomes):
+        why = "a rule that must page for it missed it"
+    elif outcomes:
+        why = "of all incidents it was paged for last, counted from its start"
+    else:
+        why = "it is the first of the list; no rule concerns it"
+    return f"{chosen}: {why}."
+
+
 def _stand_in(result: Backtest) -> Incident:
-    """Return the strongest suggested window, else the longest page, as if it were an incident."""
+    """Return the first candidate of the list, else the strongest suggested window, else the longest page."""
+    for listed in result.incidents.suggested:
+        why = "nobody has confirmed an incident; this is the first candidate of the list"
+        return _as_incident(listed, why)
     for suggestion in suggest_from(result, most=1):
-        return replace(suggestion.to_incident(), status="confirmed", suggested_by=())
+        return _as_incident(suggestion.to_incident(), "no incident is known; this is the strongest suggested window")
     pages = [page.episode.interval for found in result.scores.values() for page in found.pages]
     if not pages:
         raise SettingError(
             "there is no incident and nothing unusual in the history", cure="Name your list with KMON_INCIDENTS"
         )
-    return Incident("LONGEST-PAGE", max(pages, key=lambda each: each.duration_ms))
+    longest = max(pages, key=lambda each: each.duration_ms)
+    return Incident("LONGEST-PAGE", longest, cause="chosen as: no incident is known; this is the longest page")
+
+
+def _as_incident(entry: Incident, why: str) -> Incident:
+    """Count a candidate as an incident, and say in its cause why it was chosen."""
+    cause = f"chosen as: {why}" + (f". {entry.cause}" if entry.cause else "")
+    return replace(entry, status="confirmed", must_page=True, cause=cause)

@@ -4,8 +4,9 @@ import pytest
 
 import kmon_analysis as km
 from kmon_analysis.errors import SettingError
+from kmon_analysis.postmortem.markdown import markdown
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval, format_instant
-from kmon_analysis.workflow_notebook import close_up, given, one_incident
+from kmon_analysis.workflow_notebook import close_up, given, one_incident, why_chosen
 from tests.prometheus_server import openmetrics
 
 START = 1_767_225_600_000
@@ -164,16 +165,34 @@ def test_the_incident_to_look_at_is_a_missed_one_else_the_slowest(own, tmp_path)
     found = given(environment=own)
     result = km.backtest(found.rules, found.history, found.incidents)
     assert one_incident(result) == (result, "slow")
+    assert why_chosen(result, "slow") == "slow: of all incidents it was paged for last, counted from its start."
     with (tmp_path / "incidents.yml").open("a") as file:
         file.write("- {id: missed, start: 2026-01-01T05:00:00Z, end: 2026-01-01T05:10:00Z, rules: [Behind]}\n")
     found = given(environment=own)
-    assert one_incident(km.backtest(found.rules, found.history, found.incidents))[1] == "missed"
+    result, chosen = one_incident(km.backtest(found.rules, found.history, found.incidents))
+    assert chosen == "missed"
+    assert why_chosen(result, chosen) == "missed: a rule that must page for it missed it."
+
+
+def test_a_candidate_of_the_list_comes_before_other_stand_ins(own, tmp_path):
+    (tmp_path / "incidents.yml").write_text(
+        "incidents:\n- {id: SUG-7, start: 2026-01-01T00:50:00Z, end: 2026-01-01T01:30:00Z, status: suggested,\n"
+        "   suggested_by: [Behind]}\n"
+    )
+    found = given(environment=own)
+    result, chosen = one_incident(km.backtest(found.rules, found.history, found.incidents))
+    assert (
+        why_chosen(result, chosen)
+        == "SUG-7: nobody has confirmed an incident; this is the first candidate of the list."
+    )
+    assert "made from what Behind itself saw" in markdown(km.postmortem(result, chosen))
 
 
 def test_without_incidents_the_longest_page_stands_in(own):
     found = given(environment=own)
     result, incident = one_incident(km.backtest(found.rules, found.history))
     assert [each.id for each in result.incidents] == [incident] == ["LONGEST-PAGE"]
+    assert why_chosen(result, incident) == "LONGEST-PAGE: no incident is known; this is the longest page."
     # Rate fires as soon as there is a rate, and never stops.
     assert result.incidents[incident].interval.start_ms == START + MINUTE_MS
     assert km.postmortem(result, incident).concerned

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from kmon_analysis.errors import DataFileError, SettingError
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Status
-from kmon_analysis.labelling.imported import PAGES, Imported, LeftOut, gathered
+from kmon_analysis.labelling.imported import OWN, PAGES, Imported, LeftOut, gathered
 from kmon_analysis.labelling.rows import Faults, read_bytes, shown
 from kmon_analysis.labels import METRIC_NAME, Labels, Matcher
 from kmon_analysis.series import Samples, is_stale
@@ -25,7 +26,7 @@ from kmon_analysis.timing import MINUTE_MS, Interval, format_instant, parse_inst
 __all__ = ["ALERTS", "entries_of", "read_alerts"]
 
 # What a server must be asked for.
-ALERTS = Selection((Matcher(METRIC_NAME, "=", "ALERTS"), Matcher("alertstate", "=", "firing")))
+ALERTS = Selection((Matcher(METRIC_NAME, "=", "ALERTS"), Matcher("alertstate", "=~", "pending|firing")))
 # Where nobody says how often rules were evaluated; Prometheus' own default.
 DEFAULT_STEP_MS = MINUTE_MS
 _STILL = "it still fires (--open-until gives it an end)"
@@ -93,17 +94,20 @@ def entries_of(
     Notes
     -----
     Prometheus ``rules/alerting.go``, ``AlertingRule.sample``: 1 at each evaluation at which the alert is pending or
-    firing, a stale marker at the one after.
+    firing, a stale marker at the one after. An entry starts where its alert went pending, if that was recorded, too.
     """
     step_ms = history.provenance.extra.get("evaluation_interval_ms")
     found: list[Incident] = []
     left_out: list[LeftOut] = []
-    series = pending = early = 0
-    for one in history.series:
-        if one.labels.value(METRIC_NAME) != "ALERTS":
-            continue
+    series = early = moved = 0
+    alerts = [one for one in history.series if one.labels.value(METRIC_NAME) == "ALERTS"]
+    waiting = {
+        one.labels.without(METRIC_NAME, "alertstate"): list(_spells(one, step_ms, 0))
+        for one in alerts
+        if one.labels.value("alertstate") == "pending"
+    }
+    for one in alerts:
         if one.labels.value("alertstate") != "firing":
-            pending += 1
             continue
         series += 1
         labels = one.labels.without(METRIC_NAME, "alertstate")
@@ -111,18 +115,29 @@ def entries_of(
             early += interval.start_ms - history.interval.start_ms < (step_ms or DEFAULT_STEP_MS)
             end_ms = interval.end_ms if interval.end_ms < history.interval.end_ms else open_until_ms
             if end_ms is not None and end_ms > interval.start_ms:
-                found.append(_entry(labels, interval.start_ms, end_ms, "", status))
+                entry = _entry(labels, interval.start_ms, end_ms, "", status)
+                since = _since(waiting.get(labels, ()), interval.start_ms)
+                moved += since < interval.start_ms
+                # The id stays that of the firing: another import without what was pending knows it.
+                found.append(replace(entry, interval=Interval(since, end_ms)))
             else:
                 why = _STILL if end_ms is None else _LATER
                 left_out.append(LeftOut(why, f"{labels} since {format_instant(interval.start_ms)}"))
-    if not series and not pending:
+    if not series and not waiting:
         raise SettingError(
             "holds no series ALERTS", place=source, cure="Fetch it: --prometheus URL --last 30d; kmon fetch does not"
         )
-    notes = [PAGES]
+    notes = [PAGES, OWN]
+    if moved:
+        notes.append(f"{moved} of {len(found)} start when the alert went pending, as recorded, not when it fired")
     if early:
         notes.append(f"{early} began with the history, or before it: their starts are not known")
     return gathered(found, left_out, notes, source)
+
+
+def _since(waiting: Sequence[Interval], fired_ms: int) -> int:
+    """Return when an alert went pending before it fired, as far as that was recorded."""
+    return min((each.start_ms for each in waiting if each.start_ms < fired_ms <= each.end_ms), default=fired_ms)
 
 
 def _spells(one: Samples, step_ms: int | None, merge_gap_ms: int) -> Iterator[Interval]:
@@ -156,7 +171,6 @@ def _entry(labels: Labels, start_ms: int, end_ms: int, cause: str, status: Statu
         Interval(start_ms, end_ms),
         kept,
         (rule,) if rule else (),
-        kind="alert",
         cause=cause,
         status=status,
         suggested_by=(rule,) if rule else (),
@@ -213,6 +227,7 @@ def _alertmanager(told: Any, faults: Faults, status: Status, open_until_ms: int 
         "Alertmanager tells of alerts that fire now, and forgets those that ended: for the past, read ALERTS from "
         "Prometheus",
         PAGES,
+        OWN,
     ]
     return gathered(found.values(), left_out, notes, faults.file)
 

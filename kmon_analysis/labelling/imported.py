@@ -19,11 +19,15 @@ from kmon_analysis.timing import format_instant
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["PAGES", "Imported", "LeftOut", "gathered", "summary"]
+__all__ = ["OWN", "PAGES", "Imported", "LeftOut", "gathered", "summary"]
 
 PAGES = (
     "An entry that a page opened says that the page came, not that anything was wrong. A rule that is scored on its "
     "own pages finds them all."
+)
+OWN = (
+    "An incident that was made from a rule's own alerts is no evidence for that rule: 'suggested_by' says so, and its "
+    "delay is that of its own 'for'. Correct the start to when the trouble began."
 )
 _MOST_ALIKE = 3
 

@@ -22,8 +22,8 @@ __all__ = ["FORMATS", "Format", "import_incidents"]
 
 Format = Literal["pagerduty", "opsgenie", "csv", "alerts"]
 FORMATS: tuple[Format, ...] = ("pagerduty", "opsgenie", "csv", "alerts")
-Role = Literal["id", "start", "end", "service", "cause", "duration_ms"]
-_ROLES: tuple[Role, ...] = ("id", "start", "end", "service", "cause", "duration_ms")
+Role = Literal["id", "start", "end", "service", "kind", "cause", "duration_ms"]
+_ROLES: tuple[Role, ...] = ("id", "start", "end", "service", "kind", "cause", "duration_ms")
 _NEEDED: tuple[Role, ...] = ("id", "start", "end")
 
 # PagerDuty: the raw incident report (reports/raw/incidents.csv) has created_on and resolved_on, the incident data of
@@ -50,6 +50,7 @@ _COLUMNS: Mapping[Format, Mapping[Role, tuple[str, ...]]] = {
         "start": ("start", "started_at", "start_time", "opened_at", "created_at", "begin", "from"),
         "end": ("end", "ended_at", "end_time", "resolved_at", "closed_at", "finish", "to"),
         "service": ("service", "service_name", "component", "system"),
+        "kind": ("kind",),
         "cause": ("cause", "title", "summary", "description"),
     },
 }
@@ -242,7 +243,7 @@ class _Reading:
         cause = given.get("cause", "")
         interval = Interval(start_ms, end_ms)
         rules, labels = concern.rules, concern.labels
-        return Incident(name, interval, labels, rules, kind=service, cause=cause, status=self.how.status)
+        return Incident(name, interval, labels, rules, kind=given.get("kind", ""), cause=cause, status=self.how.status)
 
     def concern(self, service: str, name: str, row: Row) -> Concern | None:
         """Return what a row is about; None where it is left out."""

@@ -15,10 +15,11 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from kmon_analysis.backtest.pages import Episode, Firing
+from kmon_analysis.backtest.breach import breach_of, peak_of, top_level
+from kmon_analysis.backtest.pages import Episode
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
-from kmon_analysis.backtest.signal import Group, Signal
+from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents
 from kmon_analysis.labelling.edit import appended, decided
@@ -189,12 +190,6 @@ def _of_suggestion(result: Backtest, name: str, entry: Incident, fired: Mapping[
     )
 
 
-def top_level(group: Group, inside: slice) -> float:
-    """Return the highest level of a group's alerts at some evaluations, -inf without any."""
-    top = int(group.ranks[:, inside].max(initial=0))
-    return float(group.distinct[top - 1]) if top else -math.inf
-
-
 def _credit_ms(replay: RuleBacktest) -> tuple[int, int]:
     return replay.settings.credit_before_ms, replay.settings.credit_after_ms + replay.rule.for_ms
 
@@ -236,7 +231,7 @@ def _of_rule(result: Backtest, name: str, neighbours_ms: int, fired: Mapping[str
     by_group: dict[int, list[Episode]] = {}
     for episode in unexplained:
         by_group.setdefault(episode.group, []).append(episode)
-    heights = [peak - level for episode in unexplained if (peak := _peak(firing, episode)) < math.inf]
+    heights = [peak - level for episode in unexplained if (peak := peak_of(firing, episode, level)) < math.inf]
     usual = float(np.median(heights)) if heights and replay.knobs.sweepable else 1.0
     credit_ms = _credit_ms(replay)
     found: list[Question] = []
@@ -246,8 +241,10 @@ def _of_rule(result: Backtest, name: str, neighbours_ms: int, fired: Mapping[str
         asked = [each for each in episodes if not _known(result, replay.rule.name, each, credit_ms)]
         for part in _neighbours(asked, neighbours_ms):
             pages = tuple(each.interval for each in part)
-            breach = Interval(_begin(firing, part[0], level), _over(firing, part[-1], level))
-            top = max(_peak(firing, each) for each in part)
+            times, step_ms = firing.signal.times, firing.signal.step_ms
+            begin, over = breach_of(firing, part[0], level)[0], breach_of(firing, part[-1], level)[1]
+            breach = Interval(int(times[begin]), min(part[-1].interval.end_ms, int(times[over]) + step_ms))
+            top = max(peak_of(firing, each, level) for each in part)
             sweepable = replay.knobs.sweepable
             height = (min(top, 1e300) - level) / (usual or 1.0) if sweepable else 1.0
             hours = sum(page.duration_ms for page in pages) / HOUR_MS
@@ -283,32 +280,6 @@ def _neighbours(episodes: Sequence[Episode], neighbours_ms: int) -> list[list[Ep
         else:
             parts.append([episode])
     return parts
-
-
-def _peak(firing: Firing, episode: Episode) -> float:
-    """Return the highest level of the page's alerts while it was on."""
-    group = firing.signal.groups[episode.group]
-    first, last = episode.columns
-    top = int(group.ranks[:, first : last + 1].max(initial=0))
-    return float(group.distinct[top - 1]) if top else -math.inf
-
-
-def _begin(firing: Firing, episode: Episode, level: float) -> int:
-    """Return since when an alert that starts the page was over the level without a break."""
-    group, first = firing.signal.groups[episode.group], episode.columns[0]
-    over = group.ranks[:, : first + 1] > group.index(level)
-    held = over[:, firing.pending[first] :].all(axis=1)
-    begins = [int(np.flatnonzero(~row)[-1]) + 1 if not row.all() else 0 for row in over[held]]
-    return int(firing.signal.times[min(begins, default=first)])
-
-
-def _over(firing: Firing, episode: Episode, level: float) -> int:
-    """Return the end of the last evaluation over the level: ``keep_firing_for`` fires longer."""
-    group = firing.signal.groups[episode.group]
-    first, last = episode.columns
-    over = (group.ranks[:, first : last + 1] > group.index(level)).any(axis=0)
-    column = first + int(np.flatnonzero(over)[-1]) if over.any() else last
-    return min(episode.interval.end_ms, int(firing.signal.times[column]) + firing.signal.step_ms)
 
 
 def alike(question: Question, among: Sequence[Question]) -> tuple[Question, ...]:

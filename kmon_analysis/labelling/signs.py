@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.backtest.breach import top_level
 from kmon_analysis.backtest.pages import Curve, Firing
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, observed_evaluations
@@ -139,9 +140,11 @@ class _Replayed:
             if not len(columns):
                 continue
             interval = self._interval(int(columns[0]), int(columns[-1]))
-            peak = float(levels[first : last + 1].max())
+            held = float(levels[first : last + 1].max())
+            ends = np.searchsorted(self.signal.times, _ends(interval))
+            peak = top_level(self.signal.groups[place], slice(int(ends[0]), int(ends[1])))
             best = first + int(np.argmax(height[first : last + 1]))
-            why = self._why(place, interval, peak, float(usual[best]), basis, columns)
+            why = self._why(place, interval, (peak, held), float(usual[best]), basis, columns)
             yield Sign("level", self.name, self._labels(place), interval, self._weigh(height, first, last), why)
 
     def _fired(self, place: int, levels: Floats, known: Bools) -> Iterator[Sign]:
@@ -183,20 +186,28 @@ class _Replayed:
         labels = self._labels(place)
         return f"{self.name}{labels}" if labels else self.name
 
-    def _why(self, place: int, interval: Interval, peak: float, usual: float, basis: str, columns: Int64s) -> str:
-        """Tell a sign of the level in words."""
+    def _why(
+        self, place: int, interval: Interval, reached: tuple[float, float], usual: float, basis: str, columns: Int64s
+    ) -> str:
+        """Tell a sign of the level in words; `reached` is its peak, and the level held for the rule's ``for``."""
+        peak, held = reached
         falls, for_ms = self.signal.falls, self.replay.rule.for_ms
         value, normal = (-peak, -usual) if falls else (peak, usual)
         bound = "no value" if math.isinf(normal) else f"ordinarily at {'least' if falls else 'most'} {amount(normal)}"
-        reached = f"{'down' if falls else 'up'} to {amount(value)} for {length(interval.duration_ms)}"
+        extreme = f"{'down' if falls else 'up'} to {amount(value)} for {length(interval.duration_ms)}"
         paged = bool(np.any(self.firing.fires(place, self.replay.level())[columns]))
         deployed = f"{self.replay.knobs.op} {format_number(self.threshold)}" + (
             f" for {format_duration(for_ms)}" if for_ms else ""
         )
-        pages = self.curve.pages.at(math.nextafter(peak, -math.inf))
+        pages = self.curve.pages.at(math.nextafter(held, -math.inf))
+        short = (
+            "this value"
+            if held == peak
+            else f"the {amount(-held if falls else held)} held for {format_duration(for_ms)}"
+        )
         return (
-            f"{self._named(place)} {reached}; {basis} {bound}. As deployed ({deployed}) it "
-            f"{'fired' if paged else 'did not fire'}; a threshold just short of this value pages {times(pages)} in all"
+            f"{self._named(place)} {extreme}; {basis} {bound}. As deployed ({deployed}) it "
+            f"{'fired' if paged else 'did not fire'}; a threshold just short of {short} pages {times(pages)} in all"
         )
 
     @cached_property

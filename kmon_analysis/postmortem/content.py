@@ -118,6 +118,12 @@ def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
     if incident.cause:
         yield "Cause", incident.cause
     yield "Must page", "yes" if incident.must_page else "no"
+    if incident.suggested_by:
+        rules = ", ".join(incident.suggested_by)
+        yield (
+            "Evidence",
+            f"made from what {rules} itself saw: that it finds the incident is no evidence for it",
+        )
     history = made.backtest.history.interval
     yield "History (UTC)", f"{clock(history.start_ms)} to {clock(history.end_ms)}, {span(history.duration_ms)}"
     settings = made.backtest.settings

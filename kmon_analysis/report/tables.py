@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kmon_analysis.backtest.breach import peak_of
 from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Outcome, Page, Score
@@ -272,15 +273,17 @@ def _fate(outcome: Outcome | None, zone: str) -> list[str]:
 
 
 def _extreme(replay: RuleBacktest, setting: Setting, page: Page) -> float:
-    """Return the value of a page's alerts that lies furthest beyond the threshold while it is open."""
-    signal = replay.signal(setting.window_ms, setting.hours or "")
-    group = signal.groups[page.episode.group]
-    first, last = page.episode.columns
-    peak = int(group.ranks[:, first : last + 1].max(initial=0))
-    if not peak or not replay.knobs.sweepable:
+    """Return the value of a page's alerts that lies furthest beyond the threshold in its whole breach."""
+    if not replay.knobs.sweepable or setting.threshold is None:
         return math.nan
-    level = float(group.distinct[peak - 1])
-    return -level if signal.falls else level
+    firing = replay.firing(
+        window_ms=setting.window_ms,
+        hours=setting.hours or "",
+        for_ms=setting.for_ms,
+        keep_ms=setting.keep_firing_for_ms,
+    )
+    level = peak_of(firing, page.episode, replay.level(setting.threshold))
+    return math.nan if math.isinf(level) else -level if firing.signal.falls else level
 
 
 def _telling(replay: RuleBacktest, page: Page) -> Labels:

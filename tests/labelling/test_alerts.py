@@ -69,6 +69,18 @@ def test_what_still_fires_has_no_end():
     assert (len(early), early.left_out[0].why) == (1, "it begins after --open-until")
 
 
+def test_an_entry_starts_where_its_alert_went_pending():
+    waiting = firing((5, 10), (20, 25), alertstate="pending")
+    other = firing((90, 100), alertstate="pending", topic="users")
+    found = entries_of(history(firing((10, 40), (100, 110)), waiting, other), "here")
+    assert [each.interval for each in found.incidents.suggested] == [at(5, 40), at(100, 110)]
+    plain = entries_of(history(firing((10, 40), (100, 110))), "here")
+    assert [each.id for each in plain.incidents.suggested] == [each.id for each in found.incidents.suggested]
+    assert not any(each.kind for each in found.incidents.suggested)
+    assert "1 of 2 start when the alert went pending, as recorded, not when it fired" in found.notes
+    assert any("no evidence for that rule" in note for note in found.notes)
+
+
 def test_pending_is_no_firing_and_nothing_is_an_error():
     pending = entries_of(history(firing((10, 40), alertstate="pending")), "here")
     assert len(pending) == 0

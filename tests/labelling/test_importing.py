@@ -47,7 +47,6 @@ def test_pagerduty(write):
     assert first == Incident(
         "PAAA",
         Interval(parse_instant("2026-03-01T08:00:00Z"), parse_instant("2026-03-01T08:30:00Z")),
-        kind="Kafka lag",
         cause="Lag of email-sender",
     )
     assert second.cause == 'Disk, "full",\non two lines'
@@ -87,7 +86,7 @@ def test_opsgenie_by_the_names_of_its_api(write):
     text += "8;Lag;1772355600000;;kafka\n"
     found = import_incidents(write(text), "opsgenie")
     [only] = found.incidents
-    assert (only.id, only.kind, only.cause) == ("7", "kafka", "Lag")
+    assert (only.id, only.kind, only.cause) == ("7", "", "Lag")
     assert only.interval == Interval(1_772_352_000_000, 1_772_353_800_000)
     assert [each.what for each in found.left_out] == ["'8' (line 3)"]
     spaced = "Alert ID,Message,Created At,Closed At\nx,Lag,2026-03-01T08:00:00Z,2026-03-01T08:30:00Z\n"
@@ -255,7 +254,7 @@ def test_hostile_text_is_harmless(write, tmp_path):
     assert "<script" not in found._repr_html_()
     found.write(tmp_path / "incidents.yml")
     [only] = read_incidents(tmp_path / "incidents.yml")
-    assert (only.id, only.kind, only.cause) == (HOSTILE, HOSTILE, HOSTILE)
+    assert (only.id, only.kind, only.cause) == (HOSTILE, "", HOSTILE)
     with pytest.raises(DataFileError) as caught:
         import_incidents(write(f'id,start,end\n"{HOSTILE.replace(chr(34), chr(34) * 2)}",soon,x\n'))
     assert str(caught.value).replace("\n", "").isprintable()
@@ -369,7 +368,7 @@ def test_what_is_written_as_a_table_comes_back(tmp_path_factory, given_list, sep
     path = tmp_path_factory.mktemp("import") / "export.csv"
     text = io.StringIO()
     writer = csv.writer(text, delimiter=separator, lineterminator=line_end, quoting=csv.QUOTE_ALL)
-    writer.writerow(["id", "start", "end", "service", "cause"])
+    writer.writerow(["id", "start", "end", "kind", "cause"])
     for each in given_list:
         writer.writerow([each.id, how(each.interval.start_ms), how(each.interval.end_ms), each.kind, each.cause])
     path.write_bytes(text.getvalue().encode())
