@@ -150,6 +150,9 @@ def seen(result: km.Backtest, name: str) -> None:
             }
             with watched(browser, "", Path(shots), viewport={"width": 1280, "height": 1000}) as here:
                 shown = Shown(here, tuner, address)
+                # The pictures again, as wide as the browser said.
+                while when == "prepared" and tuner.widget._prepare():
+                    pass
                 for knob, places in stops.items():
                     if not places:
                         continue

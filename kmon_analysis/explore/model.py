@@ -19,6 +19,7 @@ from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.explore.choices import Choices, GroupBy, choices_of, signal_scale
 from kmon_analysis.explore.counting import FALSE, Tally, Track, tally, track
+from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.candidates import Setting, current_setting
 from kmon_analysis.report.figure import Scale
 from kmon_analysis.report.shapes import SignalLines, presence, signal_lines, thin_mask
@@ -145,6 +146,7 @@ class TunerModel:
     _tracks: dict[tuple[Any, ...], Track] = field(default_factory=dict, repr=False)
     _deployed: dict[GroupBy, Numbers] = field(default_factory=dict, repr=False)
     _choices: Choices | None = field(default=None, repr=False)
+    _colours: dict[Labels, int] | None = field(default=None, repr=False)
 
     @property
     def replay(self) -> RuleBacktest:
@@ -168,6 +170,10 @@ class TunerModel:
         if group_by not in self._replays:
             self._replays[group_by] = self.replay.grouped(group_by)
         return self._replays[group_by]
+
+    def visited(self, setting: Setting, group_by: GroupBy) -> bool:
+        """Tell whether what all thresholds share at a setting is there."""
+        return self._key(setting, group_by) in self._tracks
 
     def _key(self, setting: Setting, group_by: GroupBy) -> tuple[Any, ...]:
         return (group_by, setting.window_ms, setting.hours, setting.for_ms, setting.keep_firing_for_ms)
@@ -239,6 +245,30 @@ class TunerModel:
         """Return what the rule compares, thinned to pixels without losing a peak."""
         span = self.replay.period if period is None else period
         return signal_lines(self.replay.signal(setting.window_ms, setting.hours or ""), span, columns=columns)
+
+    def colours(self, drawn: Sequence[Labels], most: int) -> list[int]:
+        """Return a colour for each of some lines, the same in every stretch of time.
+
+        Parameters
+        ----------
+        drawn : sequence of Labels
+            Series that get a line.
+        most : int
+            Number of colours.
+
+        Notes
+        -----
+        Those with a line over the whole history at the deployed values have theirs by the order of their labels; the
+        others take what is free.
+        """
+        if self._colours is None:
+            whole = sorted(self.lines(self.deployed).labels, key=str)
+            self._colours = {labels: place % most for place, labels in enumerate(whole)}
+        taken = {labels: self._colours[labels] for labels in drawn if labels in self._colours}
+        free = [place for place in range(most) if place not in taken.values()]
+        for place, labels in enumerate(sorted((each for each in drawn if each not in taken), key=str)):
+            taken[labels] = free[place] if place < len(free) else place % most
+        return [taken[labels] for labels in drawn]
 
     def presence(self, period: Interval | None = None, columns: int = COLUMNS) -> list[tuple[Any, Floats]]:
         """Return when the series of a rule without a threshold are there."""

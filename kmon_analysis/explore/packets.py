@@ -41,6 +41,9 @@ Floats = npt.NDArray[np.float64]
 
 # Pages that the list shows; more of them are a number, not a list to read.
 LISTED = 200
+# As many as the style sheet of the front end.
+COLOURS = 6
+_LEAST_COLUMNS = 200
 # Longest name of an incident, in characters.
 _NAME = 30
 _STATUS = {
@@ -125,7 +128,8 @@ def picture_of(
     head: dict[str, Any] = {"period": [period.start_ms, period.end_ms], "lines": [], "rest": 0, "infinite": 0}
     points = b""
     if model.replay.knobs.sweepable:
-        lines = model.lines(setting, period, columns)
+        # Least and greatest value of every second pixel: no peak is lost, and half as much is drawn.
+        lines = model.lines(setting, period, max(columns // 2, _LEAST_COLUMNS))
         if fit and not math.isnan(lines.low):
             scale = scale_for(lines.low, lines.high, lines.least_positive, ())
         _, names = short_labels(lines.labels)
@@ -134,13 +138,17 @@ def picture_of(
         if lines.rest_low is not None and lines.rest_high is not None:
             drawn += [lines.rest_high, lines.rest_low]
         head |= {
-            "lines": [{"name": name, "size": len(x)} for name, (x, _) in zip(names, lines.lines, strict=True)],
+            "lines": [
+                {"name": name, "size": len(x), "colour": colour}
+                for name, (x, _), colour in zip(names, lines.lines, model.colours(lines.labels, COLOURS), strict=True)
+            ],
             "heading": heading,
             "rest": lines.rest,
             "rest_sizes": [len(x) for x, _ in drawn[len(names) :]],
             "infinite": lines.infinite,
             "ticks": ticks(scale),
             "scale": scale.note,
+            "axis": [scale.kind, scale.low, scale.high, scale.linear_to],
             "places": _places(scale, model.choices.thresholds),
             "unit": shortened(clean(format_expr(model.replay.knobs.signal)), 60),
             "empty": math.isnan(lines.low),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from kmon_analysis.errors import KmonError
 from kmon_analysis.explore.choices import guard_of
 from kmon_analysis.explore.model import COLUMNS
 from kmon_analysis.explore.packets import facts_of, picture_of, view_of
+from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.figure import Scale
 from kmon_analysis.report.words import clean, describe
 from kmon_analysis.timing import MINUTE_MS, Interval, zone_of
@@ -25,6 +28,8 @@ __all__ = ["TunerWidget"]
 _STATIC = Path(__file__).parent / "static"
 _NARROW, _WIDE = 200, 2400
 _PICTURES = 32
+# Fewer, so that drawing ahead never pushes out what it drew.
+_AHEAD = 24
 _UNTIL_USED = 'The export stays as it is until "use these values".'
 
 
@@ -65,9 +70,9 @@ class TunerWidget(anywidget.AnyWidget):
         tuner, model = self._tuner, self._tuner.model
         setting, group_by, period = tuner.setting, tuner.group_by, self._period
         view = model.at(setting, group_by, period=period, columns=self._columns)
-        lines = (setting.window_ms, setting.hours, group_by, period, self._columns, self._fit)
+        lines = self._lines(setting)
         with self.hold_sync():
-            head, points, scale = self._picture(lines)
+            head, points, scale = self._picture(lines, setting)
             if lines != self._shown:
                 self.picture, self.points = head, points
                 self._shown = lines
@@ -77,12 +82,12 @@ class TunerWidget(anywidget.AnyWidget):
             told |= {"export": f"in the export: {tuner.exported}", "can_propose": tuner.proposed is not None}
             self.view = json.dumps({**told, "seq": self._seq, "message": clean(message), "wrong": wrong})
 
-    def _picture(self, lines: tuple[Any, ...]) -> tuple[str, bytes, Scale]:
+    def _picture(self, lines: tuple[Any, ...], setting: Setting) -> tuple[str, bytes, Scale]:
         """Draw a stretch of time, or take what was drawn before."""
         if lines not in self._pictures:
             tuner = self._tuner
             stretch = (self._period, self._columns)
-            made = picture_of(tuner.model, tuner.setting, tuner.group_by, *stretch, fit=self._fit)
+            made = picture_of(tuner.model, setting, tuner.group_by, *stretch, fit=self._fit)
             self._pictures[lines] = (json.dumps(made.head), made.points, made.scale)
             while len(self._pictures) > _PICTURES:
                 del self._pictures[next(iter(self._pictures))]
@@ -112,10 +117,29 @@ class TunerWidget(anywidget.AnyWidget):
         try:
             own = tuner.model.replay.knobs.hours
             hours = [guard_of(text, self._zone, own) for text in tuner.model.choices.hours]
-            return tuner.model.prepare(tuner.setting, tuner.group_by, hours=hours)
+            more = tuner.model.prepare(tuner.setting, tuner.group_by, hours=hours)
+            return more or self._draw_ahead(hours)
         except KmonError:
             # Whoever turns to it hears why.
             return False
+
+    def _draw_ahead(self, hours: Sequence[str | None]) -> bool:
+        """Draw one picture of those that the next moves of window and hours show; tell whether any is left."""
+        tuner, model = self._tuner, self._tuner.model
+        near = [replace(tuner.setting, window_ms=window) for window in model.choices.windows_ms]
+        near += [replace(tuner.setting, hours=guard) for guard in hours]
+        missing = [
+            (setting, lines)
+            for setting in near[:_AHEAD]
+            if model.visited(setting, tuner.group_by) and (lines := self._lines(setting)) not in self._pictures
+        ]
+        if missing:
+            self._picture(missing[0][1], missing[0][0])
+        return len({lines for _, lines in missing}) > 1
+
+    def _lines(self, setting: Setting) -> tuple[Any, ...]:
+        """Return all that the lines of a picture depend on."""
+        return (setting.window_ms, setting.hours, self._tuner.group_by, self._period, self._columns, self._fit)
 
     def _use(self) -> str:
         tuner = self._tuner

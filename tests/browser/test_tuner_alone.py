@@ -18,7 +18,7 @@ from kmon_analysis.labels import Labels
 from kmon_analysis.report.words import describe
 from kmon_analysis.timing import HOUR_MS, Interval
 from tests.browser.hostile import MARKUP, backtest_of_hostile_text
-from tests.explore.world import HOSTILE, TRUTH, world
+from tests.explore.world import HOSTILE, START, TRUTH, world
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>tuner</title>
 <link rel="stylesheet" href="tuner.css"><body data-jp-theme-light="THEME" style="BACKGROUND">
@@ -256,6 +256,36 @@ def test_the_axis_fits_what_is_shown(visit, served, result):
         box.uncheck()
         shown.settle()
         assert json.loads(tuner.widget.picture)["ticks"] == before["ticks"]
+
+
+def test_the_pointer_reads_values_and_the_wheel_zooms_only_when_asked(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        whole = shown.numbers["period"]
+        box = shown.box("[data-kmon=picture] .kmon-moving")
+        # The incident of the first day: each series stands on a plateau of its own, 500, 600 or 700.
+        middle = START + 10.6 * HOUR_MS
+        share = (middle - whole[0]) / (whole[1] - whole[0])
+        at = 64 + share * (box["width"] - 76)
+        high = 26 + 250 * (1 - tuner.model.scale(tuner.setting).places(np.array([700.0]))[0])
+        shown.page.mouse.move(box["x"] + at, box["y"] + high)
+        told = shown.page.locator("[data-kmon=under]").inner_text()
+        assert "audit: 700 at 2026-03-02 1" in told
+        shown.page.mouse.wheel(0, -240)
+        shown.page.mouse.move(box["x"] + at + 1, box["y"] + high)
+        assert shown.numbers["period"] == whole
+        shown.page.keyboard.down("Control")
+        shown.page.mouse.wheel(0, -120)
+        shown.page.wait_for_function(
+            "(whole) => JSON.parse(document.querySelector('[data-kmon=numbers]').dataset.numbers).period[1] < whole",
+            arg=whole[1],
+        )
+        shown.page.keyboard.up("Control")
+        shown.settle()
+        start, end = shown.numbers["period"]
+        assert whole[0] <= start < middle < end < whole[1]
+        here.shoot("tuner-hover", whole=True)
 
 
 def test_dragging_zooms_and_a_narrow_window_holds_all(visit, served, result):

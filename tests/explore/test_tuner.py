@@ -18,6 +18,7 @@ from kmon_analysis.backtest.signal import make_signal
 from kmon_analysis.errors import ExpressionError, KmonError, SettingError
 from kmon_analysis.explore import model as computing
 from kmon_analysis.explore import tuner as turning
+from kmon_analysis.explore import widget as front
 from kmon_analysis.explore.choices import STOPS, guard_of, read_duration, read_threshold, signal_scale, threshold_stops
 from kmon_analysis.explore.model import TunerModel
 from kmon_analysis.explore.packets import LISTED, picture_of, ticks, view_of
@@ -411,6 +412,38 @@ def test_looking_ahead_computes_every_stop_one_part_at_a_time(monkeypatch):
         tuner.turn(**move)
         assert tuner.view.numbers.pages >= 0
     assert done == []
+
+
+def test_pictures_are_drawn_ahead(monkeypatch):
+    tuner = world().explore(NAME)
+    while tuner.widget._prepare():
+        pass
+    drawn = []
+    real = front.picture_of
+    monkeypatch.setattr(front, "picture_of", lambda *given, **how: (drawn.append(given), real(*given, **how))[1])
+    for window in range(len(tuner.model.choices.windows_ms)):
+        told = heard(tuner, window_stop=window)
+        assert told["values"]["window_stop"] == window
+        fresh = real(tuner.model, tuner.setting, tuner.group_by, tuner.widget._period, tuner.widget._columns)
+        assert tuner.widget.points == fresh.points
+        assert json.loads(tuner.widget.picture) == json.loads(json.dumps(fresh.head))
+    assert drawn == []
+
+
+def test_a_series_keeps_its_colour_in_every_stretch_of_time():
+    topics = tuple(f"topic-{place:02}" for place in range(9))
+    truth = Incidents(tuple(each for each in TRUTH.incidents if "topic" not in each.labels))
+    model = TunerModel(world(topics=topics, incidents=truth), NAME)
+    whole = picture_of(model, model.deployed, None, model.replay.period).head["lines"]
+    kept = {line["name"].split(" · ")[-1]: line["colour"] for line in whole}
+    assert len({*kept.values()}) == len(whole) == 5
+    for hour in range(1, 90, 3):
+        period = Interval(START + hour * HOUR_MS, START + (hour + 2) * HOUR_MS)
+        lines = picture_of(model, model.deployed, None, period).head["lines"]
+        assert len({line["colour"] for line in lines}) == len(lines)
+        for line in lines:
+            name = line["name"].split(" · ")[-1]
+            assert line["colour"] == kept.get(name, line["colour"])
 
 
 def test_looking_ahead_ends_where_the_memory_does(monkeypatch):

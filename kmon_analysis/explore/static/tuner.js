@@ -5,7 +5,7 @@ const MARGIN = { left: 64, right: 12, top: 26, bottom: 36 };
 const LANE = 20, MARKS = 18, ROW = 26;
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600].map((m) => m * MINUTE);
-const LINE_COUNT = 6;
+const LINE_COUNT = 6, LINEAR_SHARE = 0.6666666666666666;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 function make(tag, options = {}, ...children) {
@@ -74,6 +74,30 @@ class Clock {
     }
     return found;
   }
+}
+
+// ---- values -------------------------------------------------------------------------------------
+
+// The inverse of Scale.places in kmon_analysis/report/figure.py.
+function valueAt([kind, low, high, linear], place) {
+  if (kind === "log") return low * (high / low) ** place;
+  if (kind === "linear") return low + place * (high - low);
+  const forward = (value) => {
+    const share = Math.abs(value) / linear;
+    return Math.sign(value) * (share <= 1 ? LINEAR_SHARE * share : LINEAR_SHARE + Math.log10(share));
+  };
+  const at = forward(low) + place * (forward(high) - forward(low)), length = Math.abs(at);
+  return length <= LINEAR_SHARE ? (at / LINEAR_SHARE) * linear : Math.sign(at) * linear * 10 ** (length - LINEAR_SHARE);
+}
+
+function shortNumber(value) {
+  return Number(value.toPrecision(4)).toLocaleString("en-GB", { maximumSignificantDigits: 4 });
+}
+
+// A name breaks after its commas and equal signs, not within words.
+function breakable(text) {
+  const parts = text.split(/(?<=[,=·])/).flatMap((part) => [document.createElement("wbr"), part]).slice(1);
+  return make("td", { class: /[^,=·\s-]{25}/.test(text) ? "kmon-long" : "" }, ...parts);
 }
 
 // ---- the widget ---------------------------------------------------------------------------------
@@ -194,8 +218,10 @@ class Tuner {
     this.frame = make("div", {
       class: "kmon-picture", tabindex: "0", role: "group", "data-kmon": "picture",
       "aria-label": "picture over time: left and right arrow move, plus and minus zoom, 0 shows the whole range",
-      on: { keydown: (event) => this.pressed(event) },
+      on: { keydown: (event) => this.pressed(event), pointermove: (event) => this.hovered(event), pointerleave: () => { this.under.textContent = ""; } },
     });
+    this.frame.addEventListener("wheel", (event) => this.wheeled(event), { passive: false });
+    this.under = make("div", { class: "kmon-under", "data-kmon": "under" });
     this.legend = make("div", { class: "kmon-legend" });
     this.lists = { incidents: this.list("incidents"), pages: this.list("pages") };
     this.root.append(
@@ -209,7 +235,7 @@ class Tuner {
             this.proposed = this.button("back to proposed", () => this.send({ propose: true, reset: undefined }))),
           this.exported = make("div", { class: "kmon-export", "data-kmon": "export" }),
           this.message)),
-      this.toolbar(), this.frame, this.legend,
+      this.toolbar(), this.frame, this.under, this.legend,
       make("div", { class: "kmon-lists" }, this.lists.incidents.box, this.lists.pages.box),
     );
   }
@@ -418,7 +444,7 @@ class Tuner {
       const when = this.clock.minute(page.start);
       return make("tr", { class: `kmon-${page.kind}` },
         make("td", {}, this.jump(page, `${sign[page.kind]} ${when}`, `zoom to page ${when}, ${page.words}`)),
-        make("td", { text: page.length }), make("td", { text: page.words }), make("td", { text: page.alert }));
+        make("td", { text: page.length }), make("td", { text: page.words }), breakable(page.alert));
     }));
   }
 
@@ -449,6 +475,42 @@ class Tuner {
   zoom(start, end) {
     const [first, last] = this.facts.period;
     this.send({ period: [Math.round(Math.max(first, start)), Math.round(Math.min(last, end))] });
+  }
+
+  // The notebook scrolls by the wheel, too: only with Ctrl, or in a picture that has the focus, does it zoom.
+  wheeled(event) {
+    if (!event.ctrlKey && document.activeElement !== this.frame) return;
+    event.preventDefault();
+    const [start, end] = this.waiting?.period ?? this.picture.period;
+    const at = start + this.share(event) * (end - start), factor = event.deltaY > 0 ? 1.25 : 0.8;
+    this.zoom(at - (at - start) * factor, at + (end - at) * factor);
+  }
+
+  share(event) {
+    const left = this.frame.getBoundingClientRect().left + MARGIN.left;
+    return Math.max(0, Math.min(1, (event.clientX - left) / this.across));
+  }
+
+  // Value and time of the drawn point nearest to the pointer, within a few pixels.
+  hovered(event) {
+    const { picture } = this;
+    if (!picture.lines?.length || !this.points) return;
+    const share = this.share(event), reach = 12, y = event.clientY - this.frame.getBoundingClientRect().top;
+    let at = 0, best = null, near = 40;
+    for (const line of picture.lines) {
+      const xs = this.points.subarray(at, at + line.size), ys = this.points.subarray(at + line.size, at + 2 * line.size);
+      at += 2 * line.size;
+      let low = 0, high = xs.length;
+      while (low < high) { const middle = (low + high) >> 1; if (xs[middle] < share - reach / this.across) low = middle + 1; else high = middle; }
+      for (; low < xs.length && xs[low] <= share + reach / this.across; low += 1) {
+        if (Number.isNaN(ys[low])) continue;
+        const far = Math.hypot((xs[low] - share) * this.across, this.high(ys[low]) - y);
+        if (far < near) { near = far; best = { line, x: xs[low], y: ys[low] }; }
+      }
+    }
+    const [start, end] = picture.period;
+    this.under.textContent = best
+      ? `${best.line.name}: ${shortNumber(valueAt(picture.axis, best.y))} at ${this.clock.minute(start + best.x * (end - start))}` : "";
   }
 
   pressed(event) {
@@ -596,16 +658,21 @@ class Tuner {
     const drawn = sizes.map((size, place) => {
       const xs = this.points.subarray(at, at + size), ys = this.points.subarray(at + size, at + 2 * size);
       at += 2 * size;
-      let path = "", pen = "M";
+      // Whole tenths of a pixel, each place once: a string of whole numbers is made and read much faster.
+      const parts = [];
+      let pen = "M", lastX = NaN, lastY = NaN;
       for (let i = 0; i < size; i += 1) {
         if (Number.isNaN(ys[i]) || Number.isNaN(xs[i])) { pen = "M"; continue; }
-        path += `${pen}${(xs[i] * width).toFixed(1)} ${this.high(ys[i]).toFixed(1)}`;
-        pen = "L";
+        const px = Math.round(xs[i] * width * 10), py = Math.round(this.high(ys[i]) * 10);
+        if (pen === "L" && px === lastX && py === lastY) continue;
+        parts.push(pen, px, " ", py);
+        pen = "L"; lastX = px; lastY = py;
       }
+      const path = parts.join("");
       const rest = place >= picture.lines.length;
-      return shape("path", { d: path || "M0 0", class: rest ? "kmon-line kmon-rest" : `kmon-line kmon-line-${place % LINE_COUNT}` });
+      return shape("path", { d: path || "M0 0", class: rest ? "kmon-line kmon-rest" : `kmon-line kmon-line-${picture.lines[place].colour % LINE_COUNT}` });
     });
-    into.append(...drawn.reverse());
+    into.append(shape("g", { transform: "scale(0.1)" }, ...drawn.reverse()));
   }
 
   bars(runs, y, high, kind) {
@@ -662,7 +729,7 @@ class Tuner {
   drawLegend(picture) {
     const items = [];
     const item = (kind, text) => items.push(make("span", { class: "kmon-key" }, make("span", { class: `kmon-swatch ${kind}`, "aria-hidden": "true" }), text));
-    picture.lines.forEach((line, place) => item(`kmon-swatch-${place % LINE_COUNT}`, line.name));
+    picture.lines.forEach((line) => item(`kmon-swatch-${line.colour % LINE_COUNT}`, line.name));
     if (picture.rest) item("kmon-swatch-rest", `${picture.rest} more: highest and lowest`);
     if (this.facts.thresholds.length) {
       item("kmon-swatch-chosen", "chosen threshold");
