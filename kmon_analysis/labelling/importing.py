@@ -16,7 +16,7 @@ from kmon_analysis.labelling.phrases import counted
 from kmon_analysis.labelling.rows import Faults, Row, Table, near_column, no_column, read_table, shown
 from kmon_analysis.labelling.services import Concern, parse_services
 from kmon_analysis.timing import MINUTE_MS, Interval, format_instant, parse_instant, zone_of
-from kmon_analysis.timing_written import NaiveTimeError, check_time_format, read_instant
+from kmon_analysis.timing_written import NaiveTimeError, NotationError, check_time_format, read_instant
 
 __all__ = ["FORMATS", "Format", "import_incidents"]
 
@@ -159,6 +159,7 @@ class _Reading:
     faults: Faults = field(init=False)
     left_out: list[LeftOut] = field(default_factory=list)
     naive: list[tuple[int, str]] = field(default_factory=list)
+    written: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     unmapped: set[str] = field(default_factory=set)
     met: set[str] = field(default_factory=set)
 
@@ -185,6 +186,7 @@ class _Reading:
                     row.line,
                 )
         self.say_naive()
+        self.say_written()
         self.faults.settle()
         return gathered((each for _, each in found.values()), self.left_out, self.notes(), self.path)
 
@@ -264,6 +266,8 @@ class _Reading:
             return read_instant(text, self.how.zone, self.how.time_format)
         except NaiveTimeError:
             self.naive.append((row.line, f"{column} is {shown(text)}"))
+        except NotationError as error:
+            self.written.setdefault(column, []).append((row.line, error.problem, error.cure or "Correct it"))
         except SettingError as error:
             self.faults.add(f"{column}: {error.problem}", error.cure or "Correct it", row.line)
         return None
@@ -302,6 +306,14 @@ class _Reading:
             more = f"; so have {len(self.naive) - 1:,} more" if len(self.naive) > 1 else ""
             cure = "Say which one such times are in: --zone Europe/Berlin, or --zone UTC"
             self.faults.add(f"{what}, which has no time zone{more}", cure, line)
+
+    def say_written(self) -> None:
+        """Report times that are written in no known way, once for each column."""
+        for column, found in self.written.items():
+            line, problem, cure = found[0]
+            more = f"; {len(found) - 1:,} more times of the column cannot be read either" if len(found) > 1 else ""
+            self.faults.add(f"{column}: {problem}{more}", cure, line)
+        self.faults.findings.sort(key=lambda found: found.line or 0)
 
     def notes(self) -> Sequence[str]:
         """Say what should be known about what was taken over."""
