@@ -16,6 +16,8 @@ from kmon_analysis.promql.semantics import DEFAULT_VERSION
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Candidate, candidates
 from kmon_analysis.report import tables
+from kmon_analysis.report.front import front
+from kmon_analysis.report.front_table import front_table
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.templating import environment
 from kmon_analysis.report.words import allowance, count, duration, same_duration, span
@@ -204,7 +206,7 @@ def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...
         expression="" if replay is None else replay.rule.text.strip("\n"),
         comparison=tables.comparison(entry) if entry.past_current is not None else None,
         pictures=pictures,
-        tables=tuple(_tables(entry, replay, zone)),
+        tables=tuple(_tables(advice, entry, replay, zone)),
         unknown=tuple(_unknown_of(entry)),
     )
 
@@ -217,7 +219,7 @@ def _place(advice: Advice, replay: RuleBacktest | None) -> str:
     return f"{advice.backtest.rules.path}{line}, group {rule.group}, evaluated every {duration(replay.grid.step_ms)}"
 
 
-def _tables(entry: RuleAdvice, replay: RuleBacktest | None, zone: str) -> Iterator[tuple[str, Table]]:
+def _tables(advice: Advice, entry: RuleAdvice, replay: RuleBacktest | None, zone: str) -> Iterator[tuple[str, Table]]:
     """Give the tables that have rows, each with a sentence that says how to read it."""
     current, proposed, new = entry.past_current, entry.past_proposed, "by hand" if entry.by_hand else "proposed"
     if replay is None or current is None or entry.current is None:
@@ -246,6 +248,12 @@ def _tables(entry: RuleAdvice, replay: RuleBacktest | None, zone: str) -> Iterat
         yield plateau, tables.neighbours_table(entry)
     if current.false_pages or (proposed is not None and proposed.false_pages):
         yield "", tables.weekly_table(current, proposed, new=new, zone=zone)
+    if entry.plateau is not None and current.outcomes and advice.budget is not None:
+        tried = _tried(advice, replay, entry)
+        points = front(replay, tried, firing_ratio=advice.budget.firing_ratio)
+        every = "The points of the picture of what was possible, at most two incidents missed."
+        few = [point for point in points if point.missed <= 2]
+        yield every, front_table(replay, few, advice.budget, entry.proposed)
     if entry.physics:
         arithmetic = "Arithmetic on the recorded traffic, not statistics; add one scrape and one evaluation."
         yield arithmetic, tables.physics_table(entry)
