@@ -11,7 +11,7 @@ from kmon_analysis.recommend.choose import Plateau, survey
 from kmon_analysis.recommend.margin import FRAGILE
 from kmon_analysis.report.front import Outlook
 from kmon_analysis.report.tables import Table, length
-from kmon_analysis.report.words import describe, per_week
+from kmon_analysis.report.words import compact, describe, per_week
 
 __all__ = ["front_table", "why_not"]
 
@@ -74,7 +74,14 @@ def why_not(point: Outlook, budget: Budget, rooms: dict[Candidate, Plateau], pro
     ours, theirs = (_over(room.quiet, setting.threshold, room), _over(other.quiet, proposed.threshold, other))
     if ours and theirs and ours < theirs:
         return f"nearer to ordinary peaks: {ours:.2f}x what they need, {theirs:.2f}x with the proposed values"
-    return f"margin from end to end {room.margin_ratio:.2f}x, {other.margin_ratio:.2f}x with the proposed values"
+    if setting.candidate == proposed.candidate:
+        return f"another place in the same room, {_ends(room)}"
+    return f"room for the threshold {_ends(room)}; {_ends(other)} with the proposed values"
+
+
+def _ends(room: Plateau) -> str:
+    """Write what the threshold may be: ratios mean nothing where the room reaches zero."""
+    return f"from {compact(room.quiet)} " + ("on" if room.weakest is None else f"to {compact(room.weakest)}")
 
 
 def _over(one: float | None, other: float | None, room: Plateau) -> float | None:

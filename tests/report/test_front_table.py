@@ -36,6 +36,17 @@ def test_what_a_point_lacks_is_computed():
     assert why(point(threshold=550.0)) == nearer
 
 
+def test_no_ratio_is_written_where_the_room_reaches_zero():
+    # A falling rule whose incidents stand still: every ratio is infinite.
+    other = Candidate(None, 10 * MINUTE_MS)
+    rooms = {AT: Plateau(AT, 0.9, 0.0, "INC-1", True, MINUTE_MS), other: Plateau(other, 0.5, 0.0, "INC-1", True, 0)}
+    advised = Setting(0.2, None, other.for_ms, 0, None)
+    said = why_not(point(threshold=0.3), BUDGET, rooms, advised)
+    assert said == "room for the threshold from 0.9 to 0; from 0.5 to 0 with the proposed values"
+    same = why_not(point(threshold=0.3), BUDGET, rooms, Setting(0.4, None, AT.for_ms, 0, None))
+    assert same == "another place in the same room, from 0.9 to 0"
+
+
 def test_the_report_lists_the_points_with_threshold_and_for():
     page = render_report(advise(*lag_history(6, incidents=(8.4, 12.3, 17.6, 22.5, 27.3, 33.6))))
     table = page[page.index("What was possible, point by point") :]
