@@ -201,25 +201,8 @@ class _NotebookBar:
         )
 
 
-class _Widget:
-    """A widget, which a front end takes out of the cell when it is closed."""
-
-    def __init__(self, markup: str) -> None:
-        from IPython.display import display
-        from ipywidgets import HTML
-
-        self._widget = HTML(markup)
-        display(self._widget)  # type: ignore[no-untyped-call]
-
-    def write(self, markup: str) -> None:
-        self._widget.value = markup
-
-    def close(self) -> None:
-        self._widget.close()
-
-
 class _Display:
-    """An output that is overwritten; at the end by nothing."""
+    """An output that is overwritten, at the end by nothing: a closed widget would be an error in a saved notebook."""
 
     def __init__(self, markup: str) -> None:
         from IPython import display
@@ -234,8 +217,5 @@ class _Display:
         self.write("")
 
 
-def _place(markup: str) -> _Widget | _Display:
-    try:
-        return _Widget(markup)
-    except ImportError:
-        return _Display(markup)
+def _place(markup: str) -> _Display:
+    return _Display(markup)

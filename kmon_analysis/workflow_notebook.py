@@ -109,16 +109,20 @@ class Given:
     def alert(self, quantity: str) -> str:
         """Return the name of the first alert that reads a quantity and no other one, else of the first that reads it.
 
+        The name of an alert is returned as it is.
+
         Parameters
         ----------
-        quantity : {"lag", "messages_in"}
-            What it reads, directly or through recording rules.
+        quantity : {"lag", "messages_in"} or str
+            What it reads, directly or through recording rules; or an alert's name.
 
         Raises
         ------
         SettingError
-            If no alert does.
+            If no alert does, or none is called so; the message offers the nearest names.
         """
+        if quantity not in _WORDS:
+            return self.rules.alert(quantity).name
         about = [
             (rule.name, {each for each in _PARTS if self._reads(rule) & _names(each)}) for rule in self.rules.alerts
         ]
@@ -322,6 +326,13 @@ def _with_incidents(taken: Given, said: Mapping[str, str]) -> Given:
             f"Incidents: {said['KMON_INCIDENTS']}, {len(within.incidents)} of {len(everything.incidents)} lie in "
             "the history."
         )
+        if undecided := len(everything.suggested):
+            # The library refuses to advise on them; here everything else shall still run.
+            within = replace(within, suggested=())
+            words += (
+                f" Left out: {undecided} suggestions that nobody has decided; confirm or dismiss them with "
+                "kmon incidents review. Without incidents no value is advised."
+            )
     else:
         within, words = Incidents(), "Incidents: KMON_INCIDENTS is not set."
     if not within.incidents:

@@ -1,5 +1,7 @@
 """What a notebook works on, chosen by the environment."""
 
+from pathlib import Path
+
 import pytest
 
 import kmon_analysis as km
@@ -81,6 +83,22 @@ def test_own_samples_rules_and_incidents_are_taken(own):
     assert "no value is advised" not in repr(found)
     # Through two recording rules.
     assert (found.alert("lag"), found.alert("messages_in")) == ("Behind", "Rate")
+
+
+def test_an_alert_is_found_by_its_name_and_a_misspelt_one_has_near_names(own):
+    found = given(environment=own)
+    assert found.alert("Behind") == "Behind"
+    with pytest.raises(SettingError, match=r"no alert 'Behnd'.*\n?.*Did you mean Behind"):
+        found.alert("Behnd")
+
+
+def test_undecided_suggestions_are_counted_and_left_out(own):
+    undecided = "- {id: maybe, start: 2026-01-01T03:00:00Z, end: 2026-01-01T03:30:00Z, status: suggested}\n"
+    Path(own["KMON_INCIDENTS"]).write_text("incidents:\n" + undecided)
+    found = given(environment=own)
+    assert "0 of 0 lie in the history. Left out: 1 suggestions that nobody has decided" in " ".join(found.words)
+    advice = km.recommend(km.backtest(found.rules, found.history, found.incidents), max_delay="10m")
+    assert {each.verdict for each in advice.values()} == {"refused"}
 
 
 def test_without_incidents_it_says_what_still_works(own):

@@ -53,11 +53,14 @@ class Verification:
         promtool's version; None when there is none.
     check, test : ToolCheck
         ``promtool check rules`` and ``promtool test rules``.
+    missing : str
+        The rule file, where there is none.
     """
 
     version: str | None
     check: ToolCheck
     test: ToolCheck
+    missing: str = ""
 
     @property
     def ok(self) -> bool:
@@ -69,6 +72,8 @@ class Verification:
         """The result in words."""
         if self.version is None:
             return "Not verified: promtool was not found on PATH or at KMON_PROMTOOL."
+        if self.missing:
+            return f"Not verified: there is no file {self.missing}."
         words = {"ok": "passed", "failed": "FAILED", "skipped": "were not there to run", "absent": "did not run"}
         accepted = "accepts" if self.check.outcome == "ok" else "REFUSES"
         return f"promtool {self.version} {accepted} the rules; their unit tests {words[self.test.outcome]}."
@@ -132,6 +137,8 @@ def verify_files(
         return Verification(None, ToolCheck("absent"), ToolCheck("absent"))
     rules = Path(rules_path).resolve()
     tests = Path(tests_path).resolve() if tests_path is not None and Path(tests_path).is_file() else None
+    if not rules.is_file():
+        return Verification(promtool_version(promtool), ToolCheck("failed"), ToolCheck("skipped"), rules.name)
     plain = _plain_form(rules)
     with tempfile.TemporaryDirectory(prefix="kmon-") as folder:
         if plain is not None:

@@ -105,9 +105,9 @@ class Setting:
         )
 
     def short(self, op: str | None) -> str:
-        """Write the values in one glance, such as ``[5m] < 1 for 10m``; `op` is None where there is no threshold."""
+        """Write the values in one glance, such as ``[5m] < 1 for 10m``; a threshold without its `op` by name."""
         window = "" if self.window_ms is None else f"[{format_duration(self.window_ms)}] "
-        compared = "" if self.threshold is None else f"{op} {self.threshold:,.12g} "
+        compared = "" if self.threshold is None else f"{op or 'threshold'} {self.threshold:,.12g} "
         return f"{window}{compared}for {format_duration(self.for_ms)}"
 
     def __str__(self) -> str:

@@ -46,6 +46,12 @@ def test_failures_carry_promtools_words(folder):
     assert "REFUSES" in found.sentence
 
 
+def test_a_file_that_does_not_exist_is_named_so(folder):
+    require("promtool")
+    found = verify_files(folder / "never.yml", folder / "t.yml")
+    assert (found.ok, found.sentence) == (False, "Not verified: there is no file never.yml.")
+
+
 @pytest.mark.parametrize("name", ["-x.yml", "with blank; touch pwned.yml", "$(touch pwned).yml"])
 def test_odd_names_are_only_names(folder, name):
     require("promtool")

@@ -149,6 +149,8 @@ def test_the_export_holds_the_chosen_values_and_promtool_agrees(tmp_path, monkey
     result = world()
     hours = "and on() (hour() >= 7 < 20)"
     setting = Setting(250.0, 600_000, 3 * MINUTE_MS, 0, hours)
+    assert setting.short("<") == "[10m] < 250 for 3m"
+    assert setting.short(None) == "[10m] threshold 250 for 3m"
     written = chosen_by_hand(Advice(result, None), NAME, setting).write(tmp_path)
     assert not written.failed, written.output
     assert "promtool" in written.sentence
