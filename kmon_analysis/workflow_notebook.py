@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +96,8 @@ class Given:
         The server, when the samples came from one.
     bundled : bool
         Whether this is the bundled history.
+    undecided : tuple of Incident
+        Suggestions of the list that nobody has decided on; not among `incidents`.
     """
 
     history: History
@@ -105,6 +107,7 @@ class Given:
     words: tuple[str, ...]
     server: PrometheusConnect | None = field(default=None, compare=False)
     bundled: bool = False
+    undecided: tuple[Incident, ...] = ()
 
     def alert(self, quantity: str) -> str:
         """Return the name of the first alert that reads a quantity and no other one, else of the first that reads it.
@@ -328,10 +331,11 @@ def _with_incidents(taken: Given, said: Mapping[str, str]) -> Given:
         )
         if undecided := len(everything.suggested):
             # The library refuses to advise on them; here everything else shall still run.
+            taken = replace(taken, undecided=within.suggested)
             within = replace(within, suggested=())
             words += (
-                f" Left out: {undecided} suggestions that nobody has decided; confirm or dismiss them with "
-                "kmon incidents review. Without incidents no value is advised."
+                f" Left out: {counted(undecided, 'suggestion')} that nobody has decided; say what each was with "
+                "kmon incidents review."
             )
     else:
         within, words = Incidents(), "Incidents: KMON_INCIDENTS is not set."
@@ -369,13 +373,15 @@ def close_up(replay: RuleBacktest) -> Interval:
     return Interval(max(wider.start_ms, whole.start_ms), min(wider.end_ms, whole.end_ms))
 
 
-def one_incident(result: Backtest) -> tuple[Backtest, str]:
+def one_incident(result: Backtest, candidates: Sequence[Incident] = ()) -> tuple[Backtest, str]:
     """Choose an incident to look at closely.
 
     Parameters
     ----------
     result : Backtest
         The replay.
+    candidates : sequence of Incident
+        Suggestions of the list that nobody has decided on, see `Given.undecided`.
 
     Returns
     -------
@@ -395,7 +401,7 @@ def one_incident(result: Backtest) -> tuple[Backtest, str]:
         return result, worst.incident.id
     if result.incidents.incidents:
         return result, result.incidents.incidents[0].id
-    stand_in = _stand_in(result)
+    stand_in = _stand_in(result, candidates)
     known = Incidents((stand_in,))
     return backtest(result.rules, result.history, known, settings=result.settings), stand_in.id
 
@@ -415,9 +421,9 @@ def why_chosen(result: Backtest, chosen: str) -> str:
     return f"{chosen}: {why}."
 
 
-def _stand_in(result: Backtest) -> Incident:
+def _stand_in(result: Backtest, candidates: Sequence[Incident]) -> Incident:
     """Return the first candidate of the list, else the strongest suggested window, else the longest page."""
-    for listed in result.incidents.suggested:
+    for listed in (*candidates, *result.incidents.suggested):
         why = "nobody has confirmed an incident; this is the first candidate of the list"
         return _as_incident(listed, why)
     for suggestion in suggest_from(result, most=1):

@@ -96,7 +96,7 @@ def test_undecided_suggestions_are_counted_and_left_out(own):
     undecided = "- {id: maybe, start: 2026-01-01T03:00:00Z, end: 2026-01-01T03:30:00Z, status: suggested}\n"
     Path(own["KMON_INCIDENTS"]).write_text("incidents:\n" + undecided)
     found = given(environment=own)
-    assert "0 of 0 lie in the history. Left out: 1 suggestions that nobody has decided" in " ".join(found.words)
+    assert "0 of 0 lie in the history. Left out: 1 suggestion that nobody has decided" in " ".join(found.words)
     advice = km.recommend(km.backtest(found.rules, found.history, found.incidents), max_delay="10m")
     assert {each.verdict for each in advice.values()} == {"refused"}
 
@@ -198,7 +198,7 @@ def test_a_candidate_of_the_list_comes_before_other_stand_ins(own, tmp_path):
         "   suggested_by: [Behind]}\n"
     )
     found = given(environment=own)
-    result, chosen = one_incident(km.backtest(found.rules, found.history, found.incidents))
+    result, chosen = one_incident(km.backtest(found.rules, found.history, found.incidents), found.undecided)
     assert (
         why_chosen(result, chosen)
         == "SUG-7: nobody has confirmed an incident; this is the first candidate of the list."

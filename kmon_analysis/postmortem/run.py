@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 __all__ = ["Postmortem", "Written", "find_incident", "incidents_for", "postmortem"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Written:
     """What `Postmortem.write` wrote: page, Markdown, JSON, and the bundle's folder if there is one."""
 
     paths: tuple[Path, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(str, self.paths))
 
 
 @dataclass(frozen=True, repr=False)

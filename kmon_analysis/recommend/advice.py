@@ -238,7 +238,7 @@ def _tally_json(tally: Tally) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Written:
     """What `Advice.write` wrote.
 
@@ -252,12 +252,26 @@ class Written:
         Whether promtool refused anything.
     output : str
         Its own words.
+    changes : tuple of str
+        The rules whose values differ from the deployed ones, each with its new values: an advice on one alert writes
+        the other rules of the file, too.
     """
 
     paths: tuple[Path, ...]
     sentence: str
     failed: bool
     output: str
+    changes: tuple[str, ...] = ()
+
+    def _lines(self) -> list[str]:
+        changed = [f"changed: {change}" for change in self.changes] or ["changed: nothing, the rules are as deployed"]
+        return [self.sentence, *changed, *(str(path) for path in self.paths)]
+
+    def __repr__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _repr_html_(self) -> str:
+        return html_list(self._lines())
 
 
 @dataclass(frozen=True, repr=False)

@@ -243,4 +243,5 @@ def write_advice(
             ) from None
     output = "\n".join(check.output for check in (verification.check, verification.test) if check.outcome == "failed")
     paths = tuple(directory / name for name in FILES)
-    return Written(paths, verification.sentence, not verification.ok, output)
+    said = tuple(f"{name}: {entry.proposed}" for name, entry in advice.items() if entry.proposed is not None)
+    return Written(paths, verification.sentence, not verification.ok, output, said)

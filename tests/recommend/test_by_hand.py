@@ -154,6 +154,8 @@ def test_the_export_holds_the_chosen_values_and_promtool_agrees(tmp_path, monkey
     written = chosen_by_hand(Advice(result, None), NAME, setting).write(tmp_path)
     assert not written.failed, written.output
     assert "promtool" in written.sentence
+    assert written.changes == (f"{NAME}: {setting}",)
+    assert repr(written).split("\n")[1:] == [f"changed: {NAME}: {setting}", *map(str, written.paths)]
     text = (tmp_path / "rules.yml").read_text(encoding="utf-8")
     assert (
         "chosen by hand with kmon_analysis: was threshold 100, window 5m, for 2m, and on() (hour() >= 6 < 22);" in text
