@@ -51,7 +51,8 @@ class Buttons:
 
         self.progress = w.HTML()
         self.facts = w.HTML(layout=wide())
-        self.picture = w.HTML(layout=w.Layout(width="100%", max_width="900px"))
+        # Widgets have a margin of two pixels.
+        self.picture = w.HTML(layout=w.Layout(width="calc(100% - 4px)", max_width="900px"))
         self.links = w.HTML()
         self.id = w.Text(description="Id", layout=wide())
         self.start = w.Text(description="Start", layout=wide())

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import kmon_analysis as km
+from kmon_analysis.kafka.hours import parse_hours, promql_guard
 from tests.browser.checks import table_rows, words
 from tests.browser.lab import Notebook
+from tests.browser.turned import Turned, check_numbers
 from tests.tools import REPOSITORY
 
 NOTEBOOKS = sorted(path.name for path in (REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -45,6 +50,57 @@ OUT_OF_REACH = """() => {
   return found; }"""
 
 
+def turn_consumer_lag(tuner, rule, advice):
+    first = check_numbers(tuner.settled(), rule)
+    assert float(first["threshold"]) == advice[rule.name].proposed.threshold
+    for _ in range(2):
+        tuner.control("threshold").press("ArrowRight")
+        tuner.control("for").press("ArrowLeft")
+    moved = check_numbers(tuner.settled(), rule)
+    assert float(moved["threshold"]) > float(first["threshold"])
+    assert moved["for"] != first["for"]
+    return tuner.type("threshold, exact", "2345")
+
+
+def turn_message_rate(tuner, rule, advice):
+    first = check_numbers(tuner.settled(), rule)
+    assert float(first["threshold"]) == advice[rule.name].proposed.threshold
+    for _ in range(3):
+        tuner.control("window").press("ArrowRight")
+    assert check_numbers(tuner.settled(), rule)["window"] != first["window"]
+    hours = parse_hours("Mon-Fri 08:00-20:00", "Europe/Berlin")
+    tuner.control("hours", "combobox").select_option("own")
+    tuner.control("time zone of the hours", "textbox").fill("Europe/Berlin")
+    guarded = tuner.type("hours, as text", hours.text)
+    assert check_numbers(guarded, rule, promql_guard(hours))["hours"] == hours.text
+    tuner.control("hours", "combobox").select_option("at all hours")
+    check_numbers(tuner.settled(), rule, "")
+    tuner.control("hours", "combobox").select_option("as deployed")
+    check_numbers(tuner.settled(), rule)
+    return tuner.type("window, exact", "3m")
+
+
+TURNED = {
+    TUNE: ("HighConsumerLag", turn_consumer_lag),
+    "tune-message-rate.ipynb": ("LowMessageRate", turn_message_rate),
+}
+
+
+def turn_by_hand(notebook, advice, alert, turn):
+    """Turn the tuner of a notebook, use its values, export them: the file does what the screen said."""
+    result, tuner = advice.backtest, Turned(notebook.here.page)
+    shown = turn(tuner, result[alert], advice)
+    values = check_numbers(shown, result[alert])
+    tuner.press("use these values")
+    assert "Written into the advice" in tuner.message
+    folder = Path(notebook.ask("str(ours.folder)")) / f"by-hand-{alert}"
+    assert notebook.ask(f"tuner.advice.write({str(folder)!r}).failed") is False
+    score = km.backtest(km.read_rules(folder / "rules.yml"), result.history, result.incidents).scores[alert]
+    assert (score.caught, score.false_pages) == (shown["chosen"]["caught"], shown["chosen"]["false_pages"])
+    used = notebook.ask(f"tuner.advice[{alert!r}].to_json()['proposed']")
+    assert used["threshold"] == float(values["threshold"])
+
+
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
     stem = name.removesuffix(".ipynb")
@@ -64,6 +120,8 @@ def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
             # This process computed it, too, by itself.
             for row in bundled.table()[1]:
                 assert [words(str(cell)) for cell in row] in shown
+        if name in TURNED:
+            turn_by_hand(notebook, bundled, *TURNED[name])
         heads = here.page.locator("table.kmon tbody th[scope=row]")
         assert set(heads.evaluate_all("all => all.map(e => getComputedStyle(e).textAlign)")) == {"left"}
         assert here.violations(OUTPUTS) == []

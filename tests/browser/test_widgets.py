@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 
 import nbformat
 import pytest
 
-from kmon_analysis.timing import parse_duration
 from tests.browser.hostile import MARKUP
 from tests.browser.lab import Notebook
+from tests.browser.turned import TUNER, Turned, check_numbers
 from tests.explore.world import TRUTH, world
 
 RULE = "HighConsumerLag"
-TUNER = "[data-kmon=tuner]"
 KERNEL = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 
 
@@ -37,61 +35,22 @@ def opened(visit, lab):
     return run
 
 
-class Turned:
-    """A tuner on the screen."""
-
-    def __init__(self, page):
-        self.page = page
-        self.root = page.locator(TUNER)
-        self.root.wait_for()
-
-    def settled(self):
-        """Wait until the kernel has answered the last move, and return what is shown."""
-        self.page.wait_for_function(
-            """where => { const tuner = document.querySelector(where);
-              const at = name => tuner.querySelector(`[data-kmon=${name}]`);
-              return tuner.getAttribute('aria-busy') !== 'true' && at('numbers').dataset.numbers
-                && String(JSON.parse(at('numbers').dataset.numbers).seq) === at('pages').dataset.seq; }""",
-            arg=TUNER,
-        )
-        return json.loads(self.root.locator("[data-kmon=numbers]").get_attribute("data-numbers"))
-
-    def control(self, name, role="slider"):
-        return self.root.get_by_role(role, name=name, exact=True)
-
-    @property
-    def message(self):
-        return self.root.locator("[data-kmon=message]").text_content()
-
-
 @pytest.fixture(scope="module")
 def rule():
     return world()[RULE]
-
-
-def check(shown, rule):
-    """Compare what is shown with the library's own score of the values that are shown."""
-    values, chosen = shown["values"], shown["chosen"]
-    score = rule.score(
-        float(values["threshold"]), for_ms=parse_duration(values["for"]), window_ms=parse_duration(values["window"])
-    )
-    assert (chosen["caught"], chosen["incidents"]) == (score.caught, score.incidents)
-    assert (chosen["pages"], chosen["false_pages"]) == (len(score.pages), score.false_pages)
-    assert chosen["delay_worst_ms"] == score.worst_delay_ms
-    return values
 
 
 def test_the_tuner_is_turned_by_keyboard_and_mouse(opened, rule):
     make = "from tests.explore.world import world\nresult = world()\ntuner = result.explore('HighConsumerLag')\ntuner"
     with opened("tuner", make) as notebook:
         page, tuner = notebook.here.page, Turned(notebook.here.page)
-        before = check(tuner.settled(), rule)
+        before = check_numbers(tuner.settled(), rule)
         assert (float(before["threshold"]), before["for"], before["window"]) == (100, "2m", "5m")
 
         for name, key in (("threshold", "ArrowRight"), ("window", "ArrowRight"), ("for", "ArrowRight")):
             for _ in range(3):
                 tuner.control(name).press(key)
-            after = check(tuner.settled(), rule)
+            after = check_numbers(tuner.settled(), rule)
             assert after[name] != before[name]
             before = after
 
@@ -100,14 +59,14 @@ def test_the_tuner_is_turned_by_keyboard_and_mouse(opened, rule):
         page.mouse.down()
         page.mouse.move(box["x"] + 0.7 * box["width"], box["y"] + box["height"] / 2, steps=8)
         page.mouse.up()
-        dragged = check(tuner.settled(), rule)
+        dragged = check_numbers(tuner.settled(), rule)
         assert float(dragged["threshold"]) > float(before["threshold"])
 
         for name, text in (("threshold", "333.25"), ("window", "7m"), ("for", "3m")):
             exact = tuner.control(f"{name}, exact", "textbox")
             exact.fill(text)
             exact.press("Enter")
-            assert check(tuner.settled(), rule)[name] == text
+            assert check_numbers(tuner.settled(), rule)[name] == text
         kept = tuner.settled()
         exact.fill("b dd a")
         exact.press("Enter")
@@ -116,14 +75,14 @@ def test_the_tuner_is_turned_by_keyboard_and_mouse(opened, rule):
 
         exact.fill("3m")
         exact.press("Enter")
-        check(tuner.settled(), rule)
+        check_numbers(tuner.settled(), rule)
         tuner.root.get_by_role("button", name="use these values").click()
         tuner.settled()
         assert tuner.message
         used = notebook.ask(f"tuner.advice['{RULE}'].to_json()['proposed']")
         assert (used["threshold"], used["window_s"], used["for_s"]) == (333.25, 420, 180)
         tuner.root.get_by_role("button", name="back to deployed").click()
-        assert float(check(tuner.settled(), rule)["threshold"]) == 100
+        assert float(check_numbers(tuner.settled(), rule)["threshold"]) == 100
         notebook.here.shoot("tuner-used")
 
 

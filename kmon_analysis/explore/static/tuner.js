@@ -231,8 +231,8 @@ class Tuner {
         make("div", { class: "kmon-side" }, this.table, this.numbers,
           make("div", { class: "kmon-buttons" },
             this.button("use these values", () => this.send({ kind: "use" }), true),
-            this.button("back to deployed", () => this.send({ reset: true, propose: undefined })),
-            this.proposed = this.button("back to proposed", () => this.send({ propose: true, reset: undefined }))),
+            this.button("back to deployed", () => this.back({ reset: true, propose: undefined })),
+            this.proposed = this.button("back to proposed", () => this.back({ propose: true, reset: undefined }))),
           this.exported = make("div", { class: "kmon-export", "data-kmon": "export" }),
           this.message)),
       this.toolbar(), this.frame, this.under, this.legend,
@@ -298,8 +298,15 @@ class Tuner {
   sendHours() {
     const { select, own, zone } = this.controls.hours;
     this.showHours();
-    if (select.value === "own" && !own.value.trim()) { own.focus(); return this.send({ zone: zone.value }); }
+    // Until something is written there, answers of the kernel leave the empty box alone.
+    this.writingHours = select.value === "own" && !own.value.trim();
+    if (this.writingHours) { own.focus(); return this.send({ zone: zone.value }); }
     this.send({ hours: select.value === "own" ? own.value : select.value, zone: zone.value });
+  }
+
+  back(change) {
+    this.writingHours = false;
+    this.send(change);
   }
 
   groupBy() {
@@ -385,7 +392,7 @@ class Tuner {
       }
       control.range.setAttribute("aria-valuetext", control.box.value);
     }
-    if (this.controls.hours && !busy && !this.view.wrong) {
+    if (this.controls.hours && !busy && !this.view.wrong && !this.writingHours) {
       const { select, own, zone } = this.controls.hours;
       select.value = this.facts.hours.includes(values.hours) ? values.hours : "own";
       if (select.value === "own") own.value = values.hours;
