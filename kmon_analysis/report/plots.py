@@ -32,7 +32,7 @@ from kmon_analysis.report.figure import (
     styled,
 )
 from kmon_analysis.report.front import front, outlook, staircase
-from kmon_analysis.report.timeline import LANE, WRAP, legend_beside, signal_axes
+from kmon_analysis.report.timeline import LANE, WRAP, legend_beside, rows_of, signal_axes
 from kmon_analysis.report.view import WORDS, look, settings_of
 from kmon_analysis.report.words import number
 from kmon_analysis.timing import MINUTE_MS, Interval
@@ -160,7 +160,8 @@ def rule_figure(
     threshold : float, optional
         Draw this one instead of the rule's own.
     period : Interval, optional
-        Draw the signal of this range only; the curves are always about the whole history.
+        Draw the signal of this range only, without the curves, which are about the whole history. Alerts that an
+        incident there concerns have a row of their own.
     proposed : Setting, optional
         A second setting to draw beside it.
     words : (str, str)
@@ -226,17 +227,20 @@ def _compose(
     words: tuple[str, str] = WORDS,
     zone: str = "UTC",
 ) -> Figure:
-    lanes = 1 if proposed is None else 2
+    lanes = rows_of(replay, period, 1 if proposed is None else 2)
     # Room for a title of two lines and the incidents' names above, for the states below.
     timeline = Panel(2.45, above=0.95, below=0.6 + lanes * LANE * 2.45)
+    if period is not None and _has_curves(replay):
+        figure = stacked([timeline])
+        signal_axes(figure.axes[0], replay, threshold, period, proposed=proposed, words=words, zone=zone)
+        return figure
     if not _has_curves(replay):
         rows = 0 if replay.knobs.sweepable else sum(len(group.members) for group in replay.signal().groups)
         height = max(1.6, 0.3 * min(rows, shapes.LANES))
-        figure = stacked([Panel(height, above=timeline.above, below=0.6 + LANE * height)])
+        figure = stacked([Panel(height, above=timeline.above, below=0.6 + lanes * LANE * height)])
         signal_axes(figure.axes[0], replay, threshold, period, zone=zone)
         return figure
     views = look(replay, settings_of(replay, threshold, proposed))
-    over_time = views if period is None else None
     shown = _plateau_for(plateau, views[-1].setting)
     scale = threshold_scale(views, shown)
     panels = [timeline, Panel(1.9, above=0.9)]
@@ -245,7 +249,7 @@ def _compose(
     figure = stacked(panels)
     axes = figure.axes
     at: dict[str, Any] = {"threshold": threshold, "proposed": proposed, "scale": scale, "views": views, "words": words}
-    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=over_time, words=words, zone=zone)
+    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=views, words=words, zone=zone)
     pages_axes(axes[1], replay, budget, plateau=shown, **at)
     if len(panels) > 2:
         delay_axes(axes[2], replay, budget, **at)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -266,11 +266,15 @@ class Lane:
     pending: Floats
 
 
-def lane(firing: Firing, level: float, period: Interval, columns: int = COLUMNS) -> Lane:
-    """Compute the states at one level."""
+def lane(
+    firing: Firing, level: float, period: Interval, columns: int = COLUMNS, groups: Collection[int] | None = None
+) -> Lane:
+    """Compute the states at one level, of all page groups or some of them."""
     signal = firing.signal
     fires, active = (np.zeros(len(signal.times), dtype=np.bool_) for _ in range(2))
     for place, group in enumerate(signal.groups):
+        if groups is not None and place not in groups:
+            continue
         fires |= firing.fires(place, level)
         for ranks in group.ranks:
             active |= ranks > group.index(level)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +44,7 @@ from kmon_analysis.timing import DAY_MS, Interval, zone_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["WRAP", "legend_beside", "setting_style", "signal_axes", "time_axis"]
+__all__ = ["WRAP", "legend_beside", "rows_of", "setting_style", "signal_axes", "time_axis"]
 
 # Characters of a title that fit over an axes of the usual width.
 WRAP = 100
@@ -170,7 +170,8 @@ def signal_axes(
     else:
         _draw_presence(ax, replay, span)
     _draw_incidents(ax, replay, scores[-1], span, handles, names)
-    _draw_lanes(ax, views, words, span, zone, handles, names)
+    rows = _rows(replay, views, words, None if period is None else span)
+    _draw_lanes(ax, rows, span, zone, handles, names)
     legend_beside(ax, handles, names)
     title = findings.signal_title(
         replay.name, (settings[0], scores[0]), (settings[1], scores[1]) if proposed is not None else None
@@ -360,10 +361,45 @@ def _label_above(ax: Axes, tops: Sequence[tuple[float, str]], span: Interval) ->
         )
 
 
+class Row(NamedTuple):
+    """A row of alert states: its name, the setting, and the page groups in it; None: all."""
+
+    name: str
+    view: View
+    groups: frozenset[int] | None = None
+
+
+def rows_of(replay: RuleBacktest, period: Interval | None, settings: int) -> int:
+    """Return how many rows of states a picture has."""
+    return settings if settings > 1 or period is None or not _concerned(replay, period) else 2
+
+
+def _concerned(replay: RuleBacktest, period: Interval) -> frozenset[int]:
+    """Return the page groups that an incident of the period concerns; none where it concerns all of them."""
+    near = [each for each in replay.incidents.incidents if each.interval.overlaps(period)]
+    groups = replay.signal().groups
+    found = frozenset(
+        place
+        for place, group in enumerate(groups)
+        if any(incident.concerns(replay.name, group.labels) for incident in near)
+    )
+    return found if len(found) < len(groups) else frozenset()
+
+
+def _rows(replay: RuleBacktest, views: Sequence[View], words: tuple[str, str], period: Interval | None) -> list[Row]:
+    """Give every setting a row; in a close-up the alerts that an incident there concerns stand apart."""
+    if len(views) > 1:
+        return [Row(name, view) for name, view in zip(words, views, strict=True)]
+    concerned = frozenset() if period is None else _concerned(replay, period)
+    if not concerned:
+        return [Row("alert", views[0])]
+    others = frozenset(range(len(replay.signal().groups))) - concerned
+    return [Row("of the incident", views[0], concerned), Row("other alerts", views[0], others)]
+
+
 def _draw_lanes(
     ax: Axes,
-    views: Sequence[View],
-    words: tuple[str, str],
+    rows: Sequence[Row],
     span: Interval,
     zone: str,
     handles: list[Any],
@@ -372,18 +408,23 @@ def _draw_lanes(
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    height = LANE * len(views)
+    height = LANE * len(rows)
     strip = ax.inset_axes((0.0, -height - 0.03, 1.0, height), sharex=ax)
     pages: dict[str, list[npt.NDArray[np.float64]]] = {"true": [], "false": []}
-    for place, view in enumerate(views):
-        states = shapes.lane(view.firing, view.level, span, LANE_COLUMNS)
+    for place, (_, view, groups) in enumerate(rows):
+        states = shapes.lane(view.firing, view.level, span, LANE_COLUMNS, groups)
         for runs, color, size in ((states.pending, CURRENT, 0.22), (states.firing, INK, 0.4)):
             alpha = PENDING_ALPHA if runs is states.pending else 1.0
             ax_runs = list(map(tuple, _days(runs)))
             strip.broken_barh(ax_runs, (place + 0.28 - size / 2, size), color=color, linewidth=0, alpha=alpha)
         for kind, marker, color, level in (("true", "^", TRUE, -0.18), ("false", "x", FALSE, -0.18)):
             starts = np.array(
-                [p.episode.interval.start_ms for p in view.score.pages if p.kind == kind], dtype=np.float64
+                [
+                    page.episode.interval.start_ms
+                    for page in view.score.pages
+                    if page.kind == kind and (groups is None or page.episode.group in groups)
+                ],
+                dtype=np.float64,
             )
             pages[kind].append(starts)
             strip.plot(
@@ -396,8 +437,8 @@ def _draw_lanes(
                 markeredgewidth=1.3 if marker == "x" else 0.5,
                 clip_on=False,
             )
-    strip.set_ylim(len(views) - 0.45, -0.45)
-    strip.set_yticks(range(len(views)), words if len(views) > 1 else ["alert"])
+    strip.set_ylim(len(rows) - 0.45, -0.45)
+    strip.set_yticks(range(len(rows)), [row.name for row in rows])
     strip.tick_params(axis="y", length=0)
     for side in ("left", "right", "top"):
         strip.spines[side].set_visible(False)

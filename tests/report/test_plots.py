@@ -141,6 +141,29 @@ def test_only_the_period_asked_for_is_drawn(life):
     assert (low * DAY_MS, high * DAY_MS) == pytest.approx((period.start_ms, period.end_ms), rel=0, abs=1)
     score = life.score(2000, period=period)
     assert f"finds {score.caught} of {score.incidents} incident" in titles(figure)[0]
+    # The curves are about the whole history: they are in the other picture.
+    assert len(figure.axes) == 1
+
+
+def test_a_close_up_tells_the_alerts_of_its_incident_from_the_others():
+    values = np.zeros((2, 3000))
+    values[0, 610:640] = 50
+    values[1, :] = 50
+    labels = [Labels({"topic": "orders"}), Labels({"topic": "audit"})]
+    one = incident("one", 10, labels=Labels({"topic": "orders"}))
+    rule = replay(values, labels=labels, incidents=[one])
+    period = Interval(one.interval.start_ms - 30 * MINUTE_MS, one.interval.end_ms + 30 * MINUTE_MS)
+    [strip] = plots.rule_figure(rule, period=period).axes[0].child_axes
+    assert [text.get_text() for text in strip.get_yticklabels()] == ["of the incident", "other alerts"]
+    runs = {}
+    for bars in strip.collections:
+        for path in bars.get_paths():
+            box = path.get_extents()
+            runs.setdefault(round(box.y0 + box.height / 2), []).append(box.width)
+    assert max(runs[1]) * DAY_MS == pytest.approx(period.duration_ms, rel=0.02)
+    assert max(runs[0]) * DAY_MS < period.duration_ms / 2
+    [strip] = plots.rule_figure(rule).axes[0].child_axes
+    assert [text.get_text() for text in strip.get_yticklabels()] == ["alert"]
 
 
 @pytest.mark.parametrize(
