@@ -12,14 +12,14 @@ import numpy as np
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.backtest.shifted import shifted_sentence
-from kmon_analysis.errors import Finding, nearest
+from kmon_analysis.errors import Finding, nearest, printable
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents, labels_agree
 from kmon_analysis.labels import METRIC_NAME, Labels, quote
 from kmon_analysis.promql.needs import SelectionNeed, selections
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.sources.planning import selector
-from kmon_analysis.tabular import counted
+from kmon_analysis.tabular import counted, shortened
 from kmon_analysis.timing import format_instant
 
 if TYPE_CHECKING:
@@ -264,18 +264,32 @@ def _group_by(result: Backtest) -> Iterator[Note]:
 # ---- rules that fire always or never -------------------------------------------------------------
 
 
+def _busiest(replay: RuleBacktest, shares: Sequence[float]) -> str:
+    """Say which of several alerts make firing the usual state by themselves."""
+    usual = [place for place, share in enumerate(shares) if share > _MOSTLY]
+    if len(shares) < 2 or not usual:
+        return ""
+    if len(usual) > 1:
+        return f", {len(usual)} of its {len(shares)} alerts each more than half of it"
+    labels = replay.signal().groups[usual[0]].labels.without("alertname", *replay.rule.labels)
+    return f", {shortened(printable(str(labels)), 100)} alone {_percent(shares[usual[0]])}"
+
+
 def _firing(name: str, replay: RuleBacktest, found: Score) -> Iterator[Note]:
     firing = replay.firing()
     signal, level = firing.signal, replay.level()
     fires = np.zeros(len(signal.times), dtype=np.bool_)
-    for row in range(len(signal.groups)):
-        fires |= firing.fires(row, level)
     observed = replay.observed(signal)
+    shares = []
+    for row in range(len(signal.groups)):
+        each = firing.fires(row, level)
+        fires |= each
+        shares.append(float(each[observed].mean()) if observed.any() else 0.0)
     share = float(fires[observed].mean()) if observed.any() else 0.0
     already = tuple(each.incident.id for each in found.outcomes if each.status == "already firing")
     stuck = f"{len(already)} of {counted(found.incidents, 'incident')} found it already firing, which is no catch"
     if share > _MOSTLY:
-        text = f"{name} fires {_percent(share)} of the time"
+        text = f"{name} fires {_percent(share)} of the time{_busiest(replay, shares)}"
         yield Note("firing", f"{text}; {stuck}" if already else text, (name,), already)
     elif already:
         yield Note("firing", f"{name}: {stuck}: {_some(already)}", (name,), already)
