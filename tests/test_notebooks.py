@@ -44,7 +44,24 @@ def files_of(*folders):
     }
 
 
-class Executed:
+class Shown:
+    """What a notebook shows after it ran, and the answer to a question put to its kernel."""
+
+    def __init__(self, outputs, answer):
+        self.outputs, self.answer = outputs, answer
+        assert [each for each in outputs if each.get("name") == "stderr"] == []
+        texts = [each.get("text", "") or each.get("data", {}).get("text/plain", "") for each in outputs]
+        self.text = "\n".join("".join(text) for text in texts)
+        assert not re.search(r"Traceback|Warning", self.text)
+
+    @property
+    def pictures(self):
+        found = [each["data"]["image/png"] for each in self.outputs if "image/png" in each.get("data", {})]
+        assert all(len(picture) > 10_000 for picture in found)
+        return len(found)
+
+
+class Executed(Shown):
     """A notebook that ran in a kernel of its own."""
 
     def __init__(self, name, out, *, probe="0", **environment):
@@ -57,18 +74,8 @@ class Executed:
         client = NotebookClient(self.notebook, timeout=900, resources={"metadata": {"path": str(FOLDER)}})
         client.execute(env={**inherited, "KMON_OUT": str(out), **environment})
         assert files_of(FOLDER, REPOSITORY / "data") == before, "a notebook writes to its own folder or to data"
-        self.outputs = [output for cell in self.notebook.cells for output in cell.get("outputs", ())]
-        assert [each for each in self.outputs if each.get("name") == "stderr"] == []
-        texts = [each.get("text", "") or each.get("data", {}).get("text/plain", "") for each in self.outputs]
-        self.answer = json.loads(texts.pop())
-        self.text = "\n".join(texts)
-        assert not re.search(r"Traceback|Warning", self.text)
-
-    @property
-    def pictures(self):
-        found = [each["data"]["image/png"] for each in self.outputs if "image/png" in each.get("data", {})]
-        assert all(len(picture) > 10_000 for picture in found)
-        return len(found)
+        *outputs, asked = [output for cell in self.notebook.cells for output in cell.get("outputs", ())]
+        super().__init__(outputs, json.loads(asked["text"]))
 
 
 @lru_cache(maxsize=1)
@@ -116,8 +123,19 @@ def test_notebooks_have_one_skeleton(path):
     assert re.findall(r"^## (.*)$", words, re.MULTILINE) == SKELETON
 
 
-def test_the_first_look_shows_what_the_library_says(tmp_path):
-    found = Executed("first-look", tmp_path, probe="sight(result).reset_index().to_dict('records')")
+# How notebooks look on the bundled history is asked where they run as users run them: tests/browser/test_notebooks.py.
+SEEN = "sight(result).reset_index().to_dict('records')"
+ADVISED = "'advice': advice.to_json(), 'failed': written.failed"
+PROBES = {
+    "first-look": SEEN,
+    "tune-consumer-lag": f"{{{ADVISED}}}",
+    "tune-message-rate": f"{{{ADVISED}, 'sight': {SEEN}}}",
+    "live-to-verified": f"{{{ADVISED}}}",
+    "postmortem": "[found.to_json(), repr(section.sooner), incident]",
+}
+
+
+def check_first_look(found, tmp_path):
     result = replayed()
     assert repr(result.history) in found.text
     assert repr(result) in found.text
@@ -132,9 +150,7 @@ def test_the_first_look_shows_what_the_library_says(tmp_path):
     assert [each.id for each in km.read_incidents(tmp_path / "suggestions.yml").suggested] == [s.id for s in suggested]
 
 
-def test_tuning_consumer_lag_shows_what_the_library_says(tmp_path):
-    probe = "{'advice': advice.to_json(), 'failed': written.failed}"
-    found = Executed("tune-consumer-lag", tmp_path, probe=probe)
+def check_tune_consumer_lag(found, tmp_path):
     result, advice = replayed(), advised()
     assert found.answer == {"advice": as_json(advice.to_json()), "failed": False}
     assert repr(result) in found.text
@@ -148,10 +164,7 @@ def test_tuning_consumer_lag_shows_what_the_library_says(tmp_path):
     assert written(tmp_path / "consumer-lag") == FILES
 
 
-def test_tuning_the_message_rate_shows_what_the_library_says(tmp_path):
-    seen = "sight(result).reset_index().to_dict('records')"
-    probe = f"{{'advice': advice.to_json(), 'failed': written.failed, 'sight': {seen}}}"
-    found = Executed("tune-message-rate", tmp_path, probe=probe)
+def check_tune_message_rate(found, tmp_path):
     result, advice = replayed(), advised()
     seen = as_json(sight(result).reset_index().to_dict("records"))
     assert found.answer == {"advice": as_json(advice.to_json()), "failed": False, "sight": seen}
@@ -167,9 +180,7 @@ def test_tuning_the_message_rate_shows_what_the_library_says(tmp_path):
     assert written(tmp_path / "message-rate") == FILES
 
 
-def test_from_live_to_verified_shows_what_the_library_says(tmp_path):
-    probe = "{'advice': advice.to_json(), 'failed': written.failed}"
-    found = Executed("live-to-verified", tmp_path, probe=probe)
+def check_live_to_verified(found, tmp_path):
     result, advice = replayed(), advised()
     assert found.answer == {"advice": as_json(advice.to_json()), "failed": False}
     tuned = km.backtest(km.read_rules(tmp_path / "verified" / "rules.yml"), result.history, result.incidents)
@@ -183,8 +194,7 @@ def test_from_live_to_verified_shows_what_the_library_says(tmp_path):
     assert written(tmp_path / "verified") == FILES
 
 
-def test_the_postmortem_shows_what_the_library_says(tmp_path):
-    found = Executed("postmortem", tmp_path, probe="[found.to_json(), repr(section.sooner), incident]")
+def check_postmortem(found, tmp_path):
     result, incident = one_incident(replayed())
     expected = km.postmortem(result, incident, zone="Europe/Berlin")
     content = content_of(expected)
@@ -194,6 +204,15 @@ def test_the_postmortem_shows_what_the_library_says(tmp_path):
     assert all(limit.text in found.text for limit in expected.limits)
     assert found.pictures == 1
     assert written(tmp_path / "postmortem") == {"postmortem.html", "postmortem.md", "postmortem.json", "bundle"}
+
+
+CHECKS = {
+    "first-look": check_first_look,
+    "tune-consumer-lag": check_tune_consumer_lag,
+    "tune-message-rate": check_tune_message_rate,
+    "live-to-verified": check_live_to_verified,
+    "postmortem": check_postmortem,
+}
 
 
 SECRET = "hunter2"

@@ -11,6 +11,7 @@ from kmon_analysis.kafka.hours import parse_hours, promql_guard
 from tests.browser.checks import table_rows, words
 from tests.browser.lab import Notebook
 from tests.browser.turned import Turned, check_numbers
+from tests.test_notebooks import CHECKS, FOLDER, PROBES, Shown, files_of
 from tests.tools import REPOSITORY
 
 NOTEBOOKS = sorted(path.name for path in (REPOSITORY / "notebooks").glob("*.ipynb"))
@@ -104,12 +105,18 @@ def turn_by_hand(notebook, advice, alert, turn):
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
     stem = name.removesuffix(".ipynb")
+    before = files_of(FOLDER, REPOSITORY / "data")
     with visit(height=1000) as here:
         notebook = Notebook.open(here, lab, name)
         notebook.run_all()
         assert notebook.errors() == []
         cells = notebook.code_cells()
         assert [cell["execution_count"] for cell in cells] == list(range(1, len(cells) + 1))
+
+        outputs = [output for cell in cells for output in cell["outputs"]]
+        folder = Path(notebook.ask("str(ours.folder)"))
+        CHECKS[stem](Shown(outputs, notebook.ask(PROBES[stem])), folder)
+        assert files_of(FOLDER, REPOSITORY / "data") == before, "a notebook writes to its own folder or to data"
 
         notebook.unroll()
         here.shoot(f"notebook-{stem}-light")

@@ -263,7 +263,7 @@ def test_rules_without_a_threshold_are_scored_and_kept():
     rules = RULES.format(threshold=500).replace("kafka_consumer_lag_sum > 500", "absent(kafka_consumer_lag_sum)")
     found = only(advise(*lag_history(4, incidents=[3.5]), rules=rules))
     assert found.verdict == "keep"
-    assert found.headline == "Nothing to tune; the current rule breaks the budget: 0 of 1 incidents found within 30m"
+    assert found.headline == "Nothing to tune; the current rule breaks the budget: 0 of 1 incident found within 30m"
     assert "no threshold that can turn" in text_of(found)
     assert "0 of 1" in text_of(found)
 
