@@ -160,8 +160,8 @@ def rule_figure(
     threshold : float, optional
         Draw this one instead of the rule's own.
     period : Interval, optional
-        Draw the signal of this range only, without the curves, which are about the whole history. Alerts that an
-        incident there concerns have a row of their own.
+        Draw the signal of this range only, without the curves, which are about the whole history, unless they compare
+        it with `proposed`. Alerts that an incident there concerns have a row of their own.
     proposed : Setting, optional
         A second setting to draw beside it.
     words : (str, str)
@@ -230,9 +230,9 @@ def _compose(
     lanes = rows_of(replay, period, 1 if proposed is None else 2)
     # Room for a title of two lines and the incidents' names above, for the states below.
     timeline = Panel(2.45, above=0.95, below=0.6 + lanes * LANE * 2.45)
-    if period is not None and _has_curves(replay):
+    if period is not None and proposed is None and _has_curves(replay):
         figure = stacked([timeline])
-        signal_axes(figure.axes[0], replay, threshold, period, proposed=proposed, words=words, zone=zone)
+        signal_axes(figure.axes[0], replay, threshold, period, zone=zone)
         return figure
     if not _has_curves(replay):
         rows = 0 if replay.knobs.sweepable else sum(len(group.members) for group in replay.signal().groups)
@@ -241,6 +241,7 @@ def _compose(
         signal_axes(figure.axes[0], replay, threshold, period, zone=zone)
         return figure
     views = look(replay, settings_of(replay, threshold, proposed))
+    over_time = views if period is None else None
     shown = _plateau_for(plateau, views[-1].setting)
     scale = threshold_scale(views, shown)
     panels = [timeline, Panel(1.9, above=0.9)]
@@ -249,7 +250,7 @@ def _compose(
     figure = stacked(panels)
     axes = figure.axes
     at: dict[str, Any] = {"threshold": threshold, "proposed": proposed, "scale": scale, "views": views, "words": words}
-    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=views, words=words, zone=zone)
+    signal_axes(axes[0], replay, threshold, period, proposed=proposed, views=over_time, words=words, zone=zone)
     pages_axes(axes[1], replay, budget, plateau=shown, **at)
     if len(panels) > 2:
         delay_axes(axes[2], replay, budget, **at)
