@@ -8,7 +8,7 @@ from kmon_analysis.backtest.again import alone
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.labelling.review import Question, group_of
 from kmon_analysis.report.figure import Panel, stacked, styled
-from kmon_analysis.report.timeline import LANE, signal_axes
+from kmon_analysis.report.timeline import LANE, rows_of, signal_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,6 +31,7 @@ def page_figure(result: Backtest, question: Question) -> Figure:
     # What the rule sets is the same for all its alerts, and would crowd the legend.
     one = alone(replay, group_of(replay.signal(), question), ("alertname", *replay.rule.labels))
     height = 2.2
-    figure = stacked([Panel(height, above=0.75, below=0.6 + LANE * height)])
-    signal_axes(figure.axes[0], one, None, question.around(replay.period))
+    around = question.around(replay.period)
+    figure = stacked([Panel(height, above=0.75, below=0.6 + rows_of(one, around, 1) * LANE * height)])
+    signal_axes(figure.axes[0], one, None, around)
     return figure

@@ -12,7 +12,7 @@ from kmon_analysis.incidents import Incident
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did
 from kmon_analysis.report.figure import FALSE, INK, PROPOSED, Panel, drawable, stacked, styled, wrapped
-from kmon_analysis.report.timeline import LANE, WRAP, signal_axes
+from kmon_analysis.report.timeline import LANE, WRAP, rows_of, signal_axes
 from kmon_analysis.rules.states import ALERT_NAME
 from kmon_analysis.timing import DAY_MS
 
@@ -43,7 +43,7 @@ def story_figure(made: Postmortem, rule: str) -> Figure:
     """Draw what a rule compares around the incident, with threshold, states, pages, and the incident's own times."""
     replay, story = concerned_only(made.backtest.results[rule], made.incident), made[rule]
     height = 2.3 if replay.knobs.sweepable else 1.4
-    figure = stacked([Panel(height, above=1.0, below=0.65 + LANE * height)])
+    figure = stacked([Panel(height, above=1.0, below=0.65 + rows_of(replay, made.period, 1) * LANE * height)])
     ax = figure.axes[0]
     signal_axes(ax, replay, period=made.period, zone=made.zone)
     _mark(ax, made, story)
