@@ -253,7 +253,9 @@ class Tuner {
     const box = make("input", {
       type: "text", "aria-label": `${name}, exact`, title: hint, spellcheck: "false", autocomplete: "off",
       on: {
-        change: () => this.send({ [name]: box.value, [`${name}_stop`]: undefined }),
+        // What is being typed is not overwritten by an answer to something else.
+        input: () => { box.dataset.typing = "yes"; },
+        change: () => { delete box.dataset.typing; this.send({ [name]: box.value, [`${name}_stop`]: undefined }); },
         keydown: (event) => event.stopPropagation(),
       },
     });
@@ -388,7 +390,8 @@ class Tuner {
       // A hand on the slider is ahead of the kernel: it is not pulled back.
       if (!busy) {
         control.range.value = values[`${name}_stop`];
-        if (document.activeElement !== control.box || !this.view.wrong) control.box.value = values[name];
+        const kept = document.activeElement === control.box && (this.view.wrong || control.box.dataset.typing);
+        if (!kept) control.box.value = values[name];
       }
       control.range.setAttribute("aria-valuetext", control.box.value);
     }
