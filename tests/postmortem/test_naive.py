@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import pytest
@@ -62,6 +62,7 @@ class Twin:
         # Mondays to Fridays, 08:00 to 20:00; 1 January 1970 was a Thursday.
         seconds = self.times // 1000
         day, hour = (seconds // 86_400 + 4) % 7, seconds // 3600 % 24
+        self.rates_over = {}
         self.office = (hour >= 8) & (hour < 20) & (day > 0) & (day < 6)
 
     def alert(self, rule, labels):
@@ -70,15 +71,19 @@ class Twin:
     def select(self, metric):
         return [each for each in self.raw if each[0]["__name__"] == metric]
 
-    @cache  # noqa: B019
+    @cached_property
     def lag(self):
         return {
             self.alert("HighConsumerLag", without(labels)): newest(times, values, self.times)
             for labels, times, values in self.select("kafka_consumer_lag_sum")
         }
 
-    @cache  # noqa: B019
     def rates(self, window_ms):
+        if window_ms not in self.rates_over:
+            self.rates_over[window_ms] = self.computed_rates(window_ms)
+        return self.rates_over[window_ms]
+
+    def computed_rates(self, window_ms):
         sums = {}
         for labels, times, values in self.select(RATE):
             if labels.get("topic"):
@@ -86,7 +91,7 @@ class Twin:
                 sums.setdefault(name, []).append(rate(times, values, self.times, window_ms))
         return {name: total(rows) for name, rows in sums.items()}
 
-    @cache  # noqa: B019
+    @cached_property
     def leaderless(self):
         offline = np.array([newest(times, values, self.times) for _, times, values in self.select(OFFLINE)])
         active = np.array([newest(times, values, self.times) for _, times, values in self.select(ACTIVE)])
@@ -100,7 +105,7 @@ class Twin:
         """Return by alert: when its condition is true, and what is compared."""
         threshold, window = values["threshold"], values["window_s"]
         if rule == "HighConsumerLag":
-            return {name: (row > threshold, row) for name, row in self.lag().items()}
+            return {name: (row > threshold, row) for name, row in self.lag.items()}
         if rule == "LowMessageRate":
             rows = self.rates(round(window * 1000))
             if values["hours"]:
@@ -110,7 +115,7 @@ class Twin:
                 inside = (hour >= 6) & (hour < 22) if late else self.office & ((hour < 18) | ("20" in values["hours"]))
                 rows = {name: np.where(inside, row, np.nan) for name, row in rows.items()}
             return {name: (row < threshold, row) for name, row in rows.items()}
-        found = self.leaderless()
+        found = self.leaderless
         name = self.alert("KafkaNoLeader", {})
         return {name: (found > threshold, found) if threshold is not None else (found, None)}
 
