@@ -48,7 +48,7 @@ from kmon_analysis.cli_options import (
     patience_of,
     read_truth,
 )
-from kmon_analysis.cli_terminal import put, put_json, say, set_up_streams, shown, working
+from kmon_analysis.cli_terminal import put, put_json, put_saved, say, set_up_streams, shown, working
 from kmon_analysis.errors import KmonError, SettingError
 from kmon_analysis.progress import quiet
 
@@ -295,13 +295,7 @@ def fetch_command(
     read = read_rules(rules)
     with working("fetching") as work:
         history = samples.obtain(read, work)
-    say(repr(history))
-    for warning in history.provenance.warnings:
-        say(f"warning: {warning}")
-    if as_json:
-        put_json({"history": str(out), "digest": history.digest, **history.provenance.to_json()})
-    else:
-        put(str(out))
+    put_saved(history, out, as_json=as_json)
 
 
 cli_import.register(app)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kmon_analysis.cli_options import HistoryOutOption, JsonOption, TimeFormatOption, ZoneOption, read_pairs
-from kmon_analysis.cli_terminal import naming, put, put_json, say, working
+from kmon_analysis.cli_terminal import naming, put_saved, working
 from kmon_analysis.errors import SettingError
 
 if TYPE_CHECKING:
@@ -94,10 +94,4 @@ def import_command(
     with working("reading"):
         history = open_history(file, **options)
         history.save(out)
-    say(repr(history))
-    for warning in history.provenance.warnings:
-        say(f"warning: {warning}")
-    if as_json:
-        put_json({"history": str(out), "digest": history.digest, **history.provenance.to_json()})
-    else:
-        put(str(out))
+    put_saved(history, out, as_json=as_json)

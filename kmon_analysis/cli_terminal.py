@@ -9,12 +9,16 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.errors import KmonError, printable
 from kmon_analysis.progress import Work, working
 
-__all__ = ["Work", "naming", "put", "put_json", "say", "set_up_streams", "shown", "spell", "working"]
+if TYPE_CHECKING:
+    from kmon_analysis.history import History
+
+__all__ = ["Work", "naming", "put", "put_json", "put_saved", "say", "set_up_streams", "shown", "spell", "working"]
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
 # What our own sentences use beyond ASCII, for terminals that have no UTF-8.
@@ -82,6 +86,17 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def put_saved(history: History, folder: Path, *, as_json: bool) -> None:
+    """Tell what a history holds that was saved, and where it lies now."""
+    say(repr(history))
+    for warning in history.provenance.warnings:
+        say(f"warning: {warning}")
+    if as_json:
+        put_json({"history": str(folder), "digest": history.digest, **history.provenance.to_json()})
+    else:
+        put(str(folder))
 
 
 @contextmanager
