@@ -69,6 +69,33 @@ def levels_of(ranks: Int32s, distinct: Floats, levels: Floats) -> None:
 
 
 @numba.njit(cache=True, nogil=True)
+def newest(offsets: Int64s, samples: Int64s, times: Int64s) -> Int64s:
+    """Return the time of the newest sample of any series at each of some ascending instants.
+
+    Parameters
+    ----------
+    offsets, samples : int64 arrays
+        As in `SeriesSet`: where each series begins, and the times of all.
+    times : int64 array, shape (T,)
+        Ascending.
+
+    Returns
+    -------
+    int64 array, shape (T,)
+        The least integer where there is none yet.
+    """
+    found = np.full(len(times), np.iinfo(np.int64).min)
+    for series in range(len(offsets) - 1):
+        place, end = offsets[series], offsets[series + 1]
+        for column in range(len(times)):
+            while place < end and samples[place] <= times[column]:
+                place += 1
+            if place > offsets[series] and samples[place - 1] > found[column]:
+                found[column] = samples[place - 1]
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
 def window_starts(times: Int64s, for_ms: int, keep_ms: int, gap_ms: int) -> tuple[Int32s, Int32s, Int32s]:
     """Find where the trailing windows of the state machine begin.
 

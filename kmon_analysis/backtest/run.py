@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.backtest import kernels
 from kmon_analysis.backtest.listing import outcome_rows, page_rows
 from kmon_analysis.backtest.notes import Note, is_blind, notes_of
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
@@ -105,10 +106,7 @@ def observed_evaluations(series: SeriesSet, times: Int64s, lookback_ms: int, *, 
     left_open : bool
         Whether a sample that is exactly so old is too old, see `Semantics`.
     """
-    newest = np.full(len(times) + 1, np.iinfo(np.int64).min)
-    np.maximum.at(newest, np.searchsorted(times, series.times), series.times)
-    oldest = times - lookback_ms + (1 if left_open else 0)
-    seen: Bools = np.maximum.accumulate(newest[:-1]) >= oldest
+    seen: Bools = kernels.newest(series.offsets, series.times, times) >= times - lookback_ms + (1 if left_open else 0)
     return seen
 
 

@@ -200,6 +200,25 @@ def test_observed_is_blind_only_where_nothing_was_recorded():
     assert blind.tolist() == list(range(34, 60))
 
 
+@pytest.mark.parametrize("left_open", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_observed_is_what_looking_at_every_sample_says(seed, left_open):
+    rng = np.random.default_rng(seed)
+    parts = [
+        Samples(Labels({"__name__": "x", "n": str(n)}), np.unique(rng.integers(0, 400, size)), np.empty(0))
+        for n, size in enumerate((0, 3, 12))
+    ]
+    parts = [Samples(each.labels, each.times, np.ones(len(each.times))) for each in parts]
+    times = np.sort(rng.integers(-50, 450, 80))
+    lookback = int(rng.integers(1, 40))
+    seen = observed_evaluations(SeriesSet.from_samples(parts), times, lookback, left_open=left_open)
+    expected = [
+        any(0 <= at - time < lookback + (not left_open) for each in parts for time in each.times.tolist())
+        for at in times.tolist()
+    ]
+    assert seen.tolist() == expected
+
+
 def test_results_are_tables():
     result = backtest(parse_rules(RULES), history_of(wild_series(11)))
     frame = result.to_frame()
