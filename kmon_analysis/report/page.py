@@ -14,9 +14,9 @@ from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.promql.semantics import DEFAULT_VERSION
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
-from kmon_analysis.recommend.candidates import Candidate, candidates
+from kmon_analysis.recommend.candidates import candidates
 from kmon_analysis.report import tables
-from kmon_analysis.report.front import front
+from kmon_analysis.report.front import Outlook, front
 from kmon_analysis.report.front_table import front_table
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.templating import environment
@@ -182,18 +182,21 @@ def _sections(advice: Advice, zone: str) -> list[Section]:
     """Build the rules' sections; pictures of rules to change come first when there is no room for all."""
     order = sorted(advice, key=lambda name: ("tuned", "refused", "keep").index(advice[name].verdict))
     left = PICTURES
+    fronts = {name: _front(advice, name) for name in advice}
     drawn: dict[str, tuple[Picture, ...]] = {}
     for name in order:
         pictures = []
-        for picture in _pictures(advice, name, f"p{list(advice).index(name)}", zone):
+        for picture in _pictures(advice, name, f"p{list(advice).index(name)}", zone, fronts[name]):
             fits = len(picture.svg) <= left
             left -= len(picture.svg) if fits else 0
             pictures.append(picture if fits else Picture("", picture.caption))
         drawn[name] = tuple(pictures)
-    return [_section(advice, name, place, drawn[name], zone) for place, name in enumerate(advice)]
+    return [_section(advice, name, place, drawn[name], zone, fronts[name]) for place, name in enumerate(advice)]
 
 
-def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...], zone: str) -> Section:
+def _section(
+    advice: Advice, name: str, place: int, pictures: tuple[Picture, ...], zone: str, points: Sequence[Outlook]
+) -> Section:
     entry = advice[name]
     replay = advice.replay(name) if name in advice.backtest.results else None
     return Section(
@@ -206,7 +209,7 @@ def _section(advice: Advice, name: str, place: int, pictures: tuple[Picture, ...
         expression="" if replay is None else replay.rule.text.strip("\n"),
         comparison=tables.comparison(entry) if entry.past_current is not None else None,
         pictures=pictures,
-        tables=tuple(_tables(advice, entry, replay, zone)),
+        tables=tuple(_tables(advice, entry, replay, zone, points)),
         unknown=tuple(_unknown_of(entry)),
     )
 
@@ -219,7 +222,9 @@ def _place(advice: Advice, replay: RuleBacktest | None) -> str:
     return f"{advice.backtest.rules.path}{line}, group {rule.group}, evaluated every {duration(replay.grid.step_ms)}"
 
 
-def _tables(advice: Advice, entry: RuleAdvice, replay: RuleBacktest | None, zone: str) -> Iterator[tuple[str, Table]]:
+def _tables(
+    advice: Advice, entry: RuleAdvice, replay: RuleBacktest | None, zone: str, points: Sequence[Outlook]
+) -> Iterator[tuple[str, Table]]:
     """Give the tables that have rows, each with a sentence that says how to read it."""
     current, proposed, new = entry.past_current, entry.past_proposed, "by hand" if entry.by_hand else "proposed"
     if replay is None or current is None or entry.current is None:
@@ -249,8 +254,6 @@ def _tables(advice: Advice, entry: RuleAdvice, replay: RuleBacktest | None, zone
     if current.false_pages or (proposed is not None and proposed.false_pages):
         yield "", tables.weekly_table(current, proposed, new=new, zone=zone)
     if entry.plateau is not None and current.outcomes and advice.budget is not None:
-        tried = _tried(advice, replay, entry)
-        points = front(replay, tried, firing_ratio=advice.budget.firing_ratio)
         every = "The points of the picture of what was possible, at most two incidents missed."
         few = [point for point in points if point.missed <= 2]
         yield every, front_table(replay, few, advice.budget, entry.proposed)
@@ -291,7 +294,7 @@ def _unknown(advice: Advice) -> list[str]:
 # ---- pictures -----------------------------------------------------------------------------------
 
 
-def _pictures(advice: Advice, name: str, prefix: str, zone: str) -> Iterator[Picture]:
+def _pictures(advice: Advice, name: str, prefix: str, zone: str, points: Sequence[Outlook]) -> Iterator[Picture]:
     from kmon_analysis.report import plots
     from kmon_analysis.report.figure import alt_text, svg_text
 
@@ -308,15 +311,21 @@ def _pictures(advice: Advice, name: str, prefix: str, zone: str) -> Iterator[Pic
         else "When the condition held, and the pages.",
     )
     if entry.plateau is not None and entry.past_current is not None and entry.past_current.outcomes:
-        figure = plots.front_figure(replay, _tried(advice, replay, entry), advice.budget, entry.proposed)
+        figure = plots.front_figure(replay, points, advice.budget, entry.proposed)
         yield Picture(
             svg_text(figure, f"{prefix}f", alt=alt_text(figure)),
             "What was possible in this past: for each number of missed incidents, the settings that nothing beats.",
         )
 
 
-def _tried(advice: Advice, replay: RuleBacktest, entry: RuleAdvice) -> list[Candidate]:
-    """Return the candidates whose front is drawn: every ``for``, with the windows that are compared."""
+def _front(advice: Advice, name: str) -> tuple[Outlook, ...]:
+    """Return what was possible: over every ``for``, with the windows that are compared; nothing without incidents."""
+    entry = advice[name]
+    current, budget = entry.past_current, advice.budget
+    if entry.plateau is None or current is None or not current.outcomes or budget is None:
+        return ()
+    replay = advice.replay(name)
     windows = {setting.window_ms for setting in (entry.current, entry.candidate, entry.proposed) if setting is not None}
     tried = candidates(replay, advice.backtest.history.scrape_interval_ms)
-    return [candidate for candidate in tried if candidate.window_ms in windows]
+    compared = [candidate for candidate in tried if candidate.window_ms in windows]
+    return front(replay, compared, firing_ratio=budget.firing_ratio)

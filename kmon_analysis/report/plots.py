@@ -7,14 +7,14 @@ plain arrays from `kmon_analysis.report.shapes` and `kmon_analysis.report.front`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.recommend.advice import RuleAdvice
-from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
+from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.report import findings, shapes
 from kmon_analysis.report.curves import delay_axes, legend_mark, pages_axes, scale_delays, threshold_scale
@@ -31,7 +31,7 @@ from kmon_analysis.report.figure import (
     stacked,
     styled,
 )
-from kmon_analysis.report.front import front, outlook, staircase
+from kmon_analysis.report.front import Outlook, outlook, staircase
 from kmon_analysis.report.timeline import LANE, WRAP, legend_beside, rows_of, signal_axes
 from kmon_analysis.report.view import WORDS, look, settings_of
 from kmon_analysis.report.words import number
@@ -48,7 +48,7 @@ __all__ = ["advice_figure", "delay_axes", "front_axes", "front_figure", "pages_a
 def front_axes(
     ax: Axes,
     replay: RuleBacktest,
-    tried: Iterable[Candidate],
+    points: Sequence[Outlook],
     budget: Budget | None = None,
     *,
     threshold: float | None = None,
@@ -60,8 +60,8 @@ def front_axes(
     ----------
     ax, replay, budget, threshold, proposed
         As for `pages_axes`.
-    tried : iterable of Candidate
-        Windows and ``for`` durations over which the front is taken.
+    points : sequence of Outlook
+        From `kmon_analysis.report.front.front`.
 
     Notes
     -----
@@ -70,7 +70,6 @@ def front_axes(
     """
     settings = settings_of(replay, threshold, proposed)
     here = [outlook(view.score) for view in look(replay, settings)]
-    points = front(replay, tried, firing_ratio=0.01 if budget is None else budget.firing_ratio)
     handles: list[Any] = []
     names: list[str] = []
     rates = [p.false_pages_per_week for p in here if math.isfinite(p.false_pages_per_week)]
@@ -207,11 +206,11 @@ def advice_figure(replay: RuleBacktest, advice: RuleAdvice, budget: Budget | Non
 
 @styled
 def front_figure(
-    replay: RuleBacktest, tried: Iterable[Candidate], budget: Budget | None = None, proposed: Setting | None = None
+    replay: RuleBacktest, points: Sequence[Outlook], budget: Budget | None = None, proposed: Setting | None = None
 ) -> Figure:
     """Draw `front_axes` alone."""
     figure = stacked([Panel(2.6, above=0.6)])
-    front_axes(figure.axes[0], replay, tried, budget, proposed=proposed)
+    front_axes(figure.axes[0], replay, points, budget, proposed=proposed)
     return figure
 
 

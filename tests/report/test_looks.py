@@ -34,6 +34,7 @@ from kmon_analysis.report.figure import (
     size_for,
     text_width,
 )
+from kmon_analysis.report.front import front
 from kmon_analysis.timing import DAY_MS, MINUTE_MS, Interval
 from tests.report.samples import START, consumer_life, incident, replay
 from tests.report.test_plots import legend_of, one_axes, titles
@@ -119,7 +120,7 @@ def figures(life):
     return {
         "rule": plots.rule_figure(life),
         "advice": plots.advice_figure(life, advice, BUDGET),
-        "front": plots.front_figure(life, [Candidate(None, 5 * MINUTE_MS)], BUDGET, proposed),
+        "front": plots.front_figure(life, front(life, [Candidate(None, 5 * MINUTE_MS)]), BUDGET, proposed),
         "many": plots.rule_figure(replay(many, incidents=[incident("a", 1), incident("b", 3)])),
         "missed": plots.rule_figure(replay(np.zeros(900), incidents=[incident(f"i{n}", n) for n in range(6)])),
     }

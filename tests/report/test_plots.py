@@ -14,6 +14,7 @@ from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, curre
 from kmon_analysis.recommend.choose import best, place, survey
 from kmon_analysis.report import plots
 from kmon_analysis.report.figure import DARK_STYLE, Panel, Scale, png_bytes, scale_for, set_scale, stacked, svg_text
+from kmon_analysis.report.front import front
 from kmon_analysis.timing import DAY_MS, MINUTE_MS, Interval
 from tests.report.samples import START, consumer_life, incident, replay
 from tests.report.test_words import HOSTILE
@@ -213,7 +214,8 @@ def test_a_rule_without_a_threshold_has_no_curves():
 
 
 def test_the_front_shows_what_beats_the_rule(life, advised):
-    figure = plots.front_figure(life, [advised.proposed.candidate, advised.current.candidate], BUDGET, advised.proposed)
+    points = front(life, [advised.proposed.candidate, advised.current.candidate], firing_ratio=BUDGET.firing_ratio)
+    figure = plots.front_figure(life, points, BUDGET, advised.proposed)
     [ax] = figure.axes
     now = life.score()
     assert titles(figure)[0].startswith("Proposed: ")
