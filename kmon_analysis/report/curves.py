@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kmon_analysis.backtest.rule import RuleBacktest
-from kmon_analysis.kafka.units import unit_of
-from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.report import findings, shapes
@@ -31,9 +29,9 @@ from kmon_analysis.report.figure import (
     set_title,
     styled,
 )
-from kmon_analysis.report.timeline import WRAP, legend_beside, setting_style
+from kmon_analysis.report.timeline import WRAP, legend_beside, setting_style, unit_words, value_name
 from kmon_analysis.report.view import WORDS, View, look, settings_of
-from kmon_analysis.report.words import duration, number, same_duration, shortened
+from kmon_analysis.report.words import apart, duration, number, same_duration
 from kmon_analysis.timing import MINUTE_MS
 
 if TYPE_CHECKING:
@@ -214,9 +212,8 @@ def _page_scale(ax: Axes, top: float, limit: float | None, weeks: float) -> None
 
 
 def _threshold_label(replay: RuleBacktest, scale: Scale) -> str:
-    expression = shortened(drawable(format_expr(replay.knobs.signal)), 60)
-    notes = ", ".join(filter(None, [unit_of(replay.knobs.signal), scale.note]))
-    return f"threshold on {expression}" + (f" ({notes})" if notes else "")
+    notes = ", ".join(filter(None, [unit_words(replay), scale.note]))
+    return f"threshold on {value_name(replay, 60)}" + (f" ({notes})" if notes else "")
 
 
 def _rug(ax: Axes, peaks: Sequence[tuple[str, float]], scale: Scale) -> bool:
@@ -234,9 +231,11 @@ def _rug(ax: Axes, peaks: Sequence[tuple[str, float]], scale: Scale) -> bool:
         color=INK,
         markersize=6,
     )
-    for row, (name, peak) in enumerate(inside[:2]):
+    named = inside[:2]
+    short = apart([drawable(name) for name, _ in named], 22)
+    for row, (name, (_, peak)) in enumerate(zip(short, named, strict=True)):
         ax.annotate(
-            shortened(drawable(name), 22),
+            name,
             (peak, 1.0),
             xycoords=over,
             xytext=(0, 7 + 9 * row),
@@ -281,14 +280,15 @@ def delay_axes(
     handles: list[Any] = []
     names: list[str] = []
     few = len(each) <= FEW_INCIDENTS
-    for place, (reach, steps) in enumerate(zip(found, each, strict=True)):
+    ids = apart([drawable(reach.incident.id) for reach in found], 30)
+    for place, (name, steps) in enumerate(zip(ids, each, strict=True)):
         x, y = steps.polyline(bounds)
         color, dash = (LINES[place % len(LINES)], DASHES[place % len(DASHES)]) if few else (CURRENT, "-")
         (line,) = ax.plot(x, y, color=color, linestyle=dash, linewidth=1.3 if few else 0.6, alpha=1 if few else 0.55)
         _end_mark(ax, x, y, color, falls=signal.falls)
         if few:
             handles.append(line)
-            names.append(shortened(drawable(reach.incident.id), 30))
+            names.append(name)
     if not few:
         handles.append(legend_line(CURRENT, "-", 0.8))
         names.append("each incident")

@@ -21,9 +21,10 @@ __all__ = [
     "Steps",
     "combined_delays",
     "delay_steps",
+    "envelope",
     "finite_range",
     "lane",
-    "marked",
+    "peak",
     "presence",
     "signal_lines",
     "steps_of",
@@ -38,6 +39,8 @@ Line = tuple[Floats, Floats]
 
 # Pixels across a picture that is printed or shown on a wide screen.
 COLUMNS = 1200
+# Columns of an envelope: narrower ones of several series are a solid mass.
+ENVELOPE_COLUMNS = 360
 # A hole of more than one and a half steps in the evaluations is a gap, not jitter.
 GAP_STEPS = 1.5
 # Series of a rule without a threshold that get a row of their own.
@@ -102,23 +105,58 @@ def thin_line(
     return x[kept], y[kept]
 
 
-def marked(x: Floats, y: Floats, period: Interval, shares: Sequence[float]) -> Line:
-    """Choose places of a line for marks: the highest point near each of some shares of the period.
+def envelope(
+    times: Int64s, values: Floats, period: Interval, step_ms: int, columns: int
+) -> tuple[Floats, Floats, Floats]:
+    """Reduce a line to its least and greatest value in each column of a picture.
+
+    Parameters
+    ----------
+    times, values, period, step_ms
+        As for `thin_line`.
+    columns : int
+        Columns of the picture.
+
+    Returns
+    -------
+    x, low, high : float64 arrays
+        Both edges of each column in milliseconds and its extremes, NaN between columns with an empty one between them.
+    """
+    begin, end = np.searchsorted(times, [period.start_ms, period.end_ms])
+    what = values[begin:end]
+    there = ~np.isnan(what)
+    when, what = times[begin:end][there].astype(np.float64), what[there]
+    if not len(when):
+        return np.empty(0), np.empty(0), np.empty(0)
+    # A column narrower than a step would be empty between any two evaluations.
+    width = max(period.duration_ms / columns, float(step_ms))
+    column = ((when - period.start_ms) / width).astype(np.int64)
+    starts = np.flatnonzero(np.diff(column, prepend=-1))
+    present = column[starts]
+    left = period.start_ms + present * width
+    right = np.minimum(left + width, period.end_ms)
+    broken = np.diff(present, append=present[-1]) > 1
+    kept = np.column_stack([np.ones((len(starts), 2), dtype=np.bool_), broken]).ravel()
+    x = np.column_stack([left, right, right]).ravel()[kept]
+    low, high = np.fmin.reduceat(what, starts), np.fmax.reduceat(what, starts)
+    gap = np.full(len(starts), np.nan)
+    lows, highs = (np.column_stack([side, side, gap]).ravel()[kept] for side in (low, high))
+    return x, lows, highs
+
+
+def peak(line: Line, *, falls: bool) -> Line:
+    """Return the point of a line that comes nearest to firing: its highest, of a rule that fires below, its lowest.
 
     Returns
     -------
     x, y : float64 arrays
-        At most one point a share; none where the line has no value near it.
+        One point; none of a line without values.
     """
-    at = period.start_ms + np.asarray(shares) * period.duration_ms
-    around = period.duration_ms / (12 * max(len(shares), 1))
-    lows, highs = np.searchsorted(x, at - around), np.searchsorted(x, at + around, side="right")
-    places = [
-        low + int(np.nanargmax(y[low:high]))
-        for low, high in zip(lows, highs, strict=True)
-        if np.isfinite(y[low:high]).any()
-    ]
-    return x[places], y[places]
+    x, y = line
+    if not np.isfinite(y).any():
+        return x[:0], y[:0]
+    at = int(np.nanargmin(y) if falls else np.nanargmax(y))
+    return x[at : at + 1], y[at : at + 1]
 
 
 def thin_mask(times: Int64s, mask: Bools, period: Interval, step_ms: int, columns: int = COLUMNS) -> Floats:
@@ -165,6 +203,9 @@ class SignalLines:
         Smallest value above zero; NaN when there is none.
     infinite : int
         Infinite values, which no line can show.
+    envelopes : tuple of (x, low, high)
+        As from `envelope`, for each line, then for the others together if there are any; none where every evaluation
+        has its place on the picture.
     """
 
     labels: tuple[Labels, ...]
@@ -176,9 +217,18 @@ class SignalLines:
     high: float
     least_positive: float
     infinite: int
+    envelopes: tuple[tuple[Floats, Floats, Floats], ...] = ()
 
 
-def signal_lines(signal: Signal, period: Interval, *, lines: int = 6, columns: int = COLUMNS) -> SignalLines:
+def signal_lines(
+    signal: Signal,
+    period: Interval,
+    *,
+    lines: int = 6,
+    columns: int = COLUMNS,
+    first: Collection[Labels] = (),
+    enveloped: bool = False,
+) -> SignalLines:
     """Choose and thin the lines of a signal.
 
     Parameters
@@ -191,18 +241,22 @@ def signal_lines(signal: Signal, period: Interval, *, lines: int = 6, columns: i
         Most lines of their own.
     columns : int
         Width of the picture in pixels.
+    first : collection of Labels
+        Series to prefer to all others.
+    enveloped : bool
+        Add envelopes where there are more evaluations than the picture can show.
     """
     low, high = np.searchsorted(signal.times, [period.start_ms, period.end_ms])
     times = signal.times[low:high]
-    # (highest level, place in the order of labels, group, row); series without any level are left out.
+    # (not preferred, highest level, place in the order of labels, group, row); series without any level are left out.
     peaks = sorted(
-        (-float(group.distinct[peak - 1]), place, group, row)
+        (group.members[row] not in first, -float(group.distinct[highest - 1]), place, group, row)
         for place, (group, row) in enumerate(
             (group, row) for group in signal.groups for row in range(len(group.members))
         )
-        if (peak := int(group.ranks[row, low:high].max(initial=0)))
+        if (highest := int(group.ranks[row, low:high].max(initial=0)))
     )
-    order = [(group, row) for _, _, group, row in peaks]
+    order = [(group, row) for _, _, _, group, row in peaks]
     own = order if len(order) <= lines else order[: lines - 1]
     others = order[len(own) :]
     range_of = _Range()
@@ -216,15 +270,22 @@ def signal_lines(signal: Signal, period: Interval, *, lines: int = 6, columns: i
     def thin(line: Floats) -> Line:
         return thin_line(times, line, period, signal.step_ms, columns)
 
-    drawn = tuple(thin(values(group, row)) for group, row in own)
+    whole = [values(group, row) for group, row in own]
+    crowded = enveloped and len(times) > 2 * columns
     top, bottom = np.full(len(times), np.nan), np.full(len(times), np.nan)
     for group, row in others:
         line = values(group, row)
         np.fmax(top, line, out=top)
         np.fmin(bottom, line, out=bottom)
+    envelopes = [envelope(times, line, period, signal.step_ms, ENVELOPE_COLUMNS) for line in whole if crowded]
+    if crowded and others:
+        (x, low_edge, _), (_, _, high_edge) = (
+            envelope(times, line, period, signal.step_ms, ENVELOPE_COLUMNS) for line in (bottom, top)
+        )
+        envelopes.append((x, low_edge, high_edge))
     return SignalLines(
         labels=tuple(group.members[row] for group, row in own),
-        lines=drawn,
+        lines=tuple(map(thin, whole)),
         rest=len(others),
         rest_low=thin(bottom) if others else None,
         rest_high=thin(top) if others else None,
@@ -232,6 +293,7 @@ def signal_lines(signal: Signal, period: Interval, *, lines: int = 6, columns: i
         high=range_of.high,
         least_positive=range_of.least_positive,
         infinite=range_of.infinite,
+        envelopes=tuple(envelopes),
     )
 
 

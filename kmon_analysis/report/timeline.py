@@ -11,8 +11,8 @@ import numpy.typing as npt
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.kafka.units import unit_of
+from kmon_analysis.labels import Labels
 from kmon_analysis.promql.printer import format_expr
-from kmon_analysis.promql.syntax import Expr
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report import findings, shapes
 from kmon_analysis.report.figure import (
@@ -38,13 +38,22 @@ from kmon_analysis.report.figure import (
     styled,
 )
 from kmon_analysis.report.view import WORDS, View, look, settings_of
-from kmon_analysis.report.words import moment, number, short_labels, shortened, zone_words
+from kmon_analysis.report.words import apart, moment, number, short_labels, shortened, zone_words
 from kmon_analysis.timing import DAY_MS, Interval, zone_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["WRAP", "legend_beside", "rows_of", "setting_style", "signal_axes", "time_axis"]
+__all__ = [
+    "WRAP",
+    "legend_beside",
+    "rows_of",
+    "setting_style",
+    "signal_axes",
+    "time_axis",
+    "unit_words",
+    "value_name",
+]
 
 # Characters of a title that fit over an axes of the usual width.
 WRAP = 100
@@ -54,8 +63,6 @@ LANE = 0.15
 LANE_COLUMNS = 500
 LEGEND_SIZE = 8.0
 PENDING_ALPHA = 0.75
-# Places at which a series carries its mark.
-MARKED = 5
 _HATCH_OPTIONAL, _HATCH_EXCLUDED = "////", "xxxx"
 
 
@@ -86,11 +93,24 @@ def setting_style(*, new: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     return line, dot
 
 
-def value_label(expr: Expr, longest: int, *notes: str) -> str:
-    """Name the values of an expression on an axis, in two lines: the expression, then its unit and what else counts."""
-    text = shortened(drawable(format_expr(expr)), longest)
-    unit = unit_of(expr)
-    return "\n".join(filter(None, [text, ", ".join(filter(None, [unit, *notes]))]))
+def value_name(replay: RuleBacktest, longest: int) -> str:
+    """Name what a rule compares: its expression if that is short, else the alert itself."""
+    text = drawable(format_expr(replay.knobs.signal))
+    return text if len(text) <= longest else shortened(drawable(replay.name), longest)
+
+
+def unit_words(replay: RuleBacktest) -> str:
+    """Write the unit of what a rule compares in words; empty where its metrics do not tell it."""
+    unit = unit_of(replay.knobs.signal) or ""
+    return f"{unit[:-2]} a second" if unit.endswith("/s") else unit
+
+
+def _label_values(ax: Axes, replay: RuleBacktest, scale_note: str) -> None:
+    """Name the values along an axes, in two lines no longer than it: what they are, then their unit and scale."""
+    lines = [value_name(replay, 36), ", ".join(filter(None, [unit_words(replay), scale_note]))]
+    lines = [line for line in lines if line]
+    room = 72.0 * float(ax.get_position().height * ax.figure.figure.get_figheight())
+    ax.set_ylabel("\n".join(lines), fontsize=size_for(lines, 9, 0.9 * room))
 
 
 def time_axis(ax: Axes, span: Interval, zone: str = "UTC") -> None:
@@ -193,20 +213,30 @@ def _draw_lines(
     names: list[str],
 ) -> None:
     signal = replay.signal(settings[-1].window_ms, settings[-1].hours or "")
-    lines = shapes.signal_lines(signal, span)
+    lines = shapes.signal_lines(signal, span, first=_series_of(replay, span), enveloped=True)
     heading, shown = short_labels(lines.labels, shown=drawable)
     if lines.labels:
         every = ", ".join(str(labels) for labels in lines.labels)
         note(ax, f"Series: {every}" + (f", and {lines.rest:,} more" if lines.rest else ""))
     if heading and shown:
         handles.append(_line(color="none"))
-        names.append(heading)
-    if lines.rest_low is not None and lines.rest_high is not None:
+        names.append(f"{heading} (mark: {'lowest' if signal.falls else 'highest'})")
+    handle: Any = None
+    if lines.rest and lines.envelopes:
+        x, low, high = lines.envelopes[-1]
+        handle = ax.fill_between(_days(x), low, high, color=CURRENT, alpha=0.25, linewidth=0, rasterized=True)
+    elif lines.rest_low is not None and lines.rest_high is not None:
         x, y = lines.rest_high
         (handle,) = ax.plot(_days(x), y, color=CURRENT, alpha=0.75, linewidth=0.8, rasterized=True)
         ax.plot(_days(lines.rest_low[0]), lines.rest_low[1], color=CURRENT, alpha=0.5, linewidth=0.8, rasterized=True)
     for place, (x, y) in reversed(list(enumerate(lines.lines))):
-        ax.plot(_days(x), y, color=LINES[place % len(LINES)], linewidth=0.9, rasterized=True)
+        color = LINES[place % len(LINES)]
+        if lines.envelopes:
+            x, low, high = lines.envelopes[place]
+            ax.fill_between(_days(x), low, high, color=color, alpha=0.3, linewidth=0, rasterized=True)
+            ax.plot(_days(x), low if signal.falls else high, color=color, alpha=0.9, linewidth=0.7, rasterized=True)
+        else:
+            ax.plot(_days(x), y, color=color, linewidth=0.9, rasterized=True)
     for place, label in enumerate(shown):
         handles.append(_line(**_mark(place)))
         names.append(label)
@@ -225,12 +255,11 @@ def _draw_lines(
         names.append(f"{'threshold' if len(settings) == 1 else words[place]}: {number(setting.threshold)}")
     scale = scale_for(lines.low, lines.high, lines.least_positive, marks)
     set_scale(ax, "y", scale)
-    for place, (x, y) in enumerate(lines.lines):
-        shift = (place + 0.5) / len(lines.lines)
-        at, what = shapes.marked(x, y, span, [(turn + shift) / MARKED for turn in range(MARKED)])
-        ax.plot(_days(at), what, linestyle="", zorder=3, **_mark(place))
+    for place, line in enumerate(lines.lines):
+        x, y = shapes.peak(line, falls=signal.falls)
+        ax.plot(_days(x), y, linestyle="", zorder=3, **_mark(place))
     ax.grid(axis="y", color=FAINT)
-    ax.set_ylabel(value_label(replay.knobs.signal, 36, scale.note))
+    _label_values(ax, replay, scale.note)
     if np.isnan(lines.low):
         _say_nothing(ax)
     if lines.infinite:
@@ -340,8 +369,9 @@ def _label_above(ax: Axes, tops: Sequence[tuple[float, str]], span: Interval) ->
     width_inches = ax.bbox.width / ax.figure.dpi
     per_char = 0.068 / width_inches * span.duration_ms
     ends = [-np.inf, -np.inf]
-    for middle, name in sorted(tops):
-        text = shortened(drawable(name), 18)
+    tops = sorted(tops)
+    short = apart([drawable(name) for _, name in tops], 18)
+    for (middle, _), text in zip(tops, short, strict=True):
         half = (len(text) + 1.5) * per_char / 2
         centre = min(max(middle, span.start_ms + half), span.end_ms - half)
         row = next((row for row in (0, 1) if centre - half > ends[row]), None)
@@ -384,6 +414,11 @@ def _concerned(replay: RuleBacktest, period: Interval) -> frozenset[int]:
         if any(incident.concerns(replay.name, group.labels) for incident in near)
     )
     return found if len(found) < len(groups) else frozenset()
+
+
+def _series_of(replay: RuleBacktest, period: Interval) -> frozenset[Labels]:
+    groups = replay.signal().groups
+    return frozenset(labels for place in _concerned(replay, period) for labels in groups[place].members)
 
 
 def _rows(replay: RuleBacktest, views: Sequence[View], words: tuple[str, str], period: Interval | None) -> list[Row]:

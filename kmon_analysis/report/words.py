@@ -15,6 +15,7 @@ from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Interval
 
 __all__ = [
     "allowance",
+    "apart",
     "clean",
     "compact",
     "count",
@@ -268,7 +269,7 @@ def short_labels(
     while _limit(columns, longest) < min(LEAST_ROOM, _widest(columns)) and (spare := _spare(columns, sets)) is not None:
         del columns[spare]
     limit = _limit(columns, longest)
-    cut = [_apart(values, limit) for values in columns.values()]
+    cut = [apart(values, limit) for values in columns.values()]
     names = _numbered([" · ".join(parts) for parts in zip(*cut, strict=True)], sets, longest)
     heads = ("metric" if name == METRIC_NAME else shown(name) for name in columns)
     return shortened(" · ".join(heads), longest + 4), names
@@ -298,8 +299,14 @@ def _spare(columns: Mapping[str, Sequence[str]], sets: Sequence[Labels]) -> str 
     return None
 
 
-def _apart(values: Sequence[str], limit: int) -> list[str]:
-    """Shorten values so that they stay different, as far as that goes."""
+def apart(values: Sequence[str], limit: int) -> list[str]:
+    """Shorten values so that they stay different, as far as that goes.
+
+    Examples
+    --------
+    >>> apart(["KafkaConsumerLag-1207Z-735b3c", "KafkaConsumerLag-1907Z-735b3c", "INC-1"], 18)
+    ['…merLag-1207Z-735…', '…merLag-1907Z-735…', 'INC-1']
+    """
     cut = _cut(sorted(set(values)), limit)
     return [cut[value] for value in values]
 

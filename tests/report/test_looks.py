@@ -175,26 +175,64 @@ def test_pictures_in_a_dark_notebook_are_dark_and_can_be_read():
         assert abs((after - before + 0.5) % 1 - 0.5) < 0.04
 
 
-def test_marks_lie_on_their_series():
+@pytest.mark.parametrize(("text", "falls"), [("lag > 10", False), ("rate < 1", True)])
+def test_each_series_is_marked_where_it_comes_nearest_to_firing(text, falls):
     values = np.abs(np.random.default_rng(4).normal(size=(3, 4000)).cumsum(axis=1))
-    rule = replay(values)
+    rule = replay(values, text=text)
     ax = one_axes()
     plots.signal_axes(ax, rule)
-    lines = shapes.signal_lines(rule.signal(), rule.period)
     marked = [line for line in ax.lines if line.get_linestyle() == "None" and line.get_color() in LINES]
     assert len(marked) == 3
     assert len({(line.get_marker(), line.get_markerfacecolor() == PAPER) for line in marked}) == 3
-    for line, (x, y) in zip(marked, lines.lines, strict=True):
-        drawn = set(zip((x / DAY_MS).tolist(), y.tolist(), strict=True))
-        assert set(zip(line.get_xdata().tolist(), line.get_ydata().tolist(), strict=True)) <= drawn
-        assert len(line.get_xdata()) == 5
+    ends = values.min(axis=1) if falls else values.max(axis=1)
+    assert sorted(float(line.get_ydata()[0]) for line in marked) == sorted(ends.tolist())
+    assert all(len(line.get_xdata()) == 1 for line in marked)
+    names = [name.get_text() for name in ax.get_legend().get_texts()]
+    assert names[0] == f"consumergroup (mark: {'lowest' if falls else 'highest'})"
 
 
-def test_a_line_with_holes_is_marked_where_it_is():
-    x, y = np.arange(100.0), np.where(np.arange(100) < 50, np.arange(100.0), np.nan)
-    at, what = shapes.marked(x, y, Interval(0, 100), [0.1, 0.4, 0.8])
-    assert at.tolist() == what.tolist() == [12.0, 42.0]
-    assert len(shapes.marked(x[:0], y[:0], Interval(0, 100), [0.5])[0]) == 0
+def test_series_without_values_carry_no_mark():
+    nothing = np.full(3, np.nan)
+    assert len(shapes.peak((np.arange(3.0), nothing), falls=False)[0]) == 0
+    assert len(shapes.peak((nothing[:0], nothing[:0]), falls=True)[0]) == 0
+
+
+def test_crowded_series_are_drawn_as_envelopes_and_few_evaluations_as_lines():
+    values = np.abs(np.random.default_rng(5).normal(size=(10, 6000))) + np.arange(10.0)[:, None] * 3
+    found = incident("INC", 2, labels={"consumergroup": "group-0"})
+    ax = one_axes()
+    plots.signal_axes(ax, replay(values, incidents=[found]))
+    bands = [part for part in ax.collections if isinstance(part, PolyCollection) and part.get_alpha() in (0.25, 0.3)]
+    assert len(bands) == 6
+    box = [part.get_paths()[0].get_extents() for part in bands]
+    # The others first, at the bottom; then the series from the last to that of the incident.
+    assert (box[0].y0, box[0].y1) == (values[1:6].min(), values[1:6].max())
+    for place, row in enumerate((6, 7, 8, 9, 0)):
+        assert (box[1 + place].y0, box[1 + place].y1) == (values[row].min(), values[row].max())
+    few = one_axes()
+    plots.signal_axes(few, replay(values[:, :2000]))
+    assert not [part for part in few.collections if part.get_alpha() in (0.25, 0.3)]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_envelopes_hold_every_value_and_no_other(seed):
+    random = np.random.default_rng(seed)
+    times = np.flatnonzero(random.random(900) < 0.9).astype(np.int64) * MINUTE_MS
+    values = np.where(random.random(len(times)) < 0.3, np.nan, random.normal(size=len(times)))
+    values[200:400] = np.nan
+    period = Interval(30 * MINUTE_MS, 880 * MINUTE_MS)
+    x, low, high = shapes.envelope(times, values, period, MINUTE_MS, 50)
+    width = period.duration_ms / 50
+    for column in range(50):
+        left = period.start_ms + column * width
+        inside = values[(times >= left) & (times < left + width) & (times < period.end_ms)]
+        inside = inside[~np.isnan(inside)]
+        places = np.flatnonzero((x[:-1] == left) & (x[1:] > left) & ~np.isnan(low[:-1])) if len(x) else []
+        assert len(places) == (1 if len(inside) else 0)
+        if len(inside):
+            assert (low[places[0]], high[places[0]]) == (inside.min(), inside.max())
+    for before, after in zip(range(len(x) - 1), range(1, len(x)), strict=True):
+        assert x[after] - x[before] <= width * 1.001 or np.isnan(low[before])
 
 
 @pytest.mark.parametrize(
@@ -208,8 +246,13 @@ def test_a_line_with_holes_is_marked_where_it_is():
         ("some_gauge > 10", "some_gauge", "threshold on some_gauge"),
         (
             "rate(kafka_server_BrokerTopicMetrics_MessagesInPerSec[5m]) > 10",
-            "rate(kafka_server_…PerSec[5m])\nmessages/s",
-            "threshold on rate(kafka_server_BrokerTopicMetrics_MessagesInPerSec[5m]) (messages/s)",
+            "HighConsumerLag\nmessages a second",
+            "threshold on rate(kafka_server_BrokerTopicMetrics_MessagesInPerSec[5m]) (messages a second)",
+        ),
+        (
+            "sum by (topic) (rate(kafka_server_BrokerTopicMetrics_MessagesInPerSec[5m])) > 10",
+            "HighConsumerLag\nmessages a second",
+            "threshold on HighConsumerLag (messages a second)",
         ),
     ],
 )
@@ -217,9 +260,10 @@ def test_axes_name_their_unit(text, value, threshold):
     figure = plots.rule_figure(replay(np.tile([5.0, 15.0], 60), text=text, incidents=[incident("a", 1)]))
     over_time, pages, delays = figure.axes
     shown = over_time.get_ylabel().split("\n")
-    expected = value.split("\n")
-    assert shown[1:] == expected[1:]
-    assert shown[0] == expected[0] or (shown[0].startswith("rate(kafka_server_") and len(shown[0]) == 36)
+    assert shown == value.split("\n")
+    FigureCanvasAgg(figure).draw()
+    label, panel = over_time.yaxis.label.get_window_extent(), over_time.get_window_extent()
+    assert panel.y0 <= label.y0 <= label.y1 <= panel.y1
     assert pages.get_xlabel() == delays.get_xlabel() == threshold
     assert pages.get_ylabel() == "pages a week"
     delays.figure.canvas.draw()
@@ -315,7 +359,7 @@ def test_a_hundred_series_stay_readable():
     ]
     figure = plots.rule_figure(replay(values, labels=labels))
     names = list(legend_of(figure.axes[0]))
-    assert names[0] == "consumergroup"
+    assert names[0] == "consumergroup (mark: highest)"
     assert "95 more: highest and lowest" in names
     assert len({name for name in names if name.endswith("-v2")}) == 5
     assert clipped(figure) == []
