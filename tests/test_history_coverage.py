@@ -6,10 +6,11 @@ import pytest
 from kmon_analysis.history import History, Provenance
 from kmon_analysis.history_coverage import coverage
 from kmon_analysis.labels import parse_series
-from kmon_analysis.report.coverage import coverage_figure
+from kmon_analysis.report.coverage import coverage_figure, row_names
 from kmon_analysis.report.figure import png_bytes
 from kmon_analysis.series import Samples, SeriesSet, stale_marker
 from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS
+from tests.report.test_looks import clipped
 
 START = 1_767_225_600_000
 STEP_MS = 30_000
@@ -74,6 +75,33 @@ def test_stale_markers_are_no_samples():
 def test_the_picture_is_drawn_whatever_the_names(name):
     picture = png_bytes(coverage_figure(history({name: every(0, DAY_MS)}, DAY_MS)), dpi=50)
     assert picture.startswith(b"\x89PNG")
+
+
+def test_names_are_whole_in_two_lines_or_keep_their_end():
+    names = ("up", "kafka_controller_KafkaController_OfflinePartitionsCount", "x" * 60 + "_" + "y" * 60)
+    found = coverage(history({name: every(0, DAY_MS) for name in names}, DAY_MS))
+    shown = dict(zip(found.metrics, row_names(found), strict=True))
+    assert shown["up"] == "up (1)"
+    assert shown[names[1]] == "kafka_controller_KafkaController_\nOfflinePartitionsCount (1)"
+    assert shown[names[2]].replace("\n", "") == "…" + f"{names[2]} (1)"[-75:]
+    assert max(len(line) for each in shown.values() for line in each.split("\n")) <= 38
+    figure = coverage_figure(history({name: every(0, DAY_MS) for name in names}, DAY_MS))
+    assert clipped(figure) == []
+    labels = figure.axes[0].get_yticklabels()
+    assert [label.get_text() for label in labels] == row_names(found)
+    # A notebook shows a picture of this width at 80 pixels an inch.
+    assert figure.get_figwidth() * 80 == pytest.approx(816)
+    assert min(label.get_fontsize() for label in labels) / 72 * 80 >= 11
+
+
+def test_a_series_that_begins_late_or_ends_early_is_no_gap_and_the_legend_says_so():
+    def words(parts):
+        figure = coverage_figure(history(parts, 40 * HOUR_MS))
+        return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+    whole = {'a{n="1"}': every(0, 40 * HOUR_MS), 'a{n="2"}': every(20 * HOUR_MS, 30 * HOUR_MS)}
+    assert len(words(whole)) == 4
+    assert words({**whole, "late": every(20 * HOUR_MS, 40 * HOUR_MS)})[-1].startswith("no series lives")
 
 
 def test_a_history_without_samples_is_drawn():

@@ -8,16 +8,28 @@ import numpy as np
 
 from kmon_analysis.history import History
 from kmon_analysis.history_coverage import Coverage, coverage
-from kmon_analysis.report.figure import BAND, FALSE, INK, PAPER, Panel, drawable, stacked, styled
+from kmon_analysis.report.figure import (
+    BAND,
+    FALSE,
+    INK,
+    MUTED,
+    PAPER,
+    Panel,
+    drawable,
+    note,
+    set_title,
+    stacked,
+    styled,
+)
 from kmon_analysis.report.timeline import legend_beside, time_axis
-from kmon_analysis.report.words import shortened
-from kmon_analysis.timing import DAY_MS, format_duration
+from kmon_analysis.report.words import duration
+from kmon_analysis.timing import DAY_MS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["coverage_axes", "coverage_figure"]
+__all__ = ["coverage_axes", "coverage_figure", "row_names"]
 
 # Least part of the samples, its words and its colour.
 _STEPS = (
@@ -26,8 +38,32 @@ _STEPS = (
     (1e-12, "more missing", FALSE),
     (-1.0, "nothing recorded", INK),
 )
-_LONGEST_NAME = 50
-_ROW = 0.27
+_NOBODY = "no series lives\n(begins later, ended)"
+# Characters of a line of a name, which may take two; rows of names with two lines are higher.
+_LINE = 38
+_ROW, _HIGH_ROW = 0.29, 0.4
+_SIZE = 10.0
+
+
+def row_names(found: Coverage) -> list[str]:
+    """Name the rows: each metric with its number of series, in two lines where one is too short.
+
+    Names that need more lose their beginning, which most metrics of one exporter share.
+    """
+    ends = [f" ({count:,})" for count in found.series]
+    whole = [drawable(name) for name in found.metrics]
+    return [_two_lines(f"{name}{end}") for name, end in zip(whole, ends, strict=True)]
+
+
+def _two_lines(name: str) -> str:
+    if len(name) <= _LINE:
+        return name
+    if len(name) > 2 * _LINE:
+        name = "…" + name[1 - 2 * _LINE :]
+    # After an underscore, as near to the end of the first line as both lines allow.
+    places = [at for at in range(len(name) - _LINE, _LINE + 1) if at and name[at - 1] in "_:"]
+    at = places[-1] if places else min(_LINE, len(name) - 1)
+    return f"{name[:at]}\n{name[at:]}"
 
 
 @styled
@@ -59,12 +95,10 @@ def coverage_axes(ax: Axes, found: Coverage, zone: str = "UTC") -> None:
         edgecolors=PAPER,
         linewidth=0.4,
     )
-    names = [
-        f"{drawable(shortened(name, _LONGEST_NAME))} ({count})"
-        for name, count in zip(found.metrics, found.series, strict=True)
-    ]
-    ax.set_yticks(np.arange(rows) + 0.5, names)
-    ax.tick_params(axis="y", length=0)
+    ax.set_yticks(np.arange(rows) + 0.5, row_names(found))
+    for label in ax.get_yticklabels():
+        label.set_parse_math(False)
+    ax.tick_params(axis="y", length=0, labelsize=_SIZE)
     ax.set_ylim(max(rows, 1), 0)
     if not rows:
         ax.text(0.5, 0.5, "no series has two samples", transform=ax.transAxes, ha="center", va="center")
@@ -72,12 +106,16 @@ def coverage_axes(ax: Axes, found: Coverage, zone: str = "UTC") -> None:
     for side in ("left", "bottom"):
         ax.spines[side].set_visible(False)
     time_axis(ax, found.interval, zone)
-    legend_beside(ax, [Patch(color=colour) for _, _, colour in _STEPS], [words for _, words, _ in _STEPS])
+    handles, words = [Patch(color=colour) for _, _, colour in _STEPS], [words for _, words, _ in _STEPS]
+    if np.isnan(found.share).any():
+        handles.append(Patch(facecolor=PAPER, edgecolor=MUTED, linewidth=0.6))
+        words.append(_NOBODY)
+    legend_beside(ax, handles, words)
 
 
 @styled
 def coverage_figure(history: History, *, zone: str = "UTC") -> Figure:
-    """Draw what a history holds; each cell shows the worst series of its metric.
+    """Draw what a history holds; each cell shows the worst of its metric's series that have begun and not ended.
 
     Parameters
     ----------
@@ -92,10 +130,18 @@ def coverage_figure(history: History, *, zone: str = "UTC") -> Figure:
         If there is no such zone.
     """
     found = coverage(history)
-    figure = stacked([Panel(max(len(found.metrics), 2) * _ROW)], left=4.0, right=1.55)
+    high = any("\n" in name for name in row_names(found))
+    height = max(len(found.metrics), 2) * (_HIGH_ROW if high else _ROW)
+    figure = stacked([Panel(height, above=0.75)], left=3.5, right=1.75)
     (ax,) = figure.axes
     coverage_axes(ax, found, zone)
-    ax.set_title(
-        f"Samples that are there, in cells of {format_duration(found.cell_ms)} (series of each metric in brackets)"
+    set_title(
+        ax,
+        f"Samples there, in cells of {duration(found.cell_ms)}: the worst living series of each metric",
+        72,
+    )
+    note(
+        ax,
+        "A series is expected from its first sample to its last, and each metric's number of series stands in brackets",
     )
     return figure
