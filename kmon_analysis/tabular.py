@@ -24,6 +24,7 @@ __all__ = [
     "html_table",
     "length_cell",
     "shortened",
+    "shortened_cell",
     "text_lines",
     "text_table",
 ]
@@ -34,6 +35,8 @@ LONGEST_CELL = 300
 # Never broken: as long as an instant.
 SHORT_CELL = 20
 LONGEST_TEXT = 80
+# So many words are a sentence.
+_WORDS = 5
 NOTHING = "–"
 # Foreign text may hold dollar signs, which notebooks would set as formulas: MathJax 3, and 2 in older front ends.
 NO_MATHEMATICS = "mathjax_ignore tex2jax_ignore"
@@ -156,13 +159,35 @@ def shortened(text: str, longest: int) -> str:
     return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
 
 
+def shortened_cell(text: str, longest: int, sentence: int = LONGEST_CELL) -> str:
+    """Cut the middle out of a long name or value; a sentence is kept whole, and loses its end where it is far too long.
+
+    Examples
+    --------
+    >>> shortened_cell("user-registered-events", 13)
+    'user-r…events'
+    >>> shortened_cell("at this hour ordinarily at most 74", 13), shortened_cell("at this hour at most 74", 13, 14)
+    ('at this hour ordinarily at most 74', 'at this hour…')
+    """
+    if len(text) <= longest:
+        return text
+    words = text.split()
+    # Names hold few spaces; and a word longer than any language's is no prose.
+    if len(words) < _WORDS or max(map(len, words)) > longest:
+        return shortened(text, longest)
+    if len(text) <= sentence:
+        return text
+    kept = text[:sentence].rsplit(maxsplit=1)[0]
+    return f"{kept}…"
+
+
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, most: int | None = None) -> str:
     """Align a table for a terminal; the first `left` columns are set flush left, the others right.
 
     Parameters
     ----------
     header, rows : sequences of str
-        What is shown; very long cells lose their middle.
+        What is shown; very long names and values lose their middle, sentences beyond `LONGEST_CELL` their end.
     left : int
         Columns of words.
     most : int, optional
@@ -175,7 +200,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: in
     HighConsumerLag      7
     """
     shown = rows if most is None else rows[:most]
-    table = [[shortened(printable(cell), LONGEST_TEXT) for cell in row] for row in [header, *shown]]
+    table = [[shortened_cell(printable(cell), LONGEST_TEXT) for cell in row] for row in [header, *shown]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     lines = []
     for row in table:
@@ -303,7 +328,7 @@ def _row(row: Sequence[str], words: Collection[int]) -> str:
 
 
 def _escaped(text: str) -> str:
-    shown = html.escape(shortened(printable(text, lines=True), LONGEST_CELL))
+    shown = html.escape(shortened_cell(printable(text, lines=True), LONGEST_CELL))
     return f"<bdi>{shown}</bdi>" if not shown.isascii() else shown
 
 
