@@ -119,7 +119,7 @@ class RuleAdvice:
     taken_from: tuple[Advice, str] | None = field(default=None, repr=False, compare=False)
 
     def __repr__(self) -> str:
-        return "\n".join(text_lines([f"{self.rule}: {self.decision}: {self.headline}", *self.reasons]))
+        return "\n".join(text_lines([f"{self.rule}: {self.headline}", *self.reasons]))
 
     def _repr_html_(self) -> str:
         rows = []
@@ -127,7 +127,7 @@ class RuleAdvice:
             caught = f"{score.caught} of {score.incidents}" if score.outcomes else "–"
             delay = length_cell(score.worst_delay_ms)
             rows.append((f"{which}: {setting}", caught, f"{score.false_pages:,}", score.shown_rate, delay))
-        caption = f"{self.rule}: {self.decision}: {self.headline}"
+        caption = f"{self.rule}: {self.headline}"
         return html_table(RULE_HEADER, rows, caption=caption) + html_list(self.reasons)
 
     @property

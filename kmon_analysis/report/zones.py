@@ -60,11 +60,12 @@ def day(instant_ms: int, zone: str = "UTC") -> str:
 
 
 def offset(length_ms: int) -> str:
-    """Write how far an instant lies behind the start, with its sign.
+    """Write how far an instant lies behind the start, with its sign, to the second: nobody acts on less.
 
     Examples
     --------
-    >>> offset(270_000), offset(-120_000), offset(0)
-    ('+4m30s', '-2m', '+0s')
+    >>> offset(270_000), offset(-120_000), offset(0), offset(10_451)
+    ('+4m30s', '-2m', '+0s', '+10s')
     """
+    length_ms = round(length_ms / SECOND_MS) * SECOND_MS
     return ("+" if length_ms >= 0 else "") + format_duration(length_ms)

@@ -214,6 +214,8 @@ def test_a_notebook_shows_it(made, hostile):
     assert list(frame["offset_s"]) == [120.0, 420.0, 1200.0]
     assert made.plot()._repr_png_()[0].startswith(b"\x89PNG")
     assert made.plot("Silent").axes
+    [strip] = made.plot().axes[0].child_axes
+    assert strip.get_xlabel().startswith("time in Asia/Kathmandu (UTC+05:45), 2026-03-02 ")
     with pytest.raises(km.KmonError, match=r"has no alert 'HighLog'[\s\S]*HighLag"):
         made.plot("HighLog")
 

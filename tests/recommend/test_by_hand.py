@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -277,6 +278,8 @@ def test_a_choice_by_hand_is_called_that_and_its_quiet_tests_hold_no_alert(tmp_p
     setting = Setting(250.0, 600_000, 3 * MINUTE_MS, 0, None)
     advice = chosen_by_hand(Advice(result, None), NAME, setting)
     assert advice[NAME].decision == "by hand"
+    assert repr(advice[NAME]).startswith(f"{NAME}: {advice[NAME].headline}")
+    assert f"{NAME}: {html.escape(advice[NAME].headline)}" in advice[NAME]._repr_html_()
     assert advice.table()[1][0][1] == "by hand"
     assert advice.table()[1][1][2].startswith("by hand: ")
     tests = YAML(typ="safe").load(advice.write(tmp_path).paths[1].read_text(encoding="utf-8"))["tests"]
