@@ -37,6 +37,7 @@ SHORT_CELL = 20
 LONGEST_TEXT = 80
 # So many words are a sentence.
 _WORDS = 5
+_CODE = re.compile(r"\w\(|[{}\[\]]")
 NOTHING = "–"
 # Foreign text may hold dollar signs, which notebooks would set as formulas: MathJax 3, and 2 in older front ends.
 NO_MATHEMATICS = "mathjax_ignore tex2jax_ignore"
@@ -172,8 +173,8 @@ def shortened_cell(text: str, longest: int, sentence: int = LONGEST_CELL) -> str
     if len(text) <= longest:
         return text
     words = text.split()
-    # Names hold few spaces; and a word longer than any language's is no prose.
-    if len(words) < _WORDS or max(map(len, words)) > longest:
+    # Names hold few spaces, PromQL calls and selectors; and a word longer than any language's is no prose.
+    if len(words) < _WORDS or max(map(len, words)) > longest or _CODE.search(text):
         return shortened(text, longest)
     if len(text) <= sentence:
         return text

@@ -19,6 +19,7 @@ from kmon_analysis.tabular import (
     html_table,
     length_cell,
     shortened,
+    shortened_cell,
     text_lines,
     text_table,
 )
@@ -172,3 +173,26 @@ def test_any_text_makes_a_table(rows, caption):
 def test_shortened_text_fits_and_keeps_its_ends(text, longest):
     shown = shortened(text, longest)
     assert shown == text or (len(shown) == longest and "…" in shown and shown[0] == text[0] and shown[-1] == text[-1])
+
+
+@pytest.mark.parametrize(
+    ("text", "mark"),
+    [
+        ("at this hour of other days and weeks ordinarily at most 74", ""),
+        ("the value came nearest with 51.1 at -14m30s, the threshold is > 60", ""),
+        ("sum by (topic) (rate(lag[5m])) > 1 and on() (hour() >= 7)", "…"),
+        ("a-very-long-consumer-group-name-of-production", "…"),
+        ("many short words " + "x" * 60 + " and one of them too long", "…"),
+    ],
+)
+def test_only_names_and_code_lose_their_middle(text, mark):
+    found = shortened_cell(text, 40)
+    assert found == (shortened(text, 40) if mark else text)
+    assert ("…" in found) == bool(mark)
+
+
+def test_far_too_long_sentences_lose_whole_words_at_their_end():
+    sentence = "every word of it counts " * 40
+    found = shortened_cell(sentence, 40, 100)
+    assert len(found) <= 101
+    assert sentence.startswith(found.removesuffix("…") + " ")
