@@ -120,7 +120,8 @@ def envelope(
     Returns
     -------
     x, low, high : float64 arrays
-        Both edges of each column in milliseconds and its extremes, NaN between columns with an empty one between them.
+        Both edges of each column in milliseconds and its extremes. A hole longer than half a column ends the column at
+        the value before it and begins the next at the value after it, with NaN between them.
     """
     begin, end = np.searchsorted(times, [period.start_ms, period.end_ms])
     what = values[begin:end]
@@ -131,17 +132,20 @@ def envelope(
     # A column narrower than a step would be empty between any two evaluations.
     width = max(period.duration_ms / columns, float(step_ms))
     column = ((when - period.start_ms) / width).astype(np.int64)
-    starts = np.flatnonzero(np.diff(column, prepend=-1))
-    present = column[starts]
-    left = period.start_ms + present * width
-    right = np.minimum(left + width, period.end_ms)
-    broken = np.diff(present, append=present[-1]) > 1
-    kept = np.column_stack([np.ones((len(starts), 2), dtype=np.bool_), broken]).ravel()
-    x = np.column_stack([left, right, right]).ravel()[kept]
-    low, high = np.fmin.reduceat(what, starts), np.fmax.reduceat(what, starts)
+    hole = np.diff(when, prepend=-np.inf) > max(GAP_STEPS * step_ms, width / 2)
+    starts = np.flatnonzero((np.diff(column, prepend=-1) != 0) | hole)
+    edge = period.start_ms + column[starts] * width
+    left = np.where(hole[starts], when[starts], edge)
+    ended = np.append(hole[starts][1:], True)
+    last = np.append(when[starts[1:] - 1], when[-1])
+    # Half a column stays free behind each end: what is shorter than that would not be seen.
+    right = np.minimum(np.where(ended, np.maximum(last + step_ms, left + width / 2), edge + width), period.end_ms)
+    kept = np.column_stack([np.ones((len(starts), 2), dtype=np.bool_), ended]).ravel()
+    x = np.column_stack([left, right, right]).ravel()[kept][:-1]
+    least, most = np.minimum.reduceat(what, starts), np.maximum.reduceat(what, starts)
     gap = np.full(len(starts), np.nan)
-    lows, highs = (np.column_stack([side, side, gap]).ravel()[kept] for side in (low, high))
-    return x, lows, highs
+    low, high = (np.column_stack([side, side, gap]).ravel()[kept][:-1] for side in (least, most))
+    return x, low, high
 
 
 def peak(line: Line, *, falls: bool) -> Line:
@@ -190,7 +194,7 @@ class SignalLines:
     Attributes
     ----------
     labels : tuple of Labels
-        Series that get a line of their own, the one that comes nearest to firing first.
+        Series that get a line of their own: the preferred ones first, then those that come nearest to firing.
     lines : tuple of (x, y)
         As from `thin_line`.
     rest : int

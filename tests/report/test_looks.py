@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -219,20 +220,43 @@ def test_envelopes_hold_every_value_and_no_other(seed):
     random = np.random.default_rng(seed)
     times = np.flatnonzero(random.random(900) < 0.9).astype(np.int64) * MINUTE_MS
     values = np.where(random.random(len(times)) < 0.3, np.nan, random.normal(size=len(times)))
-    values[200:400] = np.nan
+    values[200:400] = values[600:615] = np.nan
+    values[300] = 7.0
     period = Interval(30 * MINUTE_MS, 880 * MINUTE_MS)
-    x, low, high = shapes.envelope(times, values, period, MINUTE_MS, 50)
     width = period.duration_ms / 50
-    for column in range(50):
-        left = period.start_ms + column * width
-        inside = values[(times >= left) & (times < left + width) & (times < period.end_ms)]
-        inside = inside[~np.isnan(inside)]
-        places = np.flatnonzero((x[:-1] == left) & (x[1:] > left) & ~np.isnan(low[:-1])) if len(x) else []
-        assert len(places) == (1 if len(inside) else 0)
-        if len(inside):
-            assert (low[places[0]], high[places[0]]) == (inside.min(), inside.max())
-    for before, after in zip(range(len(x) - 1), range(1, len(x)), strict=True):
-        assert x[after] - x[before] <= width * 1.001 or np.isnan(low[before])
+    parts: list[list[tuple[int, float]]] = []
+    for time, value in zip(times.tolist(), values.tolist(), strict=True):
+        if np.isnan(value) or not period.start_ms <= time < period.end_ms:
+            continue
+        before = parts[-1][-1][0] if parts else -np.inf
+        columns = [(each - period.start_ms) // width for each in (before, time)]
+        if time - before > max(1.5 * MINUTE_MS, width / 2) or columns[0] != columns[1]:
+            parts.append([])
+        parts[-1].append((time, value))
+    x, low, high = shapes.envelope(times, values, period, MINUTE_MS, 50)
+    bands = np.split(np.column_stack([x, low, high]), np.flatnonzero(np.isnan(low)))
+    drawn = np.concatenate([band[~np.isnan(band[:, 1])].reshape(-1, 2, 3) for band in bands])
+    assert len(drawn) == len(parts)
+    assert 2 < len(bands) < len(parts)
+    for (one, other), part in zip(drawn, parts, strict=True):
+        inside = [value for _, value in part]
+        assert (one[1], one[2]) == (other[1], other[2]) == (min(inside), max(inside))
+        assert one[0] <= part[0][0] <= part[-1][0] < other[0]
+    # Nothing is drawn over a hole, and what is drawn ends within half a column of it.
+    for (_, end), (begin, _) in pairwise(drawn[:, :, 0]):
+        assert end <= begin
+    for band, after in pairwise(bands):
+        values_before, value_after = times[times < band[-1, 0]], after[1, 0]
+        assert value_after in times
+        assert band[-1, 0] - values_before[-1] <= width / 2 + MINUTE_MS
+
+
+def test_the_envelope_of_nothing_is_empty():
+    times = np.arange(10) * MINUTE_MS
+    for values in (np.full(10, np.nan), np.arange(10.0)):
+        assert [len(part) for part in shapes.envelope(times, values, Interval(DAY_MS, 2 * DAY_MS), MINUTE_MS, 5)] == [
+            0
+        ] * 3
 
 
 @pytest.mark.parametrize(
