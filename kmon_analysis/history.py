@@ -15,6 +15,7 @@ import numpy as np
 
 from kmon_analysis import history_store
 from kmon_analysis.errors import HistoryError, InputError, SettingError, printable
+from kmon_analysis.history_gaps import Absence, absences, length, silences
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import Int64s, Samples, SeriesSet
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, shortened
@@ -133,9 +134,26 @@ class History:
 
     @cached_property
     def gap_count(self) -> int:
-        """How many times a series is silent for more than two scrape intervals between samples."""
-        steps = _steps(self.series)
-        return int(np.count_nonzero(steps > 2 * self.scrape_interval_ms)) if len(steps) else 0
+        """How many gaps the series have: pauses in which at least two samples in a row are missing."""
+        return sum(len(found.gap_starts_ms) for found in self.absences)
+
+    @cached_property
+    def absences(self) -> tuple[Absence, ...]:
+        """What each series lacks, in their order; see `kmon_analysis.history_gaps`."""
+        return tuple(absences(self.series, self.interval, self.usual_step_ms))
+
+    @cached_property
+    def silences(self) -> tuple[Interval, ...]:
+        """Where no series has samples, for two scrapes or more."""
+        return tuple(silences(self.absences, self.interval))
+
+    @property
+    def usual_step_ms(self) -> int:
+        """The scrape interval; 0 where nobody knows it."""
+        try:
+            return self.scrape_interval_ms
+        except HistoryError:
+            return 0
 
     @cached_property
     def digest(self) -> str:
@@ -272,19 +290,27 @@ class History:
         return {"provenance": self.provenance.to_json(), "digest": self.digest, "samples": self.series.sample_count}
 
     def _facts(self) -> dict[str, str]:
-        try:
-            step, gaps = format_duration(self.scrape_interval_ms), str(self.gap_count)
-        except HistoryError:
-            step, gaps = "unknown", "0"
+        step_ms = self.usual_step_ms
         return {
             "series": f"{len(self.series):,}",
             "samples": f"{self.series.sample_count:,}",
             "from": format_instant(self.provenance.start_ms),
             "to": format_instant(self.provenance.end_ms),
-            "scrape interval": step,
-            "gaps": gaps,
+            "scrape interval": format_duration(step_ms) if step_ms else "unknown",
+            "gaps": self._lacking(),
             "source": self.provenance.source,
         }
+
+    def _lacking(self) -> str:
+        """Say how many gaps there are, and where nothing was recorded at either end, which is no gap."""
+        count, whole = self.gap_count, self.interval
+        ends = []
+        for silence in self.silences:
+            if silence.start_ms == whole.start_ms:
+                ends.append(f"nothing in the first {length(silence.duration_ms)}")
+            elif silence.end_ms == whole.end_ms:
+                ends.append(f"nothing in the last {length(silence.duration_ms)}")
+        return ", ".join([f"{count:,} gap{'' if count == 1 else 's'}", *ends])
 
     def __repr__(self) -> str:
         facts = self._facts()
@@ -292,7 +318,7 @@ class History:
         source = shortened(printable(facts["source"]), 120)
         return (
             f"<History: {facts['series']} series, {facts['samples']} samples, {facts['from']} to {facts['to']}, "
-            f"every {facts['scrape interval']}, {facts['gaps']} gaps, {source}{warned}>"
+            f"every {facts['scrape interval']}, {facts['gaps']}, {source}{warned}>"
         )
 
     def _repr_html_(self) -> str:

@@ -8,17 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.history import History
+from kmon_analysis.history_gaps import Absence, alive
 from kmon_analysis.labels import METRIC_NAME
-from kmon_analysis.series import Samples, is_stale
 from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS, Interval
 
 __all__ = ["Coverage", "coverage"]
 
 Floats = npt.NDArray[np.float64]
+Int64s = npt.NDArray[np.int64]
 
 _CELLS_MS = (5 * MINUTE_MS, 15 * MINUTE_MS, HOUR_MS, 3 * HOUR_MS, 6 * HOUR_MS, DAY_MS, WEEK_MS)
 _MOST_CELLS = 100
-# With fewer samples in a cell, one that comes a moment late would look like a gap.
+# With fewer samples in a cell, one that comes a moment late, in the next cell, would look like a loss.
 _LEAST_SAMPLES = 20
 
 
@@ -38,7 +39,7 @@ class Coverage:
         How many series each has in all.
     share : float64 array, shape (metrics, cells)
         Of the samples that the worst series of the metric should have in the cell, by its own usual step, the part
-        that is there; NaN where no series of the metric lives.
+        that is there; NaN where none is expected, since no series of the metric has begun or all have ended.
     """
 
     interval: Interval
@@ -54,12 +55,16 @@ def coverage(history: History) -> Coverage:
     Parameters
     ----------
     history : History
-        Any. A series is expected from its first sample to its last one, stale markers not counted.
+        Any. A series is expected from its first sample to its last one, stale markers not counted; see
+        `kmon_analysis.history_gaps`.
     """
     whole = history.interval
-    parts = [Samples(part.labels, part.times[kept], part.values[kept]) for part, kept in _alive(history)]
-    parts = [part for part in parts if len(part.times) > 1]
-    slowest_ms = max((_step(part) for part in parts), default=MINUTE_MS)
+    parts = [
+        (part.labels.value(METRIC_NAME), alive(part), lacking)
+        for part, lacking in zip(history.series, history.absences, strict=True)
+        if lacking.samples > 1
+    ]
+    slowest_ms = max((lacking.step_ms for _, _, lacking in parts), default=MINUTE_MS)
     cell_ms = next(
         (each for each in _CELLS_MS if each >= _LEAST_SAMPLES * slowest_ms and whole.duration_ms <= _MOST_CELLS * each),
         max(-(-whole.duration_ms // _MOST_CELLS), _LEAST_SAMPLES * slowest_ms),
@@ -67,8 +72,8 @@ def coverage(history: History) -> Coverage:
     edges = np.arange(-(-whole.duration_ms // cell_ms) + 1) * cell_ms + whole.start_ms
     edges = np.minimum(edges, whole.end_ms)
     by_metric: dict[str, list[Floats]] = {}
-    for part in parts:
-        by_metric.setdefault(part.labels.value(METRIC_NAME), []).append(_share(part, edges))
+    for metric, times, lacking in parts:
+        by_metric.setdefault(metric, []).append(_share(times, lacking, edges))
     names = tuple(sorted(by_metric))
     share = np.full((len(names), len(edges) - 1), np.nan)
     for row, name in enumerate(names):
@@ -77,21 +82,9 @@ def coverage(history: History) -> Coverage:
     return Coverage(whole, cell_ms, names, tuple(len(by_metric[name]) for name in names), share)
 
 
-def _alive(history: History) -> list[tuple[Samples, npt.NDArray[np.bool_]]]:
-    return [(part, ~is_stale(part.values)) for part in history.series]
-
-
-def _step(part: Samples) -> int:
-    return max(int(np.median(np.diff(part.times))), 1)
-
-
-def _share(part: Samples, edges: npt.NDArray[np.int64]) -> Floats:
-    """Return the part of one series in each cell, NaN where it lives for less than half of it."""
-    step_ms = _step(part)
-    counts = np.diff(np.searchsorted(part.times, edges))
-    low, high = np.maximum(edges[:-1], part.times[0]), np.minimum(edges[1:], part.times[-1] + step_ms)
-    lives = high - low
-    # Of the scrapes of a cell one may fall just outside.
-    share = np.where(counts > 0, np.minimum((counts + 1) * step_ms / np.maximum(lives, 1), 1.0), 0.0)
-    found: Floats = np.where((2 * lives >= np.diff(edges)) & (lives >= step_ms), share, np.nan)
-    return found
+def _share(times: Int64s, lacking: Absence, edges: Int64s) -> Floats:
+    """Return the part of one series' samples that each cell holds, NaN where none is expected."""
+    there = np.diff(np.searchsorted(times, edges))
+    expected = there + lacking.missing_in(edges)
+    share: Floats = np.where(expected > 0, there / np.maximum(expected, 1), np.nan)
+    return share

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kmon_analysis.errors import HistoryError
 from kmon_analysis.history import History
+from kmon_analysis.history_gaps import GAP_SAMPLES, Absence, length
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.series import Bools, Samples, is_stale
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_lines
-from kmon_analysis.timing import WEEK_MS, Interval, format_duration, format_instant
+from kmon_analysis.timing import WEEK_MS, Interval, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,12 +42,20 @@ class SeriesQuality:
     step_ms : int
         Median time between samples; 0 with fewer than two.
     gaps : int
-        Pauses between neighbouring samples of more than two steps.
+        Pauses in which at least two samples in a row are missing.
     longest_gap_ms : int
-        The longest of them, or 0.
+        The longest of them, or 0: from when the first missing sample was due to the next one that is there.
+    missing : int
+        Samples that are not there between the series' own first and last one, by its own step.
+    missing_in_gaps : int
+        Those of them that lie in gaps; the others are single.
+    expected : int
+        Samples that should be there between those two.
     missing_ratio : float
-        Part of the history's range in which the series is silent for more than two steps, its late
-        start and early end included.
+        The missing part of them.
+    late_ms, early_ms : int
+        How much of the history lies before the first sample, and behind the one that should follow the last; 0 where
+        fewer than two samples fit in. None of it counts as missing.
     counter : bool
         Whether it looks like a counter: by its name, or because it rises and hardly ever falls.
     resets : int
@@ -67,7 +75,12 @@ class SeriesQuality:
     step_ms: int
     gaps: int
     longest_gap_ms: int
+    missing: int
+    missing_in_gaps: int
+    expected: int
     missing_ratio: float
+    late_ms: int
+    early_ms: int
     counter: bool
     resets: int
     stale_markers: int
@@ -88,8 +101,7 @@ class MetricChurn:
     most_at_once : int
         Most of them within one day.
     appeared, vanished : int
-        Series that begin more than a day after the start of the history, or end more than a day
-        before its end.
+        Series that begin after the history's first samples or end before its last ones, by two of their steps or more.
     """
 
     metric: str
@@ -112,8 +124,8 @@ class Quality:
     churn : tuple of MetricChurn
         One entry a metric.
     silences : tuple of Interval
-        Spans of more than two scrape intervals in which no series has a sample: the server or the
-        network was down, or the data is lost.
+        Where all series are away at once, for two scrapes or more: the server or the network was down, or the data
+        is lost.
     weeks : tuple of (Interval, float)
         The weeks of the history, counted from its start, and the part of each that is not silent.
     warnings : tuple of str
@@ -138,13 +150,17 @@ class Quality:
         resets = sum(part.resets for part in self.series)
         churned = [part for part in self.churn if part.appeared or part.vanished]
         words = [f"the source warned: {warning}" for warning in self.warnings]
-        words += [f"no series has samples {_shown(silence)}" for silence in self.silences]
+        words += [f"no series has samples {self._where(silence)}" for silence in self.silences]
         if gaps:
             worst = max(gaps, key=lambda part: part.longest_gap_ms)
             words.append(
                 f"{len(gaps)} of {len(self.series)} series have gaps, {sum(part.gaps for part in gaps)} in all; "
-                f"the longest is {format_duration(worst.longest_gap_ms)} in {worst.labels}"
+                f"the longest is {length(worst.longest_gap_ms)} in {worst.labels}"
             )
+        if missing := sum(part.missing for part in self.series):
+            in_gaps = sum(part.missing_in_gaps for part in self.series)
+            share = _percent(missing, self.expected)
+            words.append(f"{missing:,} of {self.expected:,} samples are missing ({share}), {in_gaps:,} of them in gaps")
         if resets:
             words.append(f"{resets} counter resets in {sum(part.resets > 0 for part in self.series)} series")
         words += [
@@ -153,6 +169,20 @@ class Quality:
             for part in churned
         ]
         return tuple(words)
+
+    @property
+    def expected(self) -> int:
+        """How many samples there should be, each series from its first to its last one."""
+        return sum(part.expected for part in self.series)
+
+    def _where(self, silence: Interval) -> str:
+        """Say for how long and when; what lies at an end of the history is no gap between samples."""
+        long = length(silence.duration_ms)
+        if silence.end_ms == self.interval.end_ms:
+            return f"in the last {long}, from {format_instant(silence.start_ms)}"
+        if silence.start_ms == self.interval.start_ms:
+            return f"in the first {long}, until {format_instant(silence.end_ms)}"
+        return f"for {long}, {_shown(silence)}"
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row a series; times are UTC, durations are in seconds."""
@@ -163,10 +193,10 @@ class Quality:
         frame["labels"] = frame["labels"].map(str)
         for name in ("first_ms", "last_ms"):
             frame[name] = pd.to_datetime(frame[name], unit="ms", utc=True)
-        for name in ("step_ms", "longest_gap_ms"):
-            frame[name] = frame[name] / 1000
         names = {"labels": "series", "first_ms": "first", "last_ms": "last"}
-        names |= {"step_ms": "step_s", "longest_gap_ms": "longest_gap_s"}
+        for name in ("step_ms", "longest_gap_ms", "late_ms", "early_ms"):
+            frame[name] = frame[name] / 1000
+            names[name] = name.removesuffix("ms") + "s"
         return frame.rename(columns=names).set_index("series")
 
     def __repr__(self) -> str:
@@ -182,14 +212,17 @@ class Quality:
                 length_cell(part.step_ms),
                 f"{part.gaps:,}",
                 length_cell(part.longest_gap_ms),
-                f"{part.missing_ratio:.1%}",
+                _percent(part.missing, part.expected),
+                length_cell(part.late_ms),
+                length_cell(part.early_ms),
                 f"{part.resets:,}",
                 f"{part.stale_markers:,}",
                 f"{part.nans:,}",
             )
             for part in order
         ]
-        header = ("series", "samples", "step", "gaps", "longest gap", "missing", "resets", "stale markers", "NaN")
+        spans = ("gaps", "longest gap", "missing", "begins late", "ends early")
+        header = ("series", "samples", "step", *spans, "resets", "stale markers", "NaN")
         caption = "Series, those that miss most first"
         return html_list(self.findings()) + html_table(header, rows, caption=caption, most=MOST_ROWS)
 
@@ -207,23 +240,19 @@ def quality(history: History) -> Quality:
     Quality
         A report; its `findings` are the short form.
     """
-    try:
-        step_ms = history.scrape_interval_ms
-    except HistoryError:
-        step_ms = 0
     alive = [Samples(part.labels, part.times[~stale], part.values[~stale]) for part, stale in _with_stale(history)]
     markers = [int(stale.sum()) for _, stale in _with_stale(history)]
     interval = history.interval
     series = tuple(
-        _series_quality(part, count, interval, step_ms)
-        for part, count in zip(alive, markers, strict=True)
+        _series_quality(part, count, lacking)
+        for part, count, lacking in zip(alive, markers, history.absences, strict=True)
         if len(part.times)
     )
-    silences = tuple(_silences([part for part in alive if len(part.times)], interval, step_ms))
+    silences = history.silences
     return Quality(
         interval=interval,
         series=series,
-        churn=tuple(_churn(alive, interval)),
+        churn=tuple(_churn(alive, history.absences, silences, interval)),
         silences=silences,
         weeks=tuple(_weeks(interval, silences)),
         warnings=history.provenance.warnings,
@@ -234,15 +263,7 @@ def _with_stale(history: History) -> Iterator[tuple[Samples, Bools]]:
     return ((part, is_stale(part.values)) for part in history.series)
 
 
-def _series_quality(part: Samples, markers: int, interval: Interval, usual_ms: int) -> SeriesQuality:
-    steps = np.diff(part.times)
-    step_ms = int(np.median(steps)) if len(steps) else 0
-    long = steps[steps > 2 * step_ms]
-    inside = np.clip(part.times, interval.start_ms, interval.end_ms)
-    ends = np.concatenate([[interval.start_ms], inside, [interval.end_ms]])
-    pauses = np.diff(ends)
-    bearable = 2 * (step_ms or usual_ms)
-    missing = float(pauses[pauses > bearable].sum()) / max(interval.duration_ms, 1)
+def _series_quality(part: Samples, markers: int, lacking: Absence) -> SeriesQuality:
     values = part.values[~np.isnan(part.values)]
     with np.errstate(invalid="ignore"):
         changes = np.diff(values)
@@ -255,32 +276,21 @@ def _series_quality(part: Samples, markers: int, interval: Interval, usual_ms: i
         samples=len(part.times),
         first_ms=int(part.times[0]),
         last_ms=int(part.times[-1]),
-        step_ms=step_ms,
-        gaps=len(long),
-        longest_gap_ms=int(long.max()) if len(long) else 0,
-        missing_ratio=missing,
+        step_ms=lacking.step_ms,
+        gaps=len(lacking.gap_starts_ms),
+        longest_gap_ms=lacking.longest_gap_ms,
+        missing=lacking.missing,
+        missing_in_gaps=lacking.missing_in_gaps,
+        expected=lacking.expected,
+        missing_ratio=lacking.missing_ratio,
+        late_ms=lacking.late_ms,
+        early_ms=lacking.early_ms,
         counter=counter,
         resets=falls if counter else 0,
         stale_markers=markers,
         nans=len(part.values) - len(values),
         constant=len(values) == len(part.values) and bool(np.all(values == values[:1])),
     )
-
-
-def _silences(parts: list[Samples], interval: Interval, step_ms: int) -> Iterator[Interval]:
-    """Yield the spans of more than two steps without a sample of any series."""
-    if not interval.duration_ms or not step_ms:
-        return
-    # Marking buckets costs one pass a series; sorting all times together would cost far more.
-    buckets = -(-interval.duration_ms // step_ms)
-    marked = np.zeros(buckets, dtype=np.bool_)
-    for part in parts:
-        inside = part.times[(part.times >= interval.start_ms) & (part.times < interval.end_ms)]
-        marked[(inside - interval.start_ms) // step_ms] = True
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], marked, [True]]).astype(np.int8)))
-    for low, high in edges.reshape(-1, 2).tolist():
-        if high - low > 2:
-            yield Interval(interval.start_ms + low * step_ms, min(interval.start_ms + high * step_ms, interval.end_ms))
 
 
 def _weeks(interval: Interval, silences: tuple[Interval, ...]) -> Iterator[tuple[Interval, float]]:
@@ -292,26 +302,43 @@ def _weeks(interval: Interval, silences: tuple[Interval, ...]) -> Iterator[tuple
         yield week, 1 - silent / week.duration_ms
 
 
-def _churn(parts: list[Samples], interval: Interval) -> Iterator[MetricChurn]:
+def _churn(
+    parts: Sequence[Samples], lacking: Sequence[Absence], silences: Sequence[Interval], interval: Interval
+) -> Iterator[MetricChurn]:
     """Yield one entry a metric, days counted from the start of the history."""
     day_ms = WEEK_MS // 7
     days = max(-(-interval.duration_ms // day_ms), 1)
-    by_metric: dict[str, list[Samples]] = {}
-    for part in parts:
+    # Where nothing at all was recorded, no single series is late.
+    first_ms = max([each.end_ms for each in silences if each.start_ms == interval.start_ms], default=interval.start_ms)
+    last_ms = min([each.start_ms for each in silences if each.end_ms == interval.end_ms], default=interval.end_ms)
+    by_metric: dict[str, list[tuple[Samples, Absence]]] = {}
+    for part, lacks in zip(parts, lacking, strict=True):
         if len(part.times):
-            by_metric.setdefault(part.labels.value(METRIC_NAME), []).append(part)
+            by_metric.setdefault(part.labels.value(METRIC_NAME), []).append((part, lacks))
     for metric, members in sorted(by_metric.items()):
         there = np.zeros(days, dtype=np.int64)
-        for part in members:
+        for part, _ in members:
             day = np.unique((part.times - interval.start_ms) // day_ms)
             there[day[(day >= 0) & (day < days)]] += 1
         yield MetricChurn(
             metric=metric,
             series=len(members),
             most_at_once=int(there.max()),
-            appeared=sum(int(part.times[0]) > interval.start_ms + day_ms for part in members),
-            vanished=sum(int(part.times[-1]) < interval.end_ms - day_ms for part in members),
+            appeared=sum(
+                bool(lacks.late_ms) and interval.start_ms + lacks.late_ms >= first_ms + GAP_SAMPLES * lacks.step_ms
+                for _, lacks in members
+            ),
+            vanished=sum(
+                bool(lacks.early_ms) and interval.end_ms - lacks.early_ms <= last_ms - GAP_SAMPLES * lacks.step_ms
+                for _, lacks in members
+            ),
         )
+
+
+def _percent(part: int, whole: int) -> str:
+    """Write a share in percent; what is missing is never written as nothing."""
+    share = 100 * part / whole if whole else 0.0
+    return "under 0.01 %" if 0 < share < 0.005 else f"{share:.2f} %" if share else "0 %"
 
 
 def _shown(interval: Interval) -> str:

@@ -252,8 +252,8 @@ def test_the_scrape_interval_is_stated_or_measured(history):
     )
     assert measured.scrape_interval_ms == 30_000
     assert measured.gap_count == 0
-    gaps = ({"a": "1"}, [0, 30_000, 90_001], [1] * 3), ({"a": "2"}, [10**9, 10**9 + 30_000], [1, 1])
-    assert History(series_of(*gaps), WHERE).gap_count == 1
+    gaps = ({"a": "1"}, [0, 30_000, 120_001], [1] * 3), ({"a": "2"}, [10**9, 10**9 + 30_000], [1, 1])
+    assert History(series_of(*gaps), Provenance("x", 0, 2 * 10**9)).gap_count == 1
     with pytest.raises(HistoryError, match="neither stated nor measurable"):
         _ = History(series_of(({"a": "1"}, [0], [1])), unstated).scrape_interval_ms
 
@@ -263,7 +263,7 @@ def test_the_html_is_escaped(history):
     assert "partial &lt;b&gt;data&lt;/b&gt;" in shown
     assert "<b>" not in shown
     assert "2026-01-01T00:00:00Z" in shown
-    assert "1 gaps" in repr(history)
+    assert ", 0 gaps, " in repr(history)
 
 
 UTC_INDEX = pd.to_datetime([START, START + 15_000, START + 30_000], unit="ms", utc=True)

@@ -43,7 +43,7 @@ def test_each_cell_is_the_worst_series_of_its_metric():
     )
     assert (found.cell_ms, found.metrics, found.series) == (HOUR_MS, ("a", "late"), (2, 1))
     worst = np.ones(40)
-    worst[1], worst[4:6] = (60 + 1) / 120, 0.0
+    worst[1], worst[4:6] = 60 / 120, 0.0
     assert found.share[0].tolist() == worst.tolist()
     lives = np.full(40, np.nan)
     lives[10:20] = 1.0

@@ -2,7 +2,6 @@ import itertools
 
 import numpy as np
 import pandas as pd
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,8 +52,8 @@ def test_gaps_resets_silence_and_churn():
         )
     )
     total, lag, ended = report.series
-    assert (total.counter, total.resets, total.gaps, total.longest_gap_ms) == (True, 2, 1, 7 * DAY + STEP)
-    assert total.missing_ratio == pytest.approx(1 / 3, abs=1e-3)
+    assert (total.counter, total.resets, total.gaps, total.longest_gap_ms) == (True, 2, 1, 7 * DAY)
+    assert (total.missing, total.missing_ratio) == (7 * 1440, 1 / 3)
     assert (lag.counter, lag.resets, lag.gaps) == (False, 0, 0)
     assert (ended.samples, ended.stale_markers) == (99, 1)
     assert [(week.start_ms - START) / DAY for week in report.weeks_without_data] == [7]
@@ -65,7 +64,7 @@ def test_gaps_resets_silence_and_churn():
     assert churn["lag"].most_at_once == 1
     words = report.findings()
     assert words[0] == "the source warned: partial <data>"
-    assert "no series has samples from 2026-01-08T00:00:00Z to 2026-01-15T00:00:00Z" in words
+    assert "no series has samples for 1w, from 2026-01-08T00:00:00Z to 2026-01-15T00:00:00Z" in words
     assert "2 counter resets in 1 series" in words
     assert "partial &lt;data&gt;" in report._repr_html_()
     assert "<data>" not in report._repr_html_()
@@ -122,4 +121,6 @@ def test_counts_agree_with_a_naive_look(rows):
     assert sum(part.nans for part in report.series) == sum(value != value for samples in alive for _, value in samples)
     for part, samples in zip(report.series, [samples for samples in alive if samples], strict=True):
         pauses = [after - before for (before, _), (after, _) in itertools.pairwise(samples)]
-        assert part.gaps == sum(pause > 2 * part.step_ms for pause in pauses)
+        step = part.step_ms
+        lost = [max((2 * pause + step) // (2 * step) - 1, 0) if step else 0 for pause in pauses]
+        assert (part.gaps, part.missing) == (sum(each >= 2 for each in lost), sum(lost))

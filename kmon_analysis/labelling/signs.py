@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -272,9 +272,15 @@ def _no_data(result: Backtest, bins: Bins) -> Iterator[Sign]:
     known = observed_evaluations(result.history.series, at, BIN_MS)
     for first, last, height in _rare(~known, np.ones(bins.count, dtype=np.bool_)):
         if last - first + 1 >= FEWEST_GONE_BINS:
-            interval = bins.span(first, last)
+            interval = _exact(bins.span(first, last), result.history.silences)
             why = (
                 f"nothing at all was recorded for {length(interval.duration_ms)}; if only Prometheus was down, write "
                 "the window under 'excluded'"
             )
             yield Sign("no data", "", Labels(), interval, height, why)
+
+
+def _exact(span: Interval, silences: Sequence[Interval]) -> Interval:
+    """Return the silence that most of a span of bins lies in, which begins and ends within a bin of it."""
+    near = [each for each in silences if each.overlaps(span)]
+    return max(near, key=lambda each: min(each.end_ms, span.end_ms) - max(each.start_ms, span.start_ms), default=span)

@@ -10,6 +10,7 @@ import numpy as np
 
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
+from kmon_analysis.history_gaps import absence, alive, length
 from kmon_analysis.incidents import Incident
 from kmon_analysis.labels import Labels
 from kmon_analysis.postmortem.stories import RuleStory
@@ -110,19 +111,19 @@ def _ends(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> It
 
 def _gaps(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> Iterator[Limit]:
     """Say where samples are missing around the incident."""
-    scrape_ms = result.history.scrape_interval_ms
+    scrape_ms, whole = result.history.usual_step_ms, result.history.interval
     for story in told:
         replay = result.results[story.rule]
-        silent = _silences(replay, incident, story.window, scrape_ms)
+        silent = _away(replay, incident, story.window, whole, scrape_ms)
         if silent:
             shown = "; ".join(
-                f"{labels} for {format_duration(gap.duration_ms)} from {format_instant(gap.start_ms)}"
+                f"{labels} for {length(gap.duration_ms)} from {format_instant(gap.start_ms)}"
                 for labels, gap in silent[:GAPS]
             )
             more = f"; and {len(silent) - GAPS} more" if len(silent) > GAPS else ""
             yield Limit(
                 "gaps",
-                f"{story.rule} reads series without samples for more than two scrapes: {shown}{more}. "
+                f"{story.rule} reads series with gaps, two samples or more missing in a row: {shown}{more}. "
                 "A gap may reset a pending alert, or hide that the condition was true.",
                 {
                     "rule": story.rule,
@@ -147,10 +148,13 @@ def _gaps(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> It
             )
 
 
-def _silences(
-    replay: RuleBacktest, incident: Incident, window: Interval, scrape_ms: int
+def _away(
+    replay: RuleBacktest, incident: Incident, window: Interval, whole: Interval, scrape_ms: int
 ) -> list[tuple[Labels, Interval]]:
-    """Return pauses of more than two scrapes, of the series that a rule reads and the incident may concern."""
+    """Return gaps and early ends in a window, of the series that a rule reads and the incident may concern.
+
+    A series that ended before the window, or begins in it, has no gap there.
+    """
     chosen: set[int] = set()
     for need in selections(replay.rule.expr):
         chosen |= set(replay.series.matching(need.matchers, dot_all=replay.semantics.dot_all).tolist())
@@ -160,16 +164,12 @@ def _silences(
         part = replay.series[index]
         if not incident.concerns(replay.rule.name, part.labels):
             continue
-        # From the last sample before the window on: a gap may have begun earlier. What ended before is no gap.
-        first, last = np.searchsorted(part.times, [inside.start_ms, inside.end_ms])
-        near = part.times[max(int(first) - 1, 0) : int(last) + 1]
-        if first == len(part.times):
-            continue
-        ends = np.append(near, inside.end_ms) if last == len(part.times) else near
-        found += [
-            (part.labels, Interval(int(ends[place]), int(ends[place + 1])))
-            for place in np.flatnonzero(np.diff(ends) > 2 * scrape_ms).tolist()
-        ]
+        lacks = absence(alive(part), whole, scrape_ms)
+        spans = lacks.gaps()
+        ends_ms = whole.end_ms - lacks.early_ms
+        if lacks.early_ms and inside.start_ms < ends_ms < inside.end_ms:
+            spans.append(Interval(ends_ms, inside.end_ms))
+        found += [(part.labels, span) for span in spans if span.overlaps(inside)]
     return sorted(found, key=lambda each: (-each[1].duration_ms, each[1].start_ms, each[0]))
 
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from kmon_analysis.errors import InterruptedFetch, OutputError, SettingError, SourceError
 from kmon_analysis.history import History, Provenance
+from kmon_analysis.history_gaps import absences
 from kmon_analysis.labels import METRIC_NAME
 from kmon_analysis.series import SeriesSet
 from kmon_analysis.sources.connection import Connection, Patience, connect, plain
@@ -23,7 +22,7 @@ from kmon_analysis.sources.reading import PROTOCOLS, Protocol, objection, read_p
 from kmon_analysis.sources.served import ask_groups, to_json
 from kmon_analysis.sources.server import ServerInfo, about, ask_server
 from kmon_analysis.sources.workers import in_threads
-from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
+from kmon_analysis.timing import MINUTE_MS, Interval, format_duration, format_instant
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
@@ -287,7 +286,7 @@ class _Fetch:
             if not any(part.series.sample_count for part in here):
                 warnings.append(f"no samples of {selector(stretch.matchers)}")
         if plan["protocol"] == "query":
-            warnings += _unmarked_ends(series, plan["end_ms"], plan["about"].get("lookback_ms"))
+            warnings += _unmarked_ends(series, plan["start_ms"], plan["end_ms"], plan["about"].get("lookback_ms"))
         provenance = Provenance(
             source=self.connection.place,
             start_ms=plan["start_ms"],
@@ -305,13 +304,10 @@ class _Fetch:
         return History(series, provenance)
 
 
-def _unmarked_ends(series: SeriesSet, end_ms: int, lookback_ms: int | None) -> list[str]:
+def _unmarked_ends(series: SeriesSet, start_ms: int, end_ms: int, lookback_ms: int | None) -> list[str]:
     """Warn of series whose end or pause is known only to within the lookback."""
-    pausing = 0
-    for part in series:
-        steps = np.diff(part.times)
-        usual = np.median(steps) if len(steps) else MINUTE_MS
-        pausing += bool(np.any(steps > 2 * usual) or part.times[-1] < end_ms - 2 * usual)
+    found = absences(series, Interval(start_ms, end_ms), MINUTE_MS)
+    pausing = sum(bool(len(each.gap_starts_ms) or each.early_ms) for each in found)
     if not pausing:
         return []
     lookback = format_duration(lookback_ms or 5 * MINUTE_MS)

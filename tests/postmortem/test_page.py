@@ -261,7 +261,7 @@ def test_the_limits_name_what_was_going_on():
     assert codes.count("excluded") == 2
     [gap] = [limit for limit in made.limits if limit.code == "gaps"]
     assert gap.facts["gaps"] == [
-        {"series": {"__name__": "lag", "topic": "a"}, "start": "2026-03-02T01:39:00Z", "end": "2026-03-02T01:50:00Z"}
+        {"series": {"__name__": "lag", "topic": "a"}, "start": "2026-03-02T01:40:00Z", "end": "2026-03-02T01:50:00Z"}
     ]
     assert made["B"].status == "not evaluated"
     assert [page.kind for page in made["A"].pages] == ["true"]
