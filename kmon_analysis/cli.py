@@ -531,7 +531,9 @@ def lab_command(
     KMON_LAST before.
     """
     from kmon_analysis.workflow_lab import copy_notebooks, lab_command, lab_environment
+    from kmon_analysis.workflow_notebook import check_given
 
+    check_given(os.environ)
     command = lab_command(directory, more or [])
     for path in copy_notebooks(directory).kept:
         say(f"kept: {path} differs from the one that is shipped; remove it to get that one")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.errors import HistoryError, SettingError, printable
-from kmon_analysis.timing import DAY_MS, WEEK_MS, format_duration, parse_duration
+from kmon_analysis.timing import DAY_MS, WEEK_MS, format_duration, parse_duration, span
 
 if TYPE_CHECKING:
     from kmon_analysis.history import History
@@ -138,12 +138,14 @@ def _kafka(
     from kmon_analysis.sources.catalogue import names_like
     from kmon_analysis.workflow_kafka import survey_server
 
-    survey = survey_server(connection, progress=progress)
+    survey = survey_server(connection, last_ms=WANTED_MS, progress=progress)
     lines, data = _surveyed(survey, rules)
     if not survey.dialects:
         similar = names_like(connection, ("kafka", "lag"), MOST_SIMILAR)
         known = f"; it has {', '.join(similar)}" if similar else ""
-        lines.append(printable(f"note: no metric of a known Kafka dialect is there now{known}"))
+        lines.append(
+            printable(f"note: no metric of a known Kafka dialect has a sample in the last {span(WANTED_MS)}{known}")
+        )
         data["similar"] = similar
     return lines, data
 

@@ -82,14 +82,14 @@ def import_command(
     if unit is not None and unit not in EPOCH_UNITS:
         raise SettingError(f"{unit!r} is no unit", place="--unit", cure=f"Known are {', '.join(EPOCH_UNITS)}")
     with naming("--scrape-interval"):
-        interval_ms = None if scrape_interval is None else parse_duration(scrape_interval)
+        parse_duration(scrape_interval or "0")
     options: CsvOptions = {
         "zone": zone,
         "time_format": time_format,
         "unit": unit,
         "decimal_comma": decimal_comma,
         "columns": read_pairs(column or [], 'lag{topic="orders"}=orders'),
-        "scrape_interval": interval_ms,
+        "scrape_interval": scrape_interval,
     }
     with working("reading"):
         history = open_history(file, **options)

@@ -138,6 +138,7 @@ def review_command(
     again but stays a false page. Every answer is in the file at once; the next run goes on with what is left.
     Without a terminal, --json prints the questions and --answers applies answers.
     """
+    from kmon_analysis.backtest.notes import unmatched
     from kmon_analysis.labelling.edit import IncidentFile
     from kmon_analysis.labelling.review import questions
     from kmon_analysis.labelling.session import Session
@@ -173,6 +174,8 @@ def review_command(
         )
         work.begin("looking for false pages")
         session = Session(result, file, questions(result, rule))
+    for note in unmatched(result):
+        say(f"warning: {note.text}")
     if not file.exists:
         say(f"note: {incidents} does not exist; the first answer makes it")
     talk = given is None and not as_json and sys.stdin.isatty()

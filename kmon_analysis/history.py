@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from kmon_analysis.history_gaps import Absence, absences, length, silences
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import Int64s, Samples, SeriesSet
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, shortened
-from kmon_analysis.timing import Interval, format_duration, format_instant, parse_duration
+from kmon_analysis.timing import Interval, duration_of, format_duration, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -240,7 +241,7 @@ class History:
 
     @classmethod
     def from_frame(
-        cls, frame: pd.DataFrame, scrape_interval: str | int | None = None, source: str = "data frame"
+        cls, frame: pd.DataFrame, scrape_interval: str | timedelta | None = None, source: str = "data frame"
     ) -> History:
         """Make a history from a pandas frame.
 
@@ -252,8 +253,8 @@ class History:
             `Labels`; with a column MultiIndex the level names are the label names (``__name__`` for
             the metric). **NaN means that there is no sample**; a frame cannot hold NaN samples or
             stale markers.
-        scrape_interval : str or int, optional
-            ``"15s"`` or milliseconds; measured when not given.
+        scrape_interval : str or timedelta, optional
+            For example ``"15s"``; measured when not given.
         source : str
             Where the frame came from, for the provenance.
 
@@ -276,7 +277,7 @@ class History:
                 ) from None
             kept = ~np.isnan(values)
             parts.append(Samples(labels, times[kept], values[kept]))
-        interval_ms = parse_duration(scrape_interval) if isinstance(scrape_interval, str) else scrape_interval
+        interval_ms = None if scrape_interval is None else duration_of(scrape_interval, "scrape_interval")
         provenance = Provenance(
             source=source, start_ms=int(times[0]), end_ms=int(times[-1]) + 1, scrape_interval_ms=interval_ms
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,11 +26,13 @@ __all__ = [
     "WEEK_MS",
     "EvaluationGrid",
     "Interval",
+    "duration",
     "duration_of",
     "format_duration",
     "format_instant",
     "parse_duration",
     "parse_instant",
+    "span",
     "zone_of",
 ]
 
@@ -101,13 +104,18 @@ def duration_of(value: str | timedelta, name: str) -> int:
     Raises
     ------
     SettingError
-        If it is neither: a bare number has no unit.
+        If it is neither: a bare number has no unit. If it is negative, or the text is no duration.
     """
     if isinstance(value, timedelta):
+        if value < timedelta(0):
+            raise SettingError(f"{value!r} is negative", place=name, cure="Give zero or more")
         return value // timedelta(milliseconds=1)
     if not isinstance(value, str):
         raise SettingError(f"{value!r} has no unit", place=name, cure='Give a text such as "15m", or a timedelta')
-    return parse_duration(value)
+    try:
+        return parse_duration(value)
+    except SettingError as error:
+        raise SettingError(error.problem, place=name, cure=error.cure) from None
 
 
 def parse_duration(text: str) -> int:
@@ -179,6 +187,47 @@ def format_duration(duration_ms: int) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
+
+
+def duration(length_ms: float | None) -> str:
+    """Write for reading how long something took: to the second, and to two units.
+
+    What is set, in rules and options, is written as Prometheus does, see `format_duration`.
+
+    Examples
+    --------
+    >>> duration(None), duration(451), duration(95_400), duration(3_725_000), duration(200_000_000)
+    ('–', '0 s', '1 min 35 s', '1 h 2 min', '2 d 7 h')
+    """
+    if length_ms is None or math.isnan(length_ms):
+        return "–"
+    if length_ms < 0:
+        return "\N{MINUS SIGN}" + duration(-length_ms)
+    rest = round(length_ms / SECOND_MS) * SECOND_MS
+    units = (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", SECOND_MS))
+    for place, (unit, unit_ms) in enumerate(units):
+        whole, left = divmod(rest, unit_ms)
+        if not whole:
+            continue
+        small_unit, small_ms = units[min(place + 1, 3)]
+        small = left // small_ms if place < 3 else 0
+        return f"{whole} {unit} {small} {small_unit}" if small else f"{whole} {unit}"
+    return "0 s"
+
+
+def span(length_ms: float) -> str:
+    """Write how long a history, or a part of it, is: in weeks, or in days below two weeks.
+
+    Examples
+    --------
+    >>> span(10 * WEEK_MS), span(3.93 * WEEK_MS), span(1.5 * WEEK_MS), span(DAY_MS), span(HOUR_MS)
+    ('10 weeks', '3.9 weeks', '10.5 days', '1 day', '1 h')
+    """
+    if length_ms < DAY_MS:
+        return duration(length_ms)
+    count, unit = (length_ms / WEEK_MS, "week") if length_ms >= 2 * WEEK_MS else (length_ms / DAY_MS, "day")
+    shown = f"{count:.1f}".removesuffix(".0")
+    return f"{shown} {unit}{'' if shown == '1' else 's'}"
 
 
 def parse_instant(text: str) -> int:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from kmon_analysis.backtest import run
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.settings import Settings
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incidents, read_incidents
 from kmon_analysis.progress import working
@@ -124,6 +125,7 @@ def backtest(
     server: str | PrometheusConnect | None = None,
     patience: Patience | None = None,
     progress: Callable[[str, Progress], None] | None = None,
+    **unknown: Never,
 ) -> Backtest:
     """Say when each alert of a rule file would have paged, and score it.
 
@@ -144,9 +146,13 @@ def backtest(
         Timeouts and retries with the server.
     progress : callable, optional
         Told a rule's name and how far the server's evaluation is; None: shown in a notebook.
+    **unknown
+        Refused; what are fields of `Settings` go there.
 
     Raises
     ------
+    SettingError
+        If nothing has any of the labels to group by, or there is no such argument.
     RuleFileError
         If no rule can be evaluated; with every reason.
     IncidentError
@@ -156,6 +162,8 @@ def backtest(
     SourceError
         If the server cannot be reached or does not do its part. What it said before is kept.
     """
+    for name, value in dict[str, object](unknown).items():
+        raise _no_argument(name, value)
     with working("replaying the rules", terminal=False) as work:
 
         def asked(rule: str, state: Progress) -> None:
@@ -168,6 +176,18 @@ def backtest(
 
         outside = server_side(history, server, patience=patience, progress=progress or asked)
         return run.backtest(rules, history, incidents, settings=settings, outside=outside, progress=evaluating)
+
+
+def _no_argument(name: str, value: object) -> SettingError:
+    """Say where an option of a backtest goes."""
+    own = ("rules", "history", "incidents", "settings", "server", "patience", "progress")
+    fields = tuple(field.name for field in dataclasses.fields(Settings))
+    if name in fields:
+        shown = (value,) if name == "group_by" and isinstance(value, str) else value
+        cure = f"Write settings=km.Settings({name}={shown!r})"
+    else:
+        cure = nearest(name, (*own, *fields)) or f"There are {', '.join(own)}"
+    return SettingError(f"backtest has no argument {name!r}", cure=cure)
 
 
 def recommend(

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
 from kmon_analysis.history import History
+from kmon_analysis.kafka.dialects import recognise
 from kmon_analysis.kafka.survey import Survey, examine, names_of_interest, questions
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.evaluate import evaluate
 from kmon_analysis.promql.parser import parse
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
-from kmon_analysis.sources.catalogue import ask_all, names_now
+from kmon_analysis.sources.catalogue import ask_all, last_seen, names_now
 from kmon_analysis.sources.connection import Connection
 from kmon_analysis.timing import HOUR_MS
 
 __all__ = ["survey_history", "survey_server"]
 
 
-def survey_server(connection: Connection, *, progress: Callable[[int, int], None] | None = None) -> Survey:
+def survey_server(
+    connection: Connection, *, last_ms: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> Survey:
     """Find the dialects, clusters, topics, groups and traps of a running Prometheus, as of now.
 
     Parameters
     ----------
     connection : Connection
         The server.
+    last_ms : int, optional
+        How far back to look where no metric of a known dialect has a sample now; the survey is as of the newest one.
     progress : callable, optional
         Told how many questions are answered, and how many there are.
 
@@ -34,8 +40,13 @@ def survey_server(connection: Connection, *, progress: Callable[[int, int], None
     SourceError
         If the server cannot be reached or refuses.
     """
-    names = frozenset(names_now(connection, names_of_interest()))
-    return examine(names, ask_all(connection, questions(names), progress=progress))
+    names, at_ms, now_ms = frozenset(names_now(connection, names_of_interest())), None, None
+    if last_ms is not None and not recognise(names):
+        at_ms, now_ms = last_seen(connection, names_of_interest(), last_ms)
+        if at_ms is not None:
+            names = frozenset(names_now(connection, names_of_interest(), at_ms=at_ms))
+    found = examine(names, ask_all(connection, questions(names), at_ms=at_ms, progress=progress))
+    return found if at_ms is None else replace(found, as_of_ms=at_ms, now_ms=now_ms)
 
 
 def survey_history(history: History) -> Survey:

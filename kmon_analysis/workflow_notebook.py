@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +23,7 @@ from kmon_analysis.labelling.suggest import suggest_from
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.rules.model import AlertingRule, RuleFile
 from kmon_analysis.rules.reader import parse_rules, read_rules
-from kmon_analysis.sources.connection import Connection, connect
+from kmon_analysis.sources.connection import Connection, check_url, connect
 from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.simulation.store import load_scenario
 from kmon_analysis.tabular import counted, html_list, text_lines
@@ -33,7 +34,18 @@ from kmon_analysis.workflow_kafka import survey_history, survey_server
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
 
-__all__ = ["PATHS", "VARIABLES", "Given", "Listed", "close_up", "given", "listed", "one_incident", "why_chosen"]
+__all__ = [
+    "PATHS",
+    "VARIABLES",
+    "Given",
+    "Listed",
+    "check_given",
+    "close_up",
+    "given",
+    "listed",
+    "one_incident",
+    "why_chosen",
+]
 
 VARIABLES: Mapping[str, str] = {
     "KMON_PROMETHEUS_URL": "a running Prometheus",
@@ -88,8 +100,8 @@ class Given:
         The rules to look at.
     incidents : Incidents
         The labelled truth that lies in the history; empty when there is none.
-    folder : Path
-        Where results go.
+    place : Path
+        Where results go; see `folder`.
     words : tuple of str
         What was taken and what follows from that, one sentence each.
     server : PrometheusConnect or None
@@ -103,11 +115,20 @@ class Given:
     history: History
     rules: RuleFile
     incidents: Incidents
-    folder: Path
+    place: Path
     words: tuple[str, ...]
     server: PrometheusConnect | None = field(default=None, compare=False)
     bundled: bool = False
     undecided: tuple[Incident, ...] = ()
+
+    @property
+    def folder(self) -> Path:
+        """Where results go; made when it is first asked for, readable by nobody else."""
+        try:
+            self.place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(self.place, error) from None
+        return self.place
 
     def alert(self, quantity: str) -> str:
         """Return the name of the first alert that reads a quantity and no other one, else of the first that reads it.
@@ -213,24 +234,50 @@ def given(
     KmonError
         As for reading each of the files, and for `kmon_analysis.workflow.fetch`.
     """
-    found = os.environ if environment is None else environment
-    said = {name: found[name].strip() for name in VARIABLES if found.get(name, "").strip()}
+    said = _said(os.environ if environment is None else environment)
     source = server or said.get("KMON_PROMETHEUS_URL")
+    _check(said, source)
     folder = _folder(said)
+    if source is not None:
+        return _fetched(connect(source), said, folder)
+    return _recorded(said, folder) if "KMON_HISTORY" in said else _bundled(scenario, folder)
+
+
+def check_given(environment: Mapping[str, str]) -> None:
+    """Refuse an environment that `given` would refuse, as far as that shows without a server.
+
+    Raises
+    ------
+    KmonError
+        As `given`.
+    """
+    said = _said(environment)
+    _check(said, said.get("KMON_PROMETHEUS_URL"))
+    for name, read in (("KMON_HISTORY", open_history), ("KMON_RULES", read_rules), ("KMON_INCIDENTS", read_incidents)):
+        if name in said:
+            read(Path(said[name]).expanduser())
+
+
+def _said(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: environment[name].strip() for name in VARIABLES if environment.get(name, "").strip()}
+
+
+def _check(said: Mapping[str, str], source: str | PrometheusConnect | None) -> None:
+    """Refuse what contradicts itself or cannot be read, by the variable's name, before anything is fetched."""
     if source is None and "KMON_HISTORY" not in said:
         _check_alone(said)
-        return _bundled(scenario, folder)
     if source is not None and "KMON_HISTORY" in said:
         raise SettingError(
             "both a server and recorded samples are named", place=" and ".join(_SOURCES), cure="Unset one of them"
         )
-    if source is None:
-        return _recorded(said, folder)
-    return _fetched(connect(source), said, folder)
-
-
-def _check(said: Mapping[str, str]) -> None:
-    """Refuse what cannot be read, by the variable's name, before anything is fetched."""
+    if source is None and "KMON_LAST" in said:
+        raise SettingError("is about fetching", place="KMON_LAST", cure="Unset it, or KMON_HISTORY")
+    try:
+        if isinstance(source, str):
+            check_url(source)
+    except SettingError as error:
+        place = "KMON_PROMETHEUS_URL" if source == said.get("KMON_PROMETHEUS_URL") else None
+        raise SettingError(error.problem, place=place, cure=error.cure) from None
     try:
         parse_duration(said.get("KMON_LAST", LAST))
     except SettingError as error:
@@ -241,9 +288,9 @@ def _check(said: Mapping[str, str]) -> None:
 
 
 def _folder(said: Mapping[str, str]) -> Path:
-    """Make the folder that results go to."""
+    """Name the folder that results go to; one of the user's is made at once, to see whether it can be written."""
     if "KMON_OUT" not in said:
-        return Path(tempfile.mkdtemp(prefix="kmon-"))
+        return Path(tempfile.gettempdir()) / f"kmon-{secrets.token_hex(4)}"
     folder = Path(said["KMON_OUT"]).expanduser()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -284,9 +331,6 @@ def _bundled(scenario: str, folder: Path) -> Given:
 
 
 def _recorded(said: Mapping[str, str], folder: Path) -> Given:
-    if "KMON_LAST" in said:
-        raise SettingError("is about fetching", place="KMON_LAST", cure="Unset it, or KMON_HISTORY")
-    _check(said)
     history = open_history(Path(said["KMON_HISTORY"]).expanduser())
     rules, about = _rules(said, None if "KMON_RULES" in said else survey_history(history))
     words = (f"History: {said['KMON_HISTORY']}, {_span(history)}.", about)
@@ -294,16 +338,16 @@ def _recorded(said: Mapping[str, str], folder: Path) -> Given:
 
 
 def _fetched(server: PrometheusConnect, said: Mapping[str, str], folder: Path) -> Given:
-    _check(said)
     connection = Connection(server)
-    rules, about = _rules(said, None if "KMON_RULES" in said else survey_server(connection))
     last = said.get("KMON_LAST", LAST)
+    survey = None if "KMON_RULES" in said else survey_server(connection, last_ms=parse_duration(last))
+    rules, about = _rules(said, survey, f" in the last {last}")
     history = fetch(server, rules, last=last, directory=folder / "history")
     words = (f"History: the last {last} of {connection.place}, {_span(history)}.", about)
     return _with_incidents(Given(history, rules, Incidents(), folder, words, server), said)
 
 
-def _rules(said: Mapping[str, str], survey: Survey | None) -> tuple[RuleFile, str]:
+def _rules(said: Mapping[str, str], survey: Survey | None, when: str = "") -> tuple[RuleFile, str]:
     """Read the user's rules, or write starter rules in the metric names that are there."""
     if survey is None:
         rules = read_rules(Path(said["KMON_RULES"]).expanduser())
@@ -311,13 +355,17 @@ def _rules(said: Mapping[str, str], survey: Survey | None) -> tuple[RuleFile, st
     profile = choose(survey.dialects, survey.names, cluster=survey.cluster_label)
     found = starters(profile)
     if not found.rules:
+        missing = f"; there are {', '.join(sorted(survey.names))}" if survey.names else ""
         raise SettingError(
-            "is not set, and no starter rule fits: no metric of a known Kafka dialect is there now",
+            f"is not set, and no starter rule fits: no metric of a known Kafka dialect has a sample{when}"
+            if not survey.dialects
+            else f"is not set, and no starter rule fits the metrics of Kafka that are there{missing}",
             place="KMON_RULES",
-            cure="Name your rule file with it",
+            cure="Name your rule file with it" + (", or a longer time with KMON_LAST" if when and not missing else ""),
         )
     rules = parse_rules(rules_text(found, profile), "starter rules")
-    return rules, f"Rules: KMON_RULES is not set, so {len(rules.alerts)} starter rules in the metric names found."
+    words = f"Rules: KMON_RULES is not set, so {len(rules.alerts)} starter rules in the metric names found."
+    return rules, f"{words} {survey.ended}." if survey.ended else words
 
 
 def _with_incidents(taken: Given, said: Mapping[str, str]) -> Given:
@@ -344,7 +392,7 @@ def _with_incidents(taken: Given, said: Mapping[str, str]) -> Given:
             " When each rule pages, how often and for how long can be told, and every page counts as false; what was "
             "missed cannot, and no value is advised."
         )
-    return replace(taken, incidents=within, words=(*taken.words, words, f"Results go to {taken.folder}."))
+    return replace(taken, incidents=within, words=(*taken.words, words, f"Results go to {taken.place}."))
 
 
 def _span(history: History) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,9 +31,9 @@ from kmon_analysis.timing import (
     MINUTE_MS,
     EvaluationGrid,
     Interval,
+    duration_of,
     format_duration,
     format_instant,
-    parse_duration,
     parse_instant,
 )
 from kmon_analysis.workflow import needed_selections
@@ -251,7 +252,7 @@ def check_reality(
     source: str | PrometheusConnect,
     rules: RuleFile,
     *,
-    last: str | None = None,
+    last: str | timedelta | None = None,
     start: str | None = None,
     end: str | None = None,
     settings: Settings | None = None,
@@ -304,7 +305,7 @@ def check_reality(
         wanted,
         start_ms=None if start is None else parse_instant(start),
         end_ms=None if end is None else parse_instant(end),
-        last_ms=None if last is None else parse_duration(last),
+        last_ms=None if last is None else duration_of(last, "last"),
         progress=progress,
         patience=patience,
     )

@@ -1,15 +1,19 @@
 """What a notebook works on, chosen by the environment."""
 
+import time
 from pathlib import Path
 
 import pytest
 
 import kmon_analysis as km
-from kmon_analysis.errors import SettingError
+from kmon_analysis.cli_doctor import examine_server
+from kmon_analysis.errors import KmonError, SettingError
 from kmon_analysis.postmortem.markdown import markdown
+from kmon_analysis.sources.connection import Connection, connect
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval, format_instant
-from kmon_analysis.workflow_notebook import close_up, given, one_incident, why_chosen
-from tests.prometheus_server import openmetrics
+from kmon_analysis.workflow_kafka import survey_server
+from kmon_analysis.workflow_notebook import check_given, close_up, given, one_incident, why_chosen
+from tests.prometheus_server import openmetrics, running_prometheus
 
 START = 1_767_225_600_000
 RULES = """
@@ -67,12 +71,16 @@ def test_without_anything_the_bundled_history_is_taken(tmp_path):
     assert (found.alert("lag"), found.alert("messages_in")) == ("HighConsumerLag", "LowMessageRate")
 
 
-def test_each_notebook_gets_a_new_folder_where_none_is_named():
-    first, second = (given(environment={}).folder for _ in range(2))
-    assert first != second
-    assert not list(first.iterdir())
-    first.rmdir()
-    second.rmdir()
+def test_each_notebook_gets_a_new_folder_where_none_is_named_once_it_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    first, second = (given(environment={}) for _ in range(2))
+    with pytest.raises(SettingError):
+        given(environment={"KMON_RULES": "rules.yml"})
+    assert not list(tmp_path.iterdir())
+    assert first.folder != second.folder
+    assert sorted(tmp_path.iterdir()) == sorted([first.folder, second.folder])
+    assert f"Results go to {first.folder}." in repr(first)
+    assert first.folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_own_samples_rules_and_incidents_are_taken(own):
@@ -142,6 +150,48 @@ def test_what_does_not_go_together_is_refused(environment, words, tmp_path):
     with pytest.raises(SettingError) as caught:
         given(environment={**environment, "KMON_OUT": str(tmp_path)})
     assert words in str(caught.value)
+    # What kmon lab asks before it starts.
+    with pytest.raises(SettingError) as before:
+        check_given(environment)
+    assert str(before.value) == str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["KMON_HISTORY", "KMON_RULES", "KMON_INCIDENTS"])
+def test_files_are_read_before_jupyterlab_starts(own, name):
+    check_given(own)
+    Path(own[name]).write_text("- nonsense: [")
+    with pytest.raises(KmonError) as caught:
+        check_given(own)
+    assert own[name] in str(caught.value)
+
+
+def test_metrics_that_ended_are_said_and_taken(tmp_path):
+    """The exporter was stopped an hour ago: nothing is there now, and the last two hours are worth looking at."""
+    now = int(time.time()) * 1000
+    end = now - HOUR_MS
+    lag = 'kafka_consumergroup_lag{consumergroup="a",topic="t",partition="0"}'
+    samples = openmetrics({lag: [(end - n * 15_000, "7") for n in reversed(range(240))], "up": [(now, "1")]})
+    with running_prometheus(samples) as server:
+        environment = {"KMON_PROMETHEUS_URL": server.url, "KMON_LAST": "3h", "KMON_OUT": str(tmp_path)}
+        found = given(environment=environment)
+        said = examine_server(server.url, None, None).text
+        with pytest.raises(SettingError) as caught:
+            given(environment={**environment, "KMON_LAST": "30m"})
+        survey = survey_server(Connection(connect(server.url)), last_ms=3 * HOUR_MS)
+    assert found.alert("lag") == "HighConsumerLag"
+    assert len(found.history.series) == 1
+    words = (
+        "kafka_consumergroup_lag is known, but no metric of a known Kafka dialect has a sample now: the newest is of "
+        f"{format_instant(end)}, 1 h"
+    )
+    assert words in repr(found)
+    assert words in said
+    assert "topics (1): t" in said
+    assert survey.as_of_ms == end
+    assert str(caught.value) == (
+        "KMON_RULES: is not set, and no starter rule fits: no metric of a known Kafka dialect has a sample in the last "
+        "30m\n  Name your rule file with it, or a longer time with KMON_LAST."
+    )
 
 
 def test_an_alert_that_nobody_reads_is_asked_for(own, tmp_path):

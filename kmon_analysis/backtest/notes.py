@@ -25,7 +25,7 @@ from kmon_analysis.timing import format_instant
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest
 
-__all__ = ["Note", "is_blind", "left_out_finding", "notes_of", "unseen"]
+__all__ = ["Note", "is_blind", "labels_known", "left_out_finding", "notes_of", "unmatched", "unseen"]
 
 # From this share of the time on, firing is said to be the rule's usual state.
 _MOSTLY = 0.5
@@ -46,12 +46,20 @@ class Note:
         The alerts it is about; empty: none in particular.
     incidents : tuple of str
         Ids of the incidents it is about.
+    place : str
+        Where in the list of incidents, with which `text` begins; empty: nowhere in particular.
     """
 
     kind: str
     text: str
     rules: tuple[str, ...] = ()
     incidents: tuple[str, ...] = ()
+    place: str = ""
+
+    @property
+    def bare(self) -> str:
+        """The text without the place."""
+        return self.text.removeprefix(f"{self.place}: ") if self.place else self.text
 
 
 def notes_of(result: Backtest) -> tuple[Note, ...]:
@@ -62,11 +70,22 @@ def notes_of(result: Backtest) -> tuple[Note, ...]:
     result : Backtest
         With its scores.
     """
-    notes = [*_outside(result), *_no_data(result), *_labels(result), *_group_by(result)]
+    notes = [*_outside(result), *unmatched(result)]
     for name, replay in result.results.items():
         if not is_blind(replay):
             notes += _firing(name, replay, result.scores[name])
     return (*notes, *_shifted(result))
+
+
+def unmatched(result: Backtest) -> tuple[Note, ...]:
+    """List the metrics and labels of rules, incidents and settings that nothing in the history has.
+
+    Parameters
+    ----------
+    result : Backtest
+        With its scores.
+    """
+    return (*_no_data(result), *_labels(result), *_group_by(result))
 
 
 # ---- incidents outside the history ---------------------------------------------------------------
@@ -194,7 +213,7 @@ def _labels(result: Backtest) -> Iterator[Note]:
         ids = tuple(each.id for each in of_problem)
         words = f"{_some(ids)}: {text.format(who=f'of {_some(names)} ')}"
         finding = Finding(words, truth.path, first.line, first.column)
-        yield Note("labels", f"{finding}. {cure}".removesuffix(". "), names, ids)
+        yield Note("labels", f"{finding}. {cure}".removesuffix(". "), names, ids, finding.place)
     known_to = [_Known.of(replay.signal().labels) for replay in result.results.values() if not is_blind(replay)]
     for window in truth.excluded:
         misfits = [_misfit(window.labels, each, everything) for each in known_to]
@@ -203,7 +222,8 @@ def _labels(result: Backtest) -> Iterator[Note]:
             since = format_instant(window.interval.start_ms)
             text = f"the excluded window from {since}: {problem_of[0].format(who='')}"
             finding = Finding(text, truth.path, window.line, window.column)
-            yield Note("labels", f"{finding}. {problem_of[1]}".removesuffix(". "))
+            text = f"{finding}. {problem_of[1]}".removesuffix(". ")
+            yield Note("labels", text, place=finding.place)
     yield from _unconcerned(result)
 
 
@@ -247,13 +267,19 @@ def _unconcerned(result: Backtest) -> Iterator[Note]:
         own, counts = ("its", "it counts") if len(ids) == 1 else ("their", "they count")
         first = result.incidents[ids[0]]
         text = f"{_some(ids)}: no rule selects series with {own} labels, so {counts} nowhere"
-        yield Note("unconcerned", str(Finding(text, result.incidents.path, first.line, first.column)), (), ids)
+        finding = Finding(text, result.incidents.path, first.line, first.column)
+        yield Note("unconcerned", str(finding), (), ids, finding.place)
+
+
+def labels_known(results: Mapping[str, RuleBacktest], rules: RuleFile, history: History) -> frozenset[str]:
+    """Name the labels that alerts have or could have."""
+    known = {name for replay in results.values() for labels in replay.signal().labels for name in labels}
+    known |= {name for rule in rules.alerts for name in rule.labels} | {"alertname"}
+    return frozenset(known | {name for labels in history.series.labels for name in labels})
 
 
 def _group_by(result: Backtest) -> Iterator[Note]:
-    known = {name for replay in result.results.values() for labels in replay.signal().labels for name in labels}
-    known |= {name for rule in result.rules.alerts for name in rule.labels} | {"alertname"}
-    known |= {name for labels in result.history.series.labels for name in labels}
+    known = labels_known(result.results, result.rules, result.history)
     for label in result.settings.group_by or ():
         if label not in known:
             near = nearest(label, sorted(known))

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kmon_analysis.backtest import kernels
 from kmon_analysis.backtest.listing import outcome_rows, page_rows
-from kmon_analysis.backtest.notes import Note, is_blind, notes_of
+from kmon_analysis.backtest.notes import Note, is_blind, labels_known, notes_of
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
@@ -23,9 +23,12 @@ from kmon_analysis.errors import (
     IncidentError,
     InputError,
     RuleFileError,
+    SettingError,
+    nearest,
 )
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
+from kmon_analysis.labels import METRIC_NAME
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.semantics import DEFAULT_VERSION, Semantics
 from kmon_analysis.rules.groups import Outside, rule_key, run_groups
@@ -335,6 +338,8 @@ def backtest(
         If all incidents lie wholly outside the history; some that do are left out, and the result says so.
     InputError
         If the file has no alerting rule.
+    SettingError
+        If nothing has any of the labels to group by.
     """
     chosen = settings or Settings()
     truth = Incidents() if incidents is None else incidents
@@ -386,6 +391,7 @@ def backtest(
     if refused and not results:
         raise _nothing_to_replay(rules, refused)
     scores = {name: replay.score() for name, replay in results.items()}
+    _check_labels(results, rules, history, chosen.group_by)
     by, warnings = getattr(outside, "by", "somebody else"), tuple(getattr(outside, "warnings", ()))
     return Backtest(
         rules,
@@ -401,6 +407,19 @@ def backtest(
         run.notes,
         left_out,
     )
+
+
+def _check_labels(
+    results: Mapping[str, RuleBacktest], rules: RuleFile, history: History, group_by: tuple[str, ...] | None
+) -> None:
+    """Refuse a grouping of which nothing has any label: all alerts would silently make one page."""
+    known = labels_known(results, rules, history)
+    if group_by and not known.intersection(group_by):
+        near = " and ".join(filter(None, (nearest(label, sorted(known)) for label in group_by)))
+        names = ", ".join(sorted(known - {METRIC_NAME}))
+        listed = ", ".join(map(repr, group_by))
+        problem = f"no alert has the label{'s' if len(group_by) > 1 else ''} {listed}: all pages would be one"
+        raise SettingError(problem, place="group_by", cure=near or f"There are {names}")
 
 
 def _nothing_to_replay(rules: RuleFile, refused: Mapping[str, InputError]) -> RuleFileError:

@@ -49,8 +49,16 @@ class Settings:
     version: str | None = None
 
     def __post_init__(self) -> None:
+        _no_text(self.group_by)
         for name in ("merge_gap_ms", "credit_before_ms", "credit_after_ms", "phase_ms"):
             if (getattr(self, name) or 0) < 0:
                 raise SettingError(f"{name} is {getattr(self, name)}", cure="Give zero or a positive duration")
         if self.interval_ms is not None and self.interval_ms <= 0:
             raise SettingError(f"interval_ms is {self.interval_ms}", cure="Give a positive duration")
+
+
+def _no_text(labels: object) -> None:
+    """Refuse one text in the place of several, whose letters would be taken for labels."""
+    if isinstance(labels, str):
+        problem = f"{labels!r} is a text, not a tuple of labels"
+        raise SettingError(problem, place="group_by", cure=f"Write group_by=({labels!r},)")

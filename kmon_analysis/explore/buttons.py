@@ -11,6 +11,7 @@ from kmon_analysis.labelling.review import decision_of
 from kmon_analysis.report.asked import facts, links
 from kmon_analysis.report.figure import img_html, png_bytes
 from kmon_analysis.report.words import clean, count
+from kmon_analysis.tabular import html_list
 from kmon_analysis.timing import format_instant
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ class Buttons:
             return w.Layout(width="100%", max_width="60em")
 
         self.progress = w.HTML()
+        self.unmatched = w.HTML(html_list(review.unmatched) if review.unmatched else "", layout=wide())
+        self.unmatched.layout.display = "" if review.unmatched else "none"
         self.facts = w.HTML(layout=wide())
         # Widgets have a margin of two pixels.
         self.picture = w.HTML(layout=w.Layout(width="calc(100% - 4px)", max_width="900px"))
@@ -75,7 +78,8 @@ class Buttons:
         self.message = w.HTML()
         self.fields = w.VBox([self.id, self.start, self.end, self.labels, self.note, self.must_page, self.alike])
         row = w.HBox(list(self.buttons.values()), layout=w.Layout(flex_flow="row wrap"))
-        self.box = w.VBox([self.progress, self.facts, self.picture, self.links, self.fields, row, self.message])
+        shown = [self.unmatched, self.progress, self.facts, self.picture, self.links, self.fields, row, self.message]
+        self.box = w.VBox(shown)
         self.box.add_class("kmon-review")
         self.show()
 

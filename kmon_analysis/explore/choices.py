@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -16,7 +17,7 @@ from kmon_analysis.errors import SettingError
 from kmon_analysis.kafka.hours import parse_hours, promql_guard
 from kmon_analysis.recommend.candidates import Setting, candidates, current_setting
 from kmon_analysis.report.figure import Scale, scale_for
-from kmon_analysis.timing import HOUR_MS, MINUTE_MS, SECOND_MS, parse_duration
+from kmon_analysis.timing import HOUR_MS, MINUTE_MS, SECOND_MS, duration_of
 
 __all__ = [
     "AS_DEPLOYED",
@@ -194,7 +195,7 @@ def read_threshold(text: str) -> float:
     return value
 
 
-def read_duration(text: str, name: str) -> int:
+def read_duration(said: str | timedelta, name: str) -> int:
     """Read a window or a ``for`` that somebody typed.
 
     Raises
@@ -202,7 +203,7 @@ def read_duration(text: str, name: str) -> int:
     SettingError
         If it is no duration, or a window of zero.
     """
-    value = parse_duration(text)
+    value = duration_of(said, name)
     if name == "window" and value <= 0:
         raise SettingError("a window of 0 holds nothing", cure='Give a positive duration, for example "5m"')
     return value

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kmon_analysis.backtest.notes import unmatched
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.labelling.edit import IncidentFile
-from kmon_analysis.labelling.review import NEIGHBOURS_MS, Decision, Question, questions
+from kmon_analysis.labelling.review import Decision, Question, questions
 from kmon_analysis.labelling.session import Effect, Session
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.report.asked import Links, check_links, links, local_moment, zone_of
 from kmon_analysis.report.words import clean, duration, number, short_labels
-from kmon_analysis.tabular import html_table, text_table
+from kmon_analysis.tabular import html_list, html_table, text_lines, text_table
+from kmon_analysis.timing import duration_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +55,11 @@ class Review:
     def current(self) -> int | None:
         """Number of the first question without an answer, or None."""
         return next((each for each in self.numbers if self.session.question(each).key not in self.session.said), None)
+
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Metrics and labels of the rules and the list that nothing in the history has, in words, with near names."""
+        return tuple(clean(note.text) for note in unmatched(self.session.result))
 
     @property
     def incidents(self) -> Incidents:
@@ -147,12 +155,13 @@ class Review:
         return f"{done} of {len(self.numbers)} answered" + (f", {more} more of the same kinds" if more else "")
 
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), *([text_table(*self._table())] if self.numbers else [])])
+        table = [text_table(*self._table())] if self.numbers else []
+        return "\n".join([self._headline(), *table, *text_lines(self.unmatched)])
 
     def _repr_html_(self) -> str:
         if not self.numbers:
-            return f"<p>{html.escape(self._headline())}</p>"
-        return html_table(*self._table(), caption=self._headline(), left=(1, 2, 5, 7))
+            return f"<p>{html.escape(self._headline())}</p>" + html_list(self.unmatched)
+        return html_table(*self._table(), caption=self._headline(), left=(1, 2, 5, 7)) + html_list(self.unmatched)
 
     def _repr_mimebundle_(self, **_: Any) -> Any:
         from kmon_analysis.explore.buttons import widgets_here
@@ -175,7 +184,7 @@ def review_incidents(
     zone: str | None = None,
     grafana: str = "",
     prometheus: str = "",
-    neighbours_ms: int = NEIGHBOURS_MS,
+    neighbours: str | timedelta = "1h",
 ) -> Review:
     """Look at undecided suggestions and the largest false pages and say what each was; the list learns it.
 
@@ -200,7 +209,7 @@ def review_incidents(
         ``{to_ms}``, ``{labels}``, ``{rule}`` and ``{label.NAME}``.
     prometheus : str
         URL of Prometheus, for links.
-    neighbours_ms : int
+    neighbours : str or timedelta
         Pages of one alert with a shorter pause between them are one question.
 
     Raises
@@ -226,5 +235,5 @@ def review_incidents(
     zone_of(zone)
     file = IncidentFile.open(incidents)
     scored = with_incidents(result.backtest if isinstance(result, Advice) else result, file.incidents)
-    asked = questions(scored, rule, neighbours_ms=neighbours_ms)
+    asked = questions(scored, rule, neighbours_ms=duration_of(neighbours, "neighbours"))
     return Review(Session(scored, file, asked), top, where, zone, by)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import html
 from dataclasses import replace
+from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -103,8 +104,8 @@ class Tuner:
         self,
         *,
         threshold: float | str | None = None,
-        window: str | int | None = None,
-        for_: str | int | None = None,
+        window: str | timedelta | None = None,
+        for_: str | timedelta | None = None,
         hours: str | None = None,
         zone: str = "UTC",
         group_by: GroupBy | str = "",
@@ -116,8 +117,8 @@ class Tuner:
         ----------
         threshold : float or str, optional
             Of the comparison.
-        window, for_ : str or int, optional
-            A duration such as ``"5m"``, or milliseconds.
+        window, for_ : str or timedelta, optional
+            A duration such as ``"5m"``.
         hours : str, optional
             ``"as deployed"``, ``"at all hours"``, or traffic hours such as ``"Mon-Fri 08:00-18:00"`` in `zone`.
         zone : str
@@ -141,10 +142,9 @@ class Tuner:
             value = read_threshold(threshold) if isinstance(threshold, str) else float(threshold)
             setting = replace(setting, threshold=read_threshold(repr(value)))
         if window is not None:
-            length = read_duration(window, "window") if isinstance(window, str) else window
-            setting = replace(setting, window_ms=length)
+            setting = replace(setting, window_ms=read_duration(window, "window"))
         if for_ is not None:
-            setting = replace(setting, for_ms=read_duration(for_, "for") if isinstance(for_, str) else for_)
+            setting = replace(setting, for_ms=read_duration(for_, "for"))
         if hours is not None:
             zone_of(zone)
             setting = replace(setting, hours=guard_of(hours, zone, self.model.replay.knobs.hours))
@@ -173,8 +173,8 @@ class Tuner:
         self,
         *,
         threshold: float | str | None = None,
-        window: str | int | None = None,
-        for_: str | int | None = None,
+        window: str | timedelta | None = None,
+        for_: str | timedelta | None = None,
         hours: str | None = None,
         zone: str = "UTC",
         group_by: GroupBy | str = "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,7 +169,8 @@ class TunerWidget(anywidget.AnyWidget):
         ):
             key = "for_" if name == "for" else name
             if f"{name}_stop" in content and stops:
-                turned[key] = stops[max(0, min(int(content[f"{name}_stop"]), len(stops) - 1))]
+                stop = stops[max(0, min(int(content[f"{name}_stop"]), len(stops) - 1))]
+                turned[key] = stop if name == "threshold" else timedelta(milliseconds=stop)
             elif name in content:
                 turned[key] = str(content[name])
         if "zone" in content:

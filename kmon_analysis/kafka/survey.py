@@ -14,6 +14,7 @@ from kmon_analysis.kafka.expressions import grouping, selector
 from kmon_analysis.kafka.starter import starters
 from kmon_analysis.kafka.traps import Trap, named_traps, trap_names
 from kmon_analysis.labels import Labels
+from kmon_analysis.timing import duration, format_instant
 
 __all__ = ["CLUSTER_LABELS", "MOST_NAMES", "Listed", "Survey", "examine", "names_of_interest", "questions"]
 
@@ -24,6 +25,7 @@ MOST_NAMES = 200
 # A counter resets when a broker restarts, not several times in half an hour.
 _RESETS, _RESETS_WINDOW = 3, "30m"
 _LISTS = ("topic", "group")
+_NAMED = 3
 
 Answers = Mapping[str, Sequence[tuple[Labels, float]] | None]
 
@@ -58,6 +60,9 @@ class Survey:
         Metrics that hold the total of all topics beside the topics.
     unanswered : tuple of str
         Questions that the server refused.
+    as_of_ms, now_ms : int or None
+        Where no metric of interest has a sample now: when the newest sample was that all of this is about, and the
+        server's clock.
     """
 
     dialects: tuple[Dialect, ...]
@@ -70,6 +75,19 @@ class Survey:
     traps: tuple[Trap, ...] = ()
     aggregated: frozenset[str] = frozenset()
     unanswered: tuple[str, ...] = ()
+    as_of_ms: int | None = None
+    now_ms: int | None = None
+
+    @property
+    def ended(self) -> str:
+        """Since when no metric of a known dialect has a sample, as a sentence; empty where there are some now."""
+        if self.as_of_ms is None or self.now_ms is None:
+            return ""
+        known = sorted(self.names)
+        more = f" and {len(known) - _NAMED} more" if len(known) > _NAMED else ""
+        names = f"{', '.join(known[:_NAMED])}{more} {'is' if len(known) == 1 else 'are'} known"
+        when = f"{format_instant(self.as_of_ms)}, {duration(self.now_ms - self.as_of_ms)} ago"
+        return f"{names}, but no metric of a known Kafka dialect has a sample now: the newest is of {when}"
 
     @property
     def limits(self) -> tuple[tuple[str, str], ...]:
@@ -79,7 +97,8 @@ class Survey:
 
     def lines(self) -> list[str]:
         """Say it in words."""
-        out = [f"dialect {each.name}: {each.title}" for each in self.dialects]
+        out = [f"note: {self.ended}; what follows is as of then"] if self.ended else []
+        out += [f"dialect {each.name}: {each.title}" for each in self.dialects]
         for title, found in (("clusters", self.clusters), ("topics", self.topics), ("groups", self.groups)):
             if found.total:
                 more = f" and {found.total - len(found.names):,} more" if found.total > len(found.names) else ""

@@ -113,6 +113,8 @@ def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
         yield "Detected", "not written down"
     if incident.labels:
         yield "Concerns", ", ".join(f"{name}={value}" for name, value in incident.labels.items())
+    for text in made.unmatched:
+        yield "Check first", text
     if incident.kind:
         yield "Kind", incident.kind
     if incident.cause:

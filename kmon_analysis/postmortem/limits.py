@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kmon_analysis.backtest.notes import Note, unmatched
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.history_gaps import absence, alive, length
@@ -19,8 +20,10 @@ from kmon_analysis.rules.model import RuleGroup
 from kmon_analysis.tabular import counted
 from kmon_analysis.timing import SECOND_MS, WEEK_MS, Interval, format_duration, format_instant
 
-__all__ = ["Limit", "limits_of"]
+__all__ = ["UNMATCHED", "Limit", "limits_of"]
 
+# The kind of what would pass for a quiet rule or a missed incident and is a misspelt name.
+UNMATCHED = "unmatched"
 # Gaps are told one by one up to this many.
 GAPS = 5
 
@@ -47,7 +50,9 @@ class Limit:
 def limits_of(result: Backtest, incident: Incident, stories: Sequence[RuleStory]) -> tuple[Limit, ...]:
     """List what weakens the statements of a postmortem, the nearest to the incident first."""
     told = [story for story in stories if story.concerned]
+    slips = unmatched(result)
     return (
+        *(_unmatched(note) for note in slips if incident.id in note.incidents),
         *_ends(result, incident, told),
         *_gaps(result, incident, told),
         *_alerts(result, incident, told),
@@ -55,6 +60,7 @@ def limits_of(result: Backtest, incident: Incident, stories: Sequence[RuleStory]
         *_normal_time(told),
         *_clocks(result, told),
         *_others(result, stories),
+        *(_unmatched(note) for note in slips if incident.id not in note.incidents),
         Limit(
             "labels by people",
             "Start, end and labels of incidents are what people wrote down; every offset here is as good as they are. "
@@ -70,6 +76,13 @@ def limits_of(result: Backtest, incident: Incident, stories: Sequence[RuleStory]
             "Restarts of Prometheus, and what Alertmanager does behind a page: routing, grouping waits, silences.",
         ),
     )
+
+
+def _unmatched(note: Note) -> Limit:
+    """Say which metric or label nothing in the history has."""
+    # Without the line of the list: a bundle holds another one, and is compared.
+    facts = {"note": note.bare, "rules": list(note.rules), "incidents": list(note.incidents)}
+    return Limit(UNMATCHED, note.bare, facts)
 
 
 def _ends(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> Iterator[Limit]:

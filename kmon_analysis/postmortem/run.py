@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,12 @@ from kmon_analysis.errors import Finding, IncidentError, SettingError, nearest, 
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.postmortem.answers import Reference, Rung, reference_of
-from kmon_analysis.postmortem.limits import Limit, limits_of
+from kmon_analysis.postmortem.limits import UNMATCHED, Limit, limits_of
 from kmon_analysis.postmortem.pricing import price_rule
 from kmon_analysis.postmortem.stories import RuleStory, stories_of
 from kmon_analysis.report.zones import local_zone
-from kmon_analysis.tabular import html_table, text_table
-from kmon_analysis.timing import SECOND_MS, Interval, format_instant, parse_duration
+from kmon_analysis.tabular import html_list, html_table, text_lines, text_table
+from kmon_analysis.timing import SECOND_MS, Interval, duration_of, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -173,11 +174,16 @@ class Postmortem:
 
         return ["rule", "what it did"], [[story.rule, did(self, story)] for story in self.rules]
 
+    @property
+    def unmatched(self) -> tuple[str, ...]:
+        """Metrics and labels of the rules and the list that nothing in the history has, in words, with near names."""
+        return tuple(limit.text for limit in self.limits if limit.code == UNMATCHED)
+
     def __repr__(self) -> str:
-        return "\n".join([self._headline(), text_table(*self.table(), left=2)])
+        return "\n".join([self._headline(), text_table(*self.table(), left=2), *text_lines(self.unmatched)])
 
     def _repr_html_(self) -> str:
-        return html_table(*self.table(), caption=self._headline(), left=2)
+        return html_table(*self.table(), caption=self._headline(), left=2) + html_list(self.unmatched)
 
     def _headline(self) -> str:
         when = self.incident.interval
@@ -227,12 +233,17 @@ def incidents_for(incidents: Incidents, incident_id: str, history: History) -> I
     return incidents.within(history.interval)
 
 
+def _ladder(sooner: str | timedelta | Sequence[str | timedelta]) -> tuple[int, ...]:
+    steps = sooner if isinstance(sooner, Sequence) and not isinstance(sooner, str) else [sooner]
+    return tuple(sorted({duration_of(each, "sooner") for each in steps}))
+
+
 def postmortem(
     result: Backtest,
     incident: str,
     *,
     zone: str = "UTC",
-    sooner: str | Sequence[str] | None = None,
+    sooner: str | timedelta | Sequence[str | timedelta] | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Postmortem:
     """Say what each rule did about one incident, and what would have paged sooner at what price.
@@ -245,7 +256,7 @@ def postmortem(
         Its id.
     zone : str
         IANA name of a time zone that is written beside UTC.
-    sooner : str or sequence of str, optional
+    sooner : str, timedelta or sequence of these, optional
         How much sooner a page is wanted, for example ``"5m"``; by default a ladder from one minute up to the
         start of the incident.
     progress : callable, optional
@@ -260,8 +271,7 @@ def postmortem(
     """
     chosen = find_incident(result.incidents, incident)
     local_zone(zone)
-    asked = None if sooner is None else [sooner] if isinstance(sooner, str) else list(sooner)
-    ladder = None if asked is None else tuple(sorted({parse_duration(text) for text in asked}))
+    ladder = None if sooner is None else _ladder(sooner)
     stories = stories_of(result, chosen)
     references, rungs = {}, {}
     for story in stories:

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from pathlib import Path
 from typing import Any, TextIO, TypedDict, Unpack
 
@@ -15,7 +15,7 @@ from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.sources.datafile import Column, Report, make_history, opened, read_number, report_encoding
-from kmon_analysis.timing import format_instant, parse_duration, zone_of
+from kmon_analysis.timing import duration_of, format_instant, zone_of
 from kmon_analysis.timing_written import (
     EPOCH_UNITS,
     ClockChangeError,
@@ -47,7 +47,7 @@ class CsvOptions(TypedDict, total=False):
     unit: EpochUnit | None
     decimal_comma: bool
     columns: Mapping[str, str] | None
-    scrape_interval: str | int | None
+    scrape_interval: str | timedelta | None
 
 
 def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
@@ -72,8 +72,8 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
         Whether numbers have a comma in place of the point.
     columns : Mapping, optional
         What columns are called in the file, by what they are: ``{'lag{topic="orders"}': "orders"}``.
-    scrape_interval : str or int, optional
-        ``"15s"`` or milliseconds; measured when not given.
+    scrape_interval : str or timedelta, optional
+        For example ``"15s"``; measured when not given.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
     """
     file, report = Path(path), Report(str(path))
     interval = options.get("scrape_interval")
-    interval_ms = parse_duration(interval) if isinstance(interval, str) else interval
+    interval_ms = None if interval is None else duration_of(interval, "scrape_interval")
     times = _Times.of(file, options, report)
     comma = options.get("decimal_comma", False)
     columns: dict[Labels, Column] = {}

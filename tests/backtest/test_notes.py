@@ -10,6 +10,7 @@ import pytest
 
 from kmon_analysis.backtest.again import with_incidents
 from kmon_analysis.backtest.run import backtest
+from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import Finding, IncidentError, SettingError
 from kmon_analysis.history import History, Provenance
 from kmon_analysis.incidents import Excluded, Incident, Incidents
@@ -220,13 +221,43 @@ def test_a_rule_that_fires_all_the_time_is_said_to():
 
 
 def test_group_by_a_label_that_is_nowhere_is_said():
-    from kmon_analysis.backtest.settings import Settings
-
-    found = result_of(ALL, settings=Settings(group_by=("consumergrup",)))
+    found = result_of(ALL, settings=Settings(group_by=("alertname", "consumergrup")))
     assert texts(found, "group_by") == [
         "group_by: no alert has the label 'consumergrup', so it tells no pages apart. Did you mean 'consumergroup'"
     ]
     assert texts(result_of(ALL, settings=Settings(group_by=("severity",))), "group_by") == []
+
+
+@pytest.mark.parametrize(
+    ("group_by", "message"),
+    [
+        (
+            ("consumergrup",),
+            "group_by: no alert has the label 'consumergrup': all pages would be one\n  Did you mean 'consumergroup'.",
+        ),
+        (("x", "y"), "group_by: no alert has the labels 'x', 'y': all pages would be one\n  There are alertname, cons"),
+        ("topic", "group_by: 'topic' is a text, not a tuple of labels\n  Write group_by=('topic',)."),
+    ],
+)
+def test_a_grouping_that_makes_one_page_of_everything_by_a_slip_is_refused(group_by, message):
+    with pytest.raises(SettingError) as caught:
+        result_of(ALL, settings=Settings(group_by=group_by))
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("said", "cure"),
+    [
+        ({"group_by": "topic"}, r"no argument 'group_by'\n  Write settings=km.Settings\(group_by=\('topic',\)\)"),
+        ({"incident": ALL}, "no argument 'incident'\n  Did you mean 'incidents'"),
+        ({"x": 1}, "no argument 'x'\n  There are rules, history, incidents, settings"),
+    ],
+)
+def test_an_argument_that_a_backtest_has_not_is_told_with_its_place(said, cure):
+    import kmon_analysis as km
+
+    with pytest.raises(SettingError, match=cure):
+        km.backtest(parse_rules(RULES.format(condition="> 500")), history(), ALL, **said)
 
 
 # ---- zones ---------------------------------------------------------------------------------------
@@ -308,4 +339,84 @@ def test_a_bare_number_is_no_duration():
     assert duration_of(timedelta(minutes=15), "max_delay") == duration_of("15m", "max_delay") == 15 * MINUTE_MS
     for value in (900, 15.0, None, True):
         with pytest.raises(SettingError, match=rf"max_delay: {value!r} has no unit\n  Give a text such as \"15m\""):
-            recommend(result_of(ALL), max_delay=value)
+            duration_of(value, "max_delay")
+    with pytest.raises(SettingError, match="max_delay: 900 has no unit"):
+        recommend(result_of(ALL), max_delay=900)
+    with pytest.raises(SettingError, match=r"max_delay: not a duration: '5 minutes'\n  Write it as Prometheus does"):
+        duration_of("5 minutes", "max_delay")
+    with pytest.raises(SettingError, match=r"max_delay: .* is negative\n  Give zero or more"):
+        duration_of(timedelta(minutes=-1), "max_delay")
+
+
+def test_every_public_function_refuses_a_bare_number_for_a_duration(tmp_path):
+    import kmon_analysis as km
+
+    file = tmp_path / "lag.csv"
+    file.write_text("time,lag\n1767571200,1\n1767571260,2\n", encoding="utf-8")
+    result = result_of(ALL)
+    tuner = result.explore("Lag")
+    calls = {
+        "scrape_interval": [
+            lambda value: km.open_history(file, scrape_interval=value),
+            lambda value: km.History.from_frame(history().to_frame(), scrape_interval=value),
+        ],
+        "sooner": [lambda value: km.postmortem(result, "OPS-0", sooner=value)],
+        "for": [lambda value: tuner.move(for_=value), lambda value: tuner.turn(for_=value)],
+        "neighbours": [lambda value: km.review_incidents(result, tmp_path / "new.yml", neighbours=value)],
+        "last": [lambda value: km.fetch("http://127.0.0.1:1", result.rules, last=value)],
+    }
+    for name, each in calls.items():
+        for call in each:
+            with pytest.raises(SettingError, match=f"{name}: 300 has no unit"):
+                call(300)
+            if name != "last":
+                call("5m")
+                call(timedelta(minutes=5))
+    assert km.open_history(file, scrape_interval=timedelta(minutes=5)).scrape_interval_ms == 5 * MINUTE_MS
+    assert km.postmortem(result, "OPS-0", sooner=["5m", timedelta(minutes=1)]).ladder_ms == (MINUTE_MS, 5 * MINUTE_MS)
+
+
+# ---- where else a slip would pass for a result -----------------------------------------------------
+
+
+def test_a_postmortem_says_what_of_rules_and_list_nothing_in_the_history_has():
+    import kmon_analysis as km
+    from kmon_analysis.postmortem.content import content_of
+
+    rules = RULES.format(condition="> 500") + RULES.format(condition="> 5").split("rules:\n")[1].replace(
+        "kafka_consumergroup_lag", "kafka_consumergroup_lag_sum"
+    ).replace("alert: Lag", "alert: Sum")
+    wrong = changed(0, labels={"consumergroup": "<b>biling‮"}, line=7, column=5)
+    wrong = dataclasses.replace(
+        wrong, incidents=(*wrong.incidents[:1], *changed(2, labels={"group": "x"}).incidents[1:])
+    )
+    made = km.postmortem(result_of(wrong, rules=rules), "OPS-0")
+    mine, metric, other = made.unmatched
+    assert mine.startswith("OPS-0: no alert of Lag ever has consumergroup=")
+    assert metric.endswith("lag_sum, needed by Sum. Did you mean 'kafka_consumergroup_lag'")
+    assert other.startswith("OPS-2: no alert of Lag and no series has the label 'group'")
+    # A bundle keeps the list under another name and with other lines, and is compared.
+    assert "incidents.yml:7" not in "".join(made.unmatched)
+    for shown in (repr(made), made._repr_html_()):
+        assert "in this history, so none can find it" in shown
+        assert "‮" not in shown
+    assert "<b>" not in made._repr_html_()
+    facts = [text for term, text in content_of(made).facts if term == "Check first"]
+    assert facts == list(made.unmatched)
+    assert km.postmortem(result_of(ALL), "OPS-0").unmatched == ()
+
+
+def test_a_review_says_so_too(tmp_path):
+    import kmon_analysis as km
+    from kmon_analysis.incidents import format_incidents
+
+    listed = tmp_path / "incidents.yml"
+    listed.write_text(format_incidents(changed(0, labels={"consumergroup": "biling"})), encoding="utf-8")
+    review = km.review_incidents(result_of(ALL), listed)
+    [text] = review.unmatched
+    assert text.endswith("so none can find it. Did you mean 'billing'")
+    assert text in repr(review)
+    assert "Did you mean" in review._repr_html_()
+    assert "Did you mean" in review.widget().children[0].value
+    listed.write_text(format_incidents(ALL), encoding="utf-8")
+    assert km.review_incidents(result_of(ALL), listed).unmatched == ()

@@ -6,6 +6,7 @@ import json
 import math
 import sys
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -404,10 +405,13 @@ def test_looking_ahead_computes_every_stop_one_part_at_a_time(monkeypatch):
     model, choices = tuner.model, tuner.model.choices
     own = model.deployed
     for move in (
-        *({"window": window} for window in choices.windows_ms),
-        *({"window": own.window_ms, "hours": text, "zone": "Europe/Berlin"} for text in choices.hours),
+        *({"window": timedelta(milliseconds=window)} for window in choices.windows_ms),
+        *(
+            {"window": timedelta(milliseconds=own.window_ms), "hours": text, "zone": "Europe/Berlin"}
+            for text in choices.hours
+        ),
         *({"hours": "as deployed", "group_by": grouping} for grouping in choices.group_by),
-        *({"group_by": None, "for_": hold} for hold in choices.fors_ms),
+        *({"group_by": None, "for_": timedelta(milliseconds=hold)} for hold in choices.fors_ms),
     ):
         tuner.turn(**move)
         assert tuner.view.numbers.pages >= 0

@@ -246,6 +246,7 @@ def test_the_limits_name_what_was_going_on():
     made = km.postmortem(backtest(rules, history({"a": line}), listed), "INC-1")
     codes = [limit.code for limit in made.limits]
     assert [code for code in codes if code != "excluded"] == [
+        "unmatched",
         "gaps",
         "labels missing",
         "other incidents",

@@ -24,6 +24,7 @@ def test_a_page_is_told_from_breach_to_resolved():
     assert repr(made).splitlines()[2:] == [
         "HighLag  paged at +7m",
         "Silent   its expression returned nothing that the incident concerns",
+        "the history holds nothing of sent, needed by Silent",
     ]
 
 
