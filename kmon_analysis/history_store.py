@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kmon_analysis.errors import HistoryError, OutputError
 from kmon_analysis.labels import Labels
@@ -297,8 +298,9 @@ def _read_part(file: Path, part: _Part) -> tuple[Int64s, Floats]:
     if hashlib.sha256(content).hexdigest() != part.sha256:
         raise HistoryError("is damaged or another file (its sha256 differs)", place=str(file), cure=_RESTORE)
     try:
-        table = pq.read_table(pa.BufferReader(content), columns=["time", "integer", "number"])
-        times = table.column("time").cast(pa.int64()).to_numpy()
+        # Not `read_table`: like `to_numpy` of a column it loads pandas, which takes longer than to read most histories.
+        table = pq.ParquetFile(pa.BufferReader(content)).read(columns=["time", "integer", "number"])
+        times = _copied(table.column("time").cast(pa.int64()), np.int64)
         values = _coalesced(table.column("integer"), table.column("number"))
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise HistoryError(f"is not a part of a history: {error}", place=str(file), cure=_RESTORE) from None
@@ -312,9 +314,17 @@ def _coalesced(integers: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Floats:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    combined = pc.coalesce(pc.cast(integers, pa.float64()), numbers)
-    values: Floats = combined.to_numpy()
+    values: Floats = _copied(pc.coalesce(pc.cast(integers, pa.float64()), numbers), np.float64)
     return values
+
+
+def _copied(column: pa.ChunkedArray, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """Copy the numbers of a column that has no nulls."""
+    if column.null_count:
+        raise ValueError(f"{column.null_count} samples have no time or no value")
+    chunks = [(np.frombuffer(chunk.buffers()[1], dtype), chunk) for chunk in column.chunks if len(chunk)]
+    parts = [values[chunk.offset : chunk.offset + len(chunk)] for values, chunk in chunks]
+    return np.concatenate([np.empty(0, dtype), *parts])
 
 
 def _joined(parts: Sequence[tuple[_Part, Int64s, Floats]]) -> SeriesSet:

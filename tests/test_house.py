@@ -158,6 +158,11 @@ def test_the_import_is_light():
     assert loaded_after("import kmon_analysis") == ([], "")
 
 
+def test_reading_a_history_does_not_load_pandas():
+    heavy, _ = loaded_after("import kmon_analysis as km; km.open_history('data/recorded-kafka')")
+    assert "pandas" not in heavy
+
+
 @pytest.mark.parametrize("module", ["kmon_analysis.cli"])
 def test_help_is_light(module):
     if importlib.util.find_spec(module) is None:
