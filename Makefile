@@ -74,10 +74,10 @@ fuzz: .venv/ready-dev ## feed hostile expressions, files and templates for SECON
 docs: .venv/ready-base ## write the tables of docs/semantics.md and docs/kafka.md anew from the code
 	@$(PY) docs/generate.py
 
+# Kafka and axe-core wait for the network while the others are compiled.
 judges: ## build promtool and prometheus 3.x from source (needs Go), fetch Kafka (Maven, a JDK) and axe-core (npm); once, for tests
-	@tests/judges/build
-	@tests/judges/kafka
-	@tests/judges/axe
+	@tests/judges/kafka & kafka=$$!; tests/judges/axe & axe=$$!; failed=0; tests/judges/build || failed=$$?; \
+		wait $$kafka || failed=$$?; wait $$axe || failed=$$?; exit $$failed
 
 stack: .venv/ready-dev ## run a real Kafka cluster with all that watches it; ARGS="down", ARGS="fault broker-killed" …
 	@$(PY) -m tests.stack $(or $(ARGS),up)
