@@ -7,8 +7,8 @@ for every window, ``for``, hours and grouping that was visited, up to `KEPT_BYTE
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -280,52 +280,24 @@ class TunerModel:
         marks = [mark for mark in (self.deployed.threshold, *(o.threshold for o in self.others)) if mark is not None]
         return signal_scale(signal, marks)
 
-    def unvisited(
-        self, setting: Setting, group_by: GroupBy, *, hours: Sequence[str | None] = ()
-    ) -> Iterator[tuple[Setting, GroupBy]]:
-        """Yield the settings and groupings one knob away that no move has visited.
-
-        Parameters
-        ----------
-        setting : Setting
-            Where the knobs stand.
-        group_by : tuple of str or None
-            How alerts make pages.
-        hours : sequence of (str or None)
-            The guards that are offered.
-        """
-        choices = self.choices
-        # What takes longest comes first: another window is evaluated anew from the samples.
-        near: list[tuple[Setting, GroupBy]] = [
-            *((replace(setting, window_ms=each), group_by) for each in _nearest(choices.windows_ms, setting.window_ms)),
-            *((replace(setting, hours=guard), group_by) for guard in hours),
-            *((setting, other) for other in choices.group_by),
-            *((replace(setting, for_ms=hold), group_by) for hold in _nearest(choices.fors_ms, setting.for_ms)),
-        ]
-        for other, grouping in near:
-            if self._key(other, grouping) not in self._tracks:
-                yield other, grouping
-
-    def prepare(self, setting: Setting, group_by: GroupBy, *, hours: Sequence[str | None] = ()) -> bool:
-        """Do a part of what the next moves need, as long as there is memory; tell whether anything is left.
+    def prepare(self, setting: Setting, group_by: GroupBy) -> bool:
+        """Do a part of what a visit of a setting needs; tell whether there was any left.
 
         Notes
         -----
-        Parameters as those of `unvisited`. A move that arrives meanwhile waits for one part: a signal, or what its
+        Whoever prepares while nothing is asked for keeps others waiting for one part at most: a signal, or what its
         thresholds share.
         """
-        if self.kept_bytes > KEPT_BYTES:
+        if self.visited(setting, group_by):
             return False
-        following = next(self.unvisited(setting, group_by, hours=hours), None)
-        if following is None:
-            return False
-        other, grouping = following
-        if not self.grouped(grouping).advance(other.window_ms, other.hours or ""):
-            here = self._key(setting, group_by)
-            self.track(other, grouping)
-            if here in self._tracks:
-                self._tracks[here] = self._tracks.pop(here)
-        return next(self.unvisited(setting, group_by, hours=hours), None) is not None
+        if not self.grouped(group_by).advance(setting.window_ms, setting.hours or ""):
+            self.track(setting, group_by)
+        return True
+
+    @property
+    def full(self) -> bool:
+        """Whether what was visited takes all the memory that is meant for it."""
+        return self.kept_bytes > KEPT_BYTES
 
     @property
     def kept_bytes(self) -> int:
@@ -334,9 +306,3 @@ class TunerModel:
         groups = [group for signal in signals.values() for group in signal.groups]
         levels = sum(group.ranks.nbytes + group.distinct.nbytes for group in groups)
         return levels + sum(kept.bytes for kept in self._tracks.values())
-
-
-def _nearest(stops: Sequence[int], value: int | None) -> list[int]:
-    """Order stops by their distance in places, without the value itself."""
-    places = sorted(range(len(stops)), key=lambda place: abs(place - int(np.searchsorted(stops, value or 0))))
-    return [stops[place] for place in places if stops[place] != value]

@@ -35,7 +35,17 @@ from kmon_analysis.report.words import (
 )
 from kmon_analysis.timing import Interval
 
-__all__ = ["LISTED", "Picture", "comparison_rows", "facts_of", "group_words", "picture_of", "sentence_of", "view_of"]
+__all__ = [
+    "LISTED",
+    "Picture",
+    "comparison_rows",
+    "facts_of",
+    "group_words",
+    "lists_of",
+    "picture_of",
+    "sentence_of",
+    "view_of",
+]
 
 Floats = npt.NDArray[np.float64]
 
@@ -163,14 +173,16 @@ def picture_of(
         rows = model.presence(period, columns)
         _, names = short_labels([labels.without(*model.replay.rule.labels) for labels, _ in rows], 60)
         head |= {
-            "present": [{"name": name, "runs": _runs(runs)} for name, (_, runs) in zip(names, rows, strict=True)],
+            "present": [
+                {"name": name, "runs": _runs(runs, period)} for name, (_, runs) in zip(names, rows, strict=True)
+            ],
             "empty": not rows,
             "unit": "condition true (no threshold to turn)",
         }
     deployed = model.at(model.deployed, group_by, period=period, columns=columns)
     head["deployed"] = {
-        "pending": _runs(deployed.pending),
-        "firing": _runs(deployed.firing),
+        "pending": _runs(deployed.pending, period),
+        "firing": _runs(deployed.firing, period),
         "place": _place(scale, model.deployed.threshold),
     }
     head["bands"] = _bands(model)
@@ -181,7 +193,7 @@ def picture_of(
 def view_of(
     model: TunerModel, view: View, period: Interval, columns: int = COLUMNS, *, scale: Scale | None = None
 ) -> dict[str, Any]:
-    """Return everything that moves with the threshold; `scale` is that of the picture."""
+    """Return what moves with the threshold and is seen at once; `scale` is that of the picture."""
     found, choices = view.tally, model.choices
     deployed = model.deployed_numbers(view.group_by)
     setting = view.setting
@@ -200,13 +212,24 @@ def view_of(
         "numbers": {"chosen": _plain(view.numbers), "deployed": _plain(deployed)},
         "rows": rows,
         "sentence": sentence_of(deployed, view.numbers),
-        "pending": _runs(view.pending),
-        "firing": _runs(view.firing),
+        "pending": _runs(view.pending, period),
+        "firing": _runs(view.firing, period),
         "marks": {
             "true": _marks(found.starts[found.kinds <= 1], period, columns),
             "false": _marks(found.starts[found.kinds == FALSE], period, columns),
             "excluded": _marks(found.starts[found.kinds > FALSE], period, columns),
         },
+        "found": [
+            [outcome.incident.interval.start_ms, outcome.incident.interval.end_ms, int(outcome.found)]
+            for outcome in found.must
+        ],
+    }
+
+
+def lists_of(model: TunerModel, view: View) -> dict[str, Any]:
+    """Return what is read at rest: the pages and the incidents, each by itself."""
+    found = view.tally
+    return {
         "pages": _pages(model, view, LISTED),
         "more_pages": max(0, found.pages - LISTED),
         "incidents": [
@@ -311,18 +334,25 @@ def sentence_of(deployed: Numbers, chosen: Numbers) -> str:
 # ---- numbers for drawing ------------------------------------------------------------------------
 
 
-def _runs(runs: Floats) -> list[list[int]]:
-    return [[int(start), int(length)] for start, length in runs.tolist()]
+def _steps(instants: npt.NDArray[np.int64], period: Interval) -> str:
+    """Write ascending instants as the milliseconds from one to the next, the first from the start of the period.
+
+    Text, because a browser keeps hundreds of answers and reads few of them.
+    """
+    return ",".join(map(str, np.diff(instants, prepend=period.start_ms).tolist()))
 
 
-def _marks(instants: npt.NDArray[np.int64], period: Interval, columns: int) -> list[int]:
+def _runs(runs: Floats, period: Interval) -> str:
+    """Write starts and ends in turn."""
+    whole = runs.astype(np.int64)
+    return _steps(np.cumsum(whole, axis=1).ravel(), period)
+
+
+def _marks(instants: npt.NDArray[np.int64], period: Interval, columns: int) -> str:
     """Keep one mark for each pixel of the period."""
     inside = instants[(instants >= period.start_ms) & (instants < period.end_ms)]
-    if not len(inside):
-        return []
     pixel = (inside - period.start_ms) * columns // max(period.duration_ms, 1)
-    kept: list[int] = inside[np.flatnonzero(np.diff(pixel, prepend=-1))].tolist()
-    return kept
+    return _steps(inside[np.flatnonzero(np.diff(pixel, prepend=-1))], period)
 
 
 def _stop(stops: Sequence[float], value: float | None) -> int:

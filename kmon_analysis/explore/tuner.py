@@ -10,7 +10,9 @@ itself with matplotlib. Names that programs may rely on (accessible names of the
   ``whole range``, ``zoom in``, ``zoom out``
 - the picture is ``[data-kmon="picture"]``; every page and incident has a button in the lists
   ``[data-kmon="pages"]`` and ``[data-kmon="incidents"]``, which follow a moment after the hand rests: their attribute
-  ``data-seq`` is that of the numbers then
+  ``data-seq`` is that of the numbers then, and the kernel knows where the knobs stand
+- the attribute ``aria-busy`` of ``[data-kmon="tuner"]`` is ``true`` while an answer is waited for, ``data-ahead`` is
+  ``yes`` when the browser has the answers to all moves of one knob
 - ``[data-kmon="numbers"]`` (a status region) holds the numbers as JSON in its attribute ``data-numbers``:
   ``{"seq", "chosen": {...}, "deployed": {...}, "values": {...}, "period": [start, end]}``, fields as in
   `kmon_analysis.explore.model.Numbers`
@@ -21,7 +23,7 @@ itself with matplotlib. Names that programs may rely on (accessible names of the
 from __future__ import annotations
 
 import html
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -45,12 +47,47 @@ if TYPE_CHECKING:
 
     from kmon_analysis.explore.widget import TunerWidget
 
-__all__ = ["Tuner", "explore"]
+__all__ = ["Stand", "Tuner", "explore"]
 
 
 # Of the table and of the picture.
 _WORDS = ("deployed", "chosen")
 _KNOBS = ("threshold", "window", "for_", "hours", "zone", "group_by")
+
+
+@dataclass(frozen=True, slots=True)
+class Stand:
+    """Where the knobs of a rule stand.
+
+    Attributes
+    ----------
+    setting : Setting
+        The values.
+    group_by : tuple of str or None
+        How alerts make pages.
+    chosen_hours : tuple of (str, str)
+        The hours that were chosen last, in words, and their time zone.
+    """
+
+    setting: Setting
+    group_by: GroupBy
+    chosen_hours: tuple[str, str] = ("", "")
+
+    def hours(self, own: str | None) -> tuple[str, str]:
+        """Return the hours in the words that were chosen, and their time zone; without words the guard itself.
+
+        Parameters
+        ----------
+        own : str or None
+            The guard of the rule as deployed.
+        """
+        guard = self.setting.hours
+        if guard == own:
+            return (EVERY_HOUR if own is None else AS_DEPLOYED), ""
+        text, zone = self.chosen_hours
+        if text and text != guard and guard_of(text, zone, own) == guard:
+            return self.chosen_hours
+        return guard or EVERY_HOUR, ""
 
 
 class Tuner:
@@ -136,6 +173,30 @@ class Tuner:
         ExpressionError
             If the expression cannot be evaluated so. Nothing is turned then.
         """
+        stand = self.turned(
+            threshold=threshold, window=window, for_=for_, hours=hours, zone=zone, group_by=group_by, **unknown
+        )
+        self.model.track(stand.setting, stand.group_by)
+        self.setting, self.group_by, self._hours = stand.setting, stand.group_by, stand.chosen_hours
+
+    def turned(
+        self,
+        *,
+        threshold: float | str | None = None,
+        window: str | timedelta | None = None,
+        for_: str | timedelta | None = None,
+        hours: str | None = None,
+        zone: str = "UTC",
+        group_by: GroupBy | str = "",
+        **unknown: object,
+    ) -> Stand:
+        """Return where the knobs would stand after `turn`, with its parameters; nothing is turned or evaluated.
+
+        Raises
+        ------
+        SettingError
+            As `turn` does.
+        """
         _no_other_knobs(unknown)
         setting = self.setting
         if threshold is not None:
@@ -152,22 +213,17 @@ class Tuner:
         for label in grouping or ():
             self._has_label(label)
         setting.applied(self.model.replay.rule)
-        self.model.track(setting, grouping)
-        self.setting, self.group_by = setting, grouping
-        if hours is not None:
-            self._hours = (hours, zone)
+        return Stand(setting, grouping, self._hours if hours is None else (hours, zone))
+
+    @property
+    def stand(self) -> Stand:
+        """Where the knobs stand."""
+        return Stand(self.setting, self.group_by, self._hours)
 
     @property
     def hours(self) -> tuple[str, str]:
         """The hours in the words that were chosen, and their time zone; the guard itself where there are no words."""
-        guard = self.setting.hours
-        own = self.model.replay.knobs.hours
-        if guard == own:
-            return (EVERY_HOUR if own is None else AS_DEPLOYED), ""
-        text, zone = self._hours
-        if text and text != guard and guard_of(text, zone, own) == guard:
-            return self._hours
-        return guard or EVERY_HOUR, ""
+        return self.stand.hours(self.model.replay.knobs.hours)
 
     def move(
         self,

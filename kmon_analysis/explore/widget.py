@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,25 +14,35 @@ import anywidget
 import traitlets
 
 from kmon_analysis.errors import KmonError
-from kmon_analysis.explore.choices import guard_of
-from kmon_analysis.explore.model import COLUMNS
-from kmon_analysis.explore.packets import facts_of, picture_of, view_of
+from kmon_analysis.explore.choices import GroupBy
+from kmon_analysis.explore.model import COLUMNS, View
+from kmon_analysis.explore.packets import facts_of, lists_of, picture_of, view_of
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.figure import Scale
 from kmon_analysis.report.words import clean, describe
 from kmon_analysis.timing import MINUTE_MS, Interval, zone_of
 
 if TYPE_CHECKING:
-    from kmon_analysis.explore.tuner import Tuner
+    from kmon_analysis.explore.tuner import Stand, Tuner
 
 __all__ = ["TunerWidget"]
 
 _STATIC = Path(__file__).parent / "static"
 _NARROW, _WIDE = 200, 2400
-_PICTURES = 32
-# Fewer, so that drawing ahead never pushes out what it drew.
-_AHEAD = 24
+_PICTURES = 40
+# Answers in one message: a move that comes meanwhile waits for them.
+_AHEAD = 12
 _UNTIL_USED = 'The export stays as it is until "use these values".'
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """A picture as it is sent; `key` stands for all of it."""
+
+    key: str
+    head: str
+    points: bytes
+    scale: Scale
 
 
 class TunerWidget(anywidget.AnyWidget):
@@ -39,9 +50,14 @@ class TunerWidget(anywidget.AnyWidget):
 
     Notes
     -----
-    The browser sends ``{"kind": "move", "seq", ...}``, one at a time, and gets the traits below back; their ``seq``
-    tells which move they answer. ``{"kind": "prepare"}`` comes when nobody moves: the next stops are then computed
-    ahead.
+    The browser sends ``{"kind": "move", "seq", ...}``, one at a time, and gets `view` back, with `picture` and `points`
+    where they are others now; its ``seq`` tells which move it answers. `lists`, the long ones, come when asked for by
+    ``{"kind": "lists"}``, or with the answer to a move that says ``"lists": true``.
+
+    When nobody moves, ``{"kind": "prepare", "moves": [...], "pictures": [...]}`` asks what moves of one knob would
+    answer, and the browser keeps the answers: such a move is then seen at once, and told to the kernel when the hand
+    rests. The answer is ``{"kind": "prepared", "moves", "answers", "heads", "failed", "more"}``, the points of its
+    pictures as buffers.
     """
 
     _esm = _STATIC / "tuner.js"
@@ -51,96 +67,171 @@ class TunerWidget(anywidget.AnyWidget):
     picture = traitlets.Unicode("{}").tag(sync=True)
     points = traitlets.Bytes().tag(sync=True)
     view = traitlets.Unicode("{}").tag(sync=True)
+    lists = traitlets.Unicode("{}").tag(sync=True)
 
     def __init__(self, tuner: Tuner) -> None:
         super().__init__()
         self._tuner = tuner
         self._period = tuner.model.replay.period
         self._columns = COLUMNS
-        self._shown: tuple[Any, ...] = ()
         self._seq = 0
-        self._zone = "UTC"
         self._fit = False
-        self._pictures: dict[tuple[Any, ...], tuple[str, bytes, Scale]] = {}
+        self._shown: Stand | None = None
+        self._pictures: dict[tuple[Any, ...], _Drawn] = {}
         self.facts = json.dumps(facts_of(tuner.model))
         self.refresh()
         self.on_msg(self._heard)
 
-    def refresh(self, message: str = "", *, wrong: bool = False) -> None:
+    def refresh(self, message: str = "", *, wrong: bool = False, lists: bool = True) -> None:
         """Send what is new where the tuner's knobs stand now."""
-        tuner, model = self._tuner, self._tuner.model
-        setting, group_by, period = tuner.setting, tuner.group_by, self._period
-        view = model.at(setting, group_by, period=period, columns=self._columns)
-        lines = self._lines(setting)
+        tuner = self._tuner
+        self._shown = tuner.stand
         with self.hold_sync():
-            head, points, scale = self._picture(lines, setting)
-            if lines != self._shown:
-                self.picture, self.points = head, points
-                self._shown = lines
-            told = view_of(model, view, period, self._columns, scale=scale)
-            hours, zone = tuner.hours
-            told["values"] |= {"hours": clean(" ".join(hours.split())), "zone": clean(zone)}
+            view, told, drawn = self._answer(tuner.stand)
+            self.picture, self.points = drawn.head, drawn.points
             told |= {"export": f"in the export: {tuner.exported}", "can_propose": tuner.proposed is not None}
             self.view = json.dumps({**told, "seq": self._seq, "message": clean(message), "wrong": wrong})
+            if lists:
+                self.lists = json.dumps({"at": told["at"], **lists_of(tuner.model, view)})
 
-    def _picture(self, lines: tuple[Any, ...], setting: Setting) -> tuple[str, bytes, Scale]:
+    def _list(self) -> None:
+        """Send the lists of what is shown; where the knobs were turned without showing it, all of it."""
+        stand = self._tuner.stand
+        if stand != self._shown:
+            self.refresh()
+            return
+        view, told, _ = self._answer(stand)
+        self.lists = json.dumps({"at": told["at"], **lists_of(self._tuner.model, view)})
+
+    def _answer(self, stand: Stand) -> tuple[View, dict[str, Any], _Drawn]:
+        """Return what is seen where the knobs would stand."""
+        model, setting = self._tuner.model, stand.setting
+        view = model.at(setting, stand.group_by, period=self._period, columns=self._columns)
+        drawn = self._picture(stand)
+        told = view_of(model, view, self._period, self._columns, scale=drawn.scale)
+        hours, zone = stand.hours(model.replay.knobs.hours)
+        told["values"] |= {"hours": clean(" ".join(hours.split())), "zone": clean(zone)}
+        told["picture"] = drawn.key
+        # All that an answer depends on, by knob: it is that of every move there.
+        told["at"] = {
+            "threshold": repr(setting.threshold),
+            "window": repr(setting.window_ms),
+            "for": repr((setting.for_ms, setting.keep_firing_for_ms)),
+            "hours": repr((setting.hours, hours, zone)),
+            "group": repr(stand.group_by),
+            "shown": repr((self._period.start_ms, self._period.end_ms, self._columns, self._fit)),
+        }
+        return view, told, drawn
+
+    def _picture(self, stand: Stand) -> _Drawn:
         """Draw a stretch of time, or take what was drawn before."""
+        lines = self._lines(stand)
         if lines not in self._pictures:
-            tuner = self._tuner
             stretch = (self._period, self._columns)
-            made = picture_of(tuner.model, setting, tuner.group_by, *stretch, fit=self._fit)
-            self._pictures[lines] = (json.dumps(made.head), made.points, made.scale)
+            made = picture_of(self._tuner.model, stand.setting, stand.group_by, *stretch, fit=self._fit)
+            head = json.dumps(made.head)
+            key = hashlib.blake2b(head.encode() + made.points, digest_size=12).hexdigest()
+            self._pictures[lines] = _Drawn(key, json.dumps({**made.head, "key": key}), made.points, made.scale)
             while len(self._pictures) > _PICTURES:
                 del self._pictures[next(iter(self._pictures))]
         return self._pictures[lines]
+
+    def _lines(self, stand: Stand) -> tuple[Any, ...]:
+        """Return all that the lines of a picture depend on."""
+        setting = stand.setting
+        return (setting.window_ms, setting.hours, stand.group_by, self._period, self._columns, self._fit)
 
     def _heard(self, _widget: Any, content: Any, _buffers: Any) -> None:
         """Answer one message of the browser; a wrong one turns nothing."""
         if not isinstance(content, dict):
             return
-        kind = content.get("kind")
-        self._zone = str(content.get("zone") or self._zone)
+        kind, lists = content.get("kind"), bool(content.get("lists"))
         if kind == "prepare":
-            self.send({"kind": "prepared", "more": self._prepare()})
+            told, points = self._prepared(content.get("moves") or [], content.get("pictures") or [])
+            self.send(told, buffers=points)
+            return
+        if kind == "lists":
+            self._list()
             return
         self._seq = int(content.get("seq", self._seq))
         try:
             message = self._move(content)
             message = self._use() if kind == "use" else message
         except KmonError as error:
-            self.refresh(_one_line(error), wrong=True)
+            self.refresh(_one_line(error), wrong=True, lists=lists)
         else:
-            self.refresh(message)
+            self.refresh(message, lists=lists)
 
-    def _prepare(self) -> bool:
-        """Compute a part of what the next moves need; tell whether anything is left."""
-        tuner = self._tuner
-        try:
-            own = tuner.model.replay.knobs.hours
-            hours = [guard_of(text, self._zone, own) for text in tuner.model.choices.hours]
-            more = tuner.model.prepare(tuner.setting, tuner.group_by, hours=hours)
-            return more or self._draw_ahead(hours)
-        except KmonError:
-            # Whoever turns to it hears why.
-            return False
+    # ---- looking ahead --------------------------------------------------------------------------
 
-    def _draw_ahead(self, hours: Sequence[str | None]) -> bool:
-        """Draw one picture of those that the next moves of window and hours show; tell whether any is left."""
-        tuner, model = self._tuner, self._tuner.model
-        near = [replace(tuner.setting, window_ms=window) for window in model.choices.windows_ms]
-        near += [replace(tuner.setting, hours=guard) for guard in hours]
-        missing = [
-            (setting, lines)
-            for setting in near[:_AHEAD]
-            if model.visited(setting, tuner.group_by) and (lines := self._lines(setting)) not in self._pictures
-        ]
-        if missing:
-            self._picture(missing[0][1], missing[0][0])
-        return len({lines for _, lines in missing}) > 1
+    def _prepared(self, moves: Sequence[dict[str, Any]], there: Sequence[str]) -> tuple[dict[str, Any], list[bytes]]:
+        """Answer moves that nobody made yet, in their order, as far as one part of work goes.
 
-    def _lines(self, setting: Setting) -> tuple[Any, ...]:
-        """Return all that the lines of a picture depend on."""
-        return (setting.window_ms, setting.hours, self._tuner.group_by, self._period, self._columns, self._fit)
+        Parameters
+        ----------
+        moves : sequence of dict
+            Each as it would be sent.
+        there : sequence of str
+            Keys of the pictures that the browser has.
+
+        Returns
+        -------
+        told : dict
+            The message; ``failed`` are moves that have no answer, ``more`` is false where asking again is of no use.
+        points : list of bytes
+            Of the pictures whose heads are in it.
+        """
+        done: list[dict[str, Any]] = []
+        failed: list[dict[str, Any]] = []
+        answers: list[str] = []
+        drawn: dict[str, _Drawn] = {}
+        more = True
+        for move in moves[:_AHEAD]:
+            try:
+                stand = self._tuner.turned(**self._turned(move))
+                worked = self._work(stand)
+                more = worked is not None
+                if not more or not self._is_there(stand):
+                    break
+                _, told, picture = self._answer(stand)
+            except KmonError:
+                # Whoever turns to it hears why.
+                failed.append(move)
+                continue
+            done.append(move)
+            answers.append(json.dumps(told))
+            if picture.key not in there:
+                drawn[picture.key] = picture
+            if worked or drawn:
+                break
+        told = {
+            "kind": "prepared",
+            "moves": done,
+            "answers": answers,
+            "heads": [each.head for each in drawn.values()],
+            "failed": failed,
+            "more": more,
+        }
+        here = self._tuner.stand
+        if self._tuner.model.visited(here.setting, here.group_by):
+            # What is in use is what is kept longest.
+            self._tuner.model.track(here.setting, here.group_by)
+        return told, [each.points for each in drawn.values()]
+
+    def _needs(self, stand: Stand) -> list[tuple[Setting, GroupBy]]:
+        """Return what an answer is computed from: the deployed values stand beside the chosen ones."""
+        return [(self._tuner.model.deployed, stand.group_by), (stand.setting, stand.group_by)]
+
+    def _is_there(self, stand: Stand) -> bool:
+        return all(self._tuner.model.visited(*each) for each in self._needs(stand))
+
+    def _work(self, stand: Stand) -> bool | None:
+        """Do a part of what an answer needs; tell whether there was any left, None where there is no memory for it."""
+        model = self._tuner.model
+        missing = [each for each in self._needs(stand) if not model.visited(*each)]
+        if missing and model.full:
+            return None
+        return model.prepare(*missing[0]) if missing else self._lines(stand) not in self._pictures
 
     def _use(self) -> str:
         tuner = self._tuner
@@ -152,9 +243,8 @@ class TunerWidget(anywidget.AnyWidget):
 
     def _move(self, content: dict[str, Any]) -> str:
         """Turn what the browser turned."""
-        tuner, choices = self._tuner, self._tuner.model.choices
+        tuner = self._tuner
         self._look(content)
-        turned: dict[str, Any] = {}
         if content.get("reset"):
             deployed = tuner.model.deployed
             tuner.setting = deployed
@@ -162,6 +252,17 @@ class TunerWidget(anywidget.AnyWidget):
         if content.get("propose") and tuner.proposed is not None:
             tuner.setting, tuner.group_by = tuner.proposed
             return f"The knobs are back at the proposed values: {describe(tuner.setting)}. {_UNTIL_USED}"
+        if "zone" in content:
+            zone_of(str(content["zone"] or "UTC"))
+        turned = self._turned(content)
+        if turned:
+            tuner.turn(**turned)
+        return ""
+
+    def _turned(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Return the knobs that a message turns, as `Tuner.turn` wants them."""
+        choices = self._tuner.model.choices
+        turned: dict[str, Any] = {}
         for name, stops in (
             ("threshold", choices.thresholds),
             ("window", choices.windows_ms),
@@ -173,15 +274,11 @@ class TunerWidget(anywidget.AnyWidget):
                 turned[key] = stop if name == "threshold" else timedelta(milliseconds=stop)
             elif name in content:
                 turned[key] = str(content[name])
-        if "zone" in content:
-            zone_of(str(content["zone"] or "UTC"))
         if "hours" in content:
             turned |= {"hours": str(content["hours"]), "zone": str(content.get("zone") or "UTC")}
         if "group" in content and 0 <= int(content["group"]) < len(choices.group_by):
             turned["group_by"] = choices.group_by[int(content["group"])]
-        if turned:
-            tuner.turn(**turned)
-        return ""
+        return turned
 
     def _look(self, content: dict[str, Any]) -> None:
         """Take over which stretch of time is shown, and how wide."""

@@ -25,19 +25,23 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>tuner</tit
 <main id="here"></main><script type="module">
 import tuner from "./tuner.js";
 const state = {}, listeners = {};
+const bytes = (text) => new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
 const took = (news) => {
-  for (const [name, value] of Object.entries(news)) {
-    state[name] = name === "points" ? new DataView(Uint8Array.from(atob(value), (c) => c.charCodeAt(0)).buffer) : value;
-  }
+  for (const [name, value] of Object.entries(news)) state[name] = name === "points" ? bytes(value) : value;
   for (const name of Object.keys(news)) for (const each of listeners[`change:${name}`] ?? []) each();
 };
 const model = {
   get: (name) => state[name],
   on: (name, listener) => { (listeners[name] ??= []).push(listener); },
   off: (name, listener) => { listeners[name] = (listeners[name] ?? []).filter((each) => each !== listener); },
-  send: async (content) => took(JSON.parse(await window.kernel(JSON.stringify(content)))),
+  send: async (content) => {
+    const [news, told] = JSON.parse(await window.kernel(JSON.stringify(content)));
+    took(news);
+    for (const [message, buffers] of told)
+      for (const each of listeners["msg:custom"] ?? []) each(message, buffers.map(bytes));
+  },
 };
-took(JSON.parse(await window.kernel("{}")));
+took(JSON.parse(await window.kernel("{}"))[0]);
 window.dispose = tuner.render({ model, el: document.getElementById("here") });
 window.model = model;
 </script></body></html>"""
@@ -55,21 +59,27 @@ class Kernel:
         self.tuner = tuner
         self.widget = tuner.widget
         self.heard = []
+        self.told = []
         self.sent = {}
+        self.widget.send = lambda message, buffers=(): self.told.append(
+            [message, [base64.b64encode(each).decode() for each in buffers]]
+        )
 
     def __call__(self, text):
         content = json.loads(text)
         self.heard.append(content)
         if content:
             self.widget._heard(self.widget, content, [])
-        state = {name: getattr(self.widget, name) for name in ("facts", "picture", "view")}
+        state = {name: getattr(self.widget, name) for name in ("facts", "picture", "view", "lists")}
         state["points"] = base64.b64encode(self.widget.points).decode()
         # Lines before what is drawn with them, as Jupyter sets all values before it tells of any.
         news = {
-            name: state[name] for name in ("facts", "points", "picture", "view") if state[name] != self.sent.get(name)
+            name: state[name]
+            for name in ("facts", "points", "picture", "view", "lists")
+            if state[name] != self.sent.get(name)
         }
-        self.sent = state
-        return json.dumps(news)
+        self.sent, told, self.told = state, self.told, []
+        return json.dumps([news, told])
 
 
 @contextmanager
@@ -174,6 +184,80 @@ def test_every_control_moves_the_numbers(visit, served, result):
         assert (told["pages"], told["false_pages"]) == (view.numbers.pages, view.numbers.false_pages)
         assert shown.page.locator("[data-kmon=pages] button").count() == min(view.tally.pages, 200)
         shown.page.get_by_role("status").filter(has_text="caught").wait_for()
+
+
+# Turn a control and read at once what is shown, before anything that was sent can be answered.
+TURN = """([name, value]) => {
+  const tuner = document.querySelector("[data-kmon=tuner]"), control = tuner.querySelector(`[aria-label="${name}"]`);
+  const bars = (kind) => tuner.querySelector(`.kmon-moving .kmon-${kind}`).getAttribute("d").match(/h[^-]/g) ?? [];
+  control.value = value;
+  control.dispatchEvent(new Event(control.tagName === "SELECT" ? "change" : "input", { bubbles: true }));
+  return {
+    busy: tuner.getAttribute("aria-busy"), ...JSON.parse(tuner.querySelector("[data-kmon=numbers]").dataset.numbers),
+    cells: [...tuner.querySelectorAll("[data-kmon=table] .kmon-chosen")].map((cell) => cell.textContent),
+    bars: [bars("pending").length, bars("firing").length],
+  }; }"""
+READY = "document.querySelector('[data-kmon=tuner]').dataset.ahead === 'yes'"
+
+
+def test_what_was_asked_ahead_is_shown_at_once_and_told_at_rest(visit, served):
+    with visit() as here:
+        tuner = world().explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        shown.page.wait_for_function(READY)
+        choices = tuner.model.choices
+        told = len(shown.kernel.heard)
+        for name, value, knob, wanted in [
+            ("threshold", 200, "threshold", choices.thresholds[200]),
+            ("threshold", 20, "threshold", choices.thresholds[20]),
+            ("for", 0, "for_ms", choices.fors_ms[0]),
+            ("window", 0, "window_ms", choices.windows_ms[0]),
+            ("hours", "at all hours", "hours", None),
+            ("hours", "06:00-22:00", "hours", "and on() (hour() >= 6 < 22)"),
+            ("group by", len(choices.group_by) - 1, "", ()),
+        ]:
+            before = tuner.stand
+            at_once = shown.page.evaluate(TURN, [name, str(value)])
+            assert (at_once["busy"], shown.kernel.heard[told:], tuner.stand) == ("false", [], before)
+            shown.settle()
+            assert (getattr(tuner.setting, knob) if knob else tuner.group_by) == wanted
+            view = tuner.model.at(
+                tuner.setting, tuner.group_by, period=tuner.widget._period, columns=tuner.widget._columns
+            )
+            for key in ("pages", "false_pages", "caught", "delay_worst_ms"):
+                assert at_once["chosen"][key] == shown.numbers["chosen"][key] == getattr(view.numbers, key)
+            assert at_once["cells"] == [row[-1] for row in json.loads(tuner.widget.view)["rows"]]
+            assert at_once["bars"] == [len(view.pending), len(view.firing)]
+            assert at_once["values"] == shown.numbers["values"]
+            shown.page.wait_for_function(READY)
+            told = len(shown.kernel.heard)
+
+
+def test_the_kernel_learns_where_the_knobs_stand_before_a_cell_runs(visit, served):
+    with visit() as here:
+        tuner = world().explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        shown.page.wait_for_function(READY)
+        shown.page.evaluate("document.body.append(document.createElement('textarea'))")
+        shown.control("threshold").focus()
+        # No time passes between the move and the focus that leaves.
+        shown.page.evaluate(f"() => {{ ({TURN})(['threshold', '200']); document.querySelector('textarea').focus(); }}")
+        shown.page.evaluate("window.kernel('{}')")
+        assert tuner.setting.threshold == tuner.model.choices.thresholds[200]
+        # What is known, what is not, and the use of both, in one breath.
+        shown.page.evaluate(
+            f"""() => {{ ({TURN})(["threshold", "100"]);
+              const box = document.querySelector("[aria-label='for, exact']");
+              box.value = "4m";
+              box.dispatchEvent(new Event("change"));
+              ({TURN})(["group by", "0"]);
+              document.querySelector("button.kmon-main").click(); }}"""
+        )
+        shown.settle()
+        wanted = (tuner.model.choices.thresholds[100], 240_000)
+        assert (tuner.setting.threshold, tuner.setting.for_ms) == wanted
+        assert tuner.advice["HighConsumerLag"].proposed == tuner.setting
+        assert shown.numbers["chosen"]["pages"] == tuner.view.tally.pages
 
 
 def test_a_wrong_value_says_so_and_turns_nothing(visit, served, result):

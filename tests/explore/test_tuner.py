@@ -6,7 +6,6 @@ import json
 import math
 import sys
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -21,8 +20,9 @@ from kmon_analysis.explore import model as computing
 from kmon_analysis.explore import tuner as turning
 from kmon_analysis.explore import widget as front
 from kmon_analysis.explore.choices import STOPS, guard_of, read_duration, read_threshold, signal_scale, threshold_stops
+from kmon_analysis.explore.counting import FALSE
 from kmon_analysis.explore.model import TunerModel
-from kmon_analysis.explore.packets import LISTED, picture_of, ticks, view_of
+from kmon_analysis.explore.packets import LISTED, lists_of, picture_of, ticks, view_of
 from kmon_analysis.incidents import Incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.verdict import recommend
@@ -39,6 +39,11 @@ RESULT = world()
 @pytest.fixture
 def tuner():
     return RESULT.explore(NAME)
+
+
+def instants(text, period):
+    """Read what the browser draws: the inverse of what the packets write."""
+    return (period.start_ms + np.cumsum([int(step) for step in text.split(",")])).tolist() if text else []
 
 
 def heard(tuner, **content):
@@ -265,10 +270,35 @@ def test_a_list_of_pages_ends_somewhere():
     model = TunerModel(RESULT, NAME)
     noisy = replace(model.deployed, threshold=45.0, for_ms=0)
     view = model.at(noisy)
-    told = view_of(model, view, model.replay.period)
+    told = lists_of(model, view)
     assert view.tally.pages > LISTED
     assert (len(told["pages"]), told["more_pages"]) == (LISTED, view.tally.pages - LISTED)
-    assert len(told["marks"]["false"]) <= 1000
+    period = model.replay.period
+    marks = instants(view_of(model, view, period)["marks"]["false"], period)
+    assert 0 < len(marks) <= 1000
+    assert set(marks) <= {*view.tally.starts[view.tally.kinds == FALSE].tolist()}
+
+
+def test_lists_come_when_they_are_asked_for(tuner):
+    before = tuner.widget.lists
+    told = heard(tuner, threshold_stop=180)
+    assert tuner.widget.lists == before
+    tuner.widget._heard(tuner.widget, {"kind": "lists"}, [])
+    lists = json.loads(tuner.widget.lists)
+    assert lists["at"] == told["at"] != json.loads(before)["at"]
+    assert len(lists["pages"]) == told["numbers"]["chosen"]["pages"]
+    assert {each["id"] for each in lists["incidents"] if each["found"]} == {
+        incident.id
+        for incident in TRUTH.incidents
+        if [incident.interval.start_ms, incident.interval.end_ms, 1] in told["found"]
+    }
+    told = heard(tuner, threshold_stop=20, lists=True)
+    assert json.loads(tuner.widget.lists)["at"] == told["at"]
+    # Turned from Python without showing it: whoever asks for the lists sees that, too.
+    tuner.turn(threshold=333)
+    tuner.widget._heard(tuner.widget, {"kind": "lists"}, [])
+    assert json.loads(tuner.widget.view)["values"]["threshold"] == "333"
+    assert json.loads(tuner.widget.lists)["at"] == json.loads(tuner.widget.view)["at"]
 
 
 # ---- what is drawn ------------------------------------------------------------------------------
@@ -383,55 +413,109 @@ def test_what_is_kept_is_bounded_and_what_is_asked_for_stays(monkeypatch):
     assert len(model._tracks) == 1
 
 
-def test_looking_ahead_computes_every_stop_one_part_at_a_time(monkeypatch):
-    tuner = world().explore(NAME)
-    tuner.widget._heard(tuner.widget, {"kind": "move", "seq": 1, "zone": "Europe/Berlin"}, [])
-    done, parts = [], []
-    for place in ("track", "alert_signal"):
-        home = computing if place == "track" else rule_module
-        real = getattr(home, place)
-        monkeypatch.setattr(home, place, lambda *given, real=real, place=place: (done.append(place), real(*given))[1])
-    sent = []
-    monkeypatch.setattr(tuner.widget, "send", lambda content: sent.append(content))
-    while not sent or sent[-1]["more"]:
-        done.clear()
-        tuner.widget._heard(tuner.widget, {"kind": "prepare", "zone": "Europe/Berlin"}, [])
-        parts.append(tuple(done))
-        assert len(parts) < 100
-    assert all(len(part) <= 1 for part in parts)
-    assert parts[0] == ("alert_signal",)
-    # Now every stop is there: a move counts, and evaluates nothing.
-    done.clear()
-    model, choices = tuner.model, tuner.model.choices
-    own = model.deployed
+def every_move(tuner, zone="Europe/Berlin"):
+    """List the moves of one knob that the browser can make without typing."""
+    choices = tuner.model.choices
+    return [
+        *({"window_stop": place} for place in range(len(choices.windows_ms))),
+        *({"hours": text, "zone": zone} for text in choices.hours),
+        *({"group": place} for place in range(len(choices.group_by))),
+        *({"for_stop": place} for place in range(len(choices.fors_ms))),
+        *({"threshold_stop": place} for place in range(0, len(choices.thresholds), 20)),
+    ]
+
+
+def asked_ahead(tuner, moves, told=lambda: None):
+    """Ask as the browser does until every move is answered; return the answers, and the pictures by their keys."""
+    sent, answers, pictures = [], {}, {}
+    tuner.widget.send = lambda content, buffers=(): sent.append((content, buffers))
+    left = list(moves)
+    while left:
+        tuner.widget._heard(tuner.widget, {"kind": "prepare", "moves": left, "pictures": [*pictures]}, [])
+        content, buffers = sent[-1]
+        assert content["more"]
+        assert content["failed"] == []
+        for move, answer in zip(content["moves"], content["answers"], strict=True):
+            answers[json.dumps(move)] = json.loads(answer)
+        for head, points in zip(map(json.loads, content["heads"]), buffers, strict=True):
+            assert head["key"] not in pictures
+            pictures[head["key"]] = (head, points)
+        left = [move for move in left if json.dumps(move) not in answers]
+        told()
+        assert len(sent) < 200
+    return answers, pictures
+
+
+@pytest.mark.parametrize("name", [NAME, "LowRate", "NoThreshold"])
+def test_an_answer_ahead_is_that_of_the_move(name):
+    tuner = world().explore(name)
+    if name == NAME:
+        heard(tuner, threshold_stop=150, hours="06:00-22:00", zone="UTC", fit=True)
+    here, before = tuner.stand, tuner.widget.view
+    answers, pictures = asked_ahead(tuner, every_move(tuner))
+    assert (tuner.stand, tuner.widget.view) == (here, before)
+    assert len({answer["picture"] for answer in answers.values()}) >= (6 if name == NAME else 1)
+    own = {"seq", "message", "wrong", "export", "can_propose"}
+    for move, answer in answers.items():
+        tuner.setting, tuner.group_by, tuner._hours = here.setting, here.group_by, here.chosen_hours
+        told = heard(tuner, **json.loads(move))
+        assert answer == {key: value for key, value in told.items() if key not in own}
+        head, points = pictures[answer["picture"]]
+        assert (head, points) == (json.loads(tuner.widget.picture), tuner.widget.points)
+        fresh = picture_of(
+            tuner.model, tuner.setting, tuner.group_by, tuner.widget._period, tuner.widget._columns, fit=name == NAME
+        )
+        assert (json.loads(json.dumps(fresh.head)), fresh.points) == (
+            {key: value for key, value in head.items() if key != "key"},
+            points,
+        )
+
+
+def test_all_that_an_answer_depends_on_is_in_its_place():
+    tuner = RESULT.explore(NAME)
+    heard(tuner, threshold_stop=150)
+    seen = set()
     for move in (
-        *({"window": timedelta(milliseconds=window)} for window in choices.windows_ms),
-        *(
-            {"window": timedelta(milliseconds=own.window_ms), "hours": text, "zone": "Europe/Berlin"}
-            for text in choices.hours
-        ),
-        *({"hours": "as deployed", "group_by": grouping} for grouping in choices.group_by),
-        *({"group_by": None, "for_": timedelta(milliseconds=hold)} for hold in choices.fors_ms),
+        *({"threshold": text} for text in ("100", "100.00000000000001")),
+        *({"for": text} for text in ("90s", "91s")),
+        *({"window": text} for text in ("3m", "4m")),
+        # The same guard in other words is shown as other words.
+        *({"hours": "08:00-18:00", "zone": zone} for zone in ("UTC", "Africa/Abidjan")),
+        {"group": 1},
+        {"fit": True},
+        {"columns": 500},
+        {"period": [START + HOUR_MS, START + 9 * HOUR_MS]},
     ):
-        tuner.turn(**move)
-        assert tuner.view.numbers.pages >= 0
-    assert done == []
+        seen.add(json.dumps(heard(tuner, **move)["at"]))
+    assert len(seen) == 12
 
 
-def test_pictures_are_drawn_ahead(monkeypatch):
+def test_looking_ahead_computes_one_part_at_a_time(monkeypatch):
     tuner = world().explore(NAME)
-    while tuner.widget._prepare():
-        pass
-    drawn = []
-    real = front.picture_of
-    monkeypatch.setattr(front, "picture_of", lambda *given, **how: (drawn.append(given), real(*given, **how))[1])
-    for window in range(len(tuner.model.choices.windows_ms)):
-        told = heard(tuner, window_stop=window)
-        assert told["values"]["window_stop"] == window
-        fresh = real(tuner.model, tuner.setting, tuner.group_by, tuner.widget._period, tuner.widget._columns)
-        assert tuner.widget.points == fresh.points
-        assert json.loads(tuner.widget.picture) == json.loads(json.dumps(fresh.head))
-    assert drawn == []
+    assert tuner.widget.view
+    done, parts = [], []
+    for place in ("track", "alert_signal", "picture_of"):
+        home = {"track": computing, "alert_signal": rule_module, "picture_of": front}[place]
+        real = getattr(home, place)
+        monkeypatch.setattr(
+            home, place, lambda *given, real=real, place=place, **how: (done.append(place), real(*given, **how))[1]
+        )
+
+    def told():
+        parts.append(tuple(done))
+        done.clear()
+
+    moves = every_move(tuner)
+    asked_ahead(tuner, moves, told)
+    assert all(len(part) - part.count("picture_of") <= 1 for part in parts)
+    assert ("alert_signal",) in parts[:4]
+    # Now every stop is there: a move counts, and evaluates and draws nothing.
+    for move in moves:
+        tuner.setting = tuner.model.deployed
+        tuner.group_by = None
+        told = heard(tuner, **move)
+        assert told["numbers"]["chosen"]["pages"] >= 0
+        assert done == []
 
 
 def test_a_series_keeps_its_colour_in_every_stretch_of_time():
@@ -451,19 +535,25 @@ def test_a_series_keeps_its_colour_in_every_stretch_of_time():
 
 
 def test_looking_ahead_ends_where_the_memory_does(monkeypatch):
-    model = TunerModel(RESULT, NAME)
-    model.at()
+    tuner = world().explore(NAME)
+    assert tuner.widget.view
+    model = tuner.model
     monkeypatch.setattr(computing, "KEPT_BYTES", model.kept_bytes - 1)
-    assert not model.prepare(model.deployed, None)
-    assert len(model._tracks) == 1
+    kept = len(model._tracks)
+    told, points = tuner.widget._prepared([{"threshold_stop": 3}, {"for_stop": 0}, {"threshold_stop": 4}], [])
+    # Thresholds cost nothing to keep; what comes behind a lack of memory is not looked at.
+    assert (told["moves"], told["more"], len(points)) == ([{"threshold_stop": 3}], True, 1)
+    told, points = tuner.widget._prepared([{"for_stop": 0}, {"threshold_stop": 4}], [])
+    assert (told["moves"], told["more"], points) == ([], False, [])
+    assert len(model._tracks) == kept
 
 
-def test_looking_ahead_ends_at_hours_that_mean_nothing(monkeypatch):
+def test_looking_ahead_passes_over_what_means_nothing():
     tuner = RESULT.explore(NAME)
-    sent = []
-    monkeypatch.setattr(tuner.widget, "send", lambda content: sent.append(content))
-    tuner.widget._heard(tuner.widget, {"kind": "prepare", "zone": "Nowhere/Land"}, [])
-    assert sent == [{"kind": "prepared", "more": False}]
+    wrong = {"hours": "08:00-18:00", "zone": "Nowhere/Land"}
+    told, _ = tuner.widget._prepared([wrong, {"threshold_stop": 3}], [])
+    assert (told["failed"], told["moves"]) == ([wrong], [{"threshold_stop": 3}])
+    assert tuner.setting == tuner.model.deployed
 
 
 # ---- without widgets ----------------------------------------------------------------------------
@@ -555,8 +645,10 @@ def test_a_rule_evaluated_elsewhere_turns_as_far_as_that_is_known():
     assert told["wrong"]
     assert tuner.setting.window_ms == 10 * MINUTE_MS
     assert tuner.move(group_by=()).tally.pages == ten.tally.pages
-    while tuner.model.prepare(tuner.setting, tuner.group_by):
-        pass
+    far = {"window": "7m"}
+    told, _ = tuner.widget._prepared([far, *({"window_stop": place} for place in range(2))], [])
+    assert told["failed"] == [far]
+    assert told["more"]
     entry = tuner.use()["Far"]
     assert entry.evaluated_by == "somebody else"
     assert any("evaluated by somebody else" in reason for reason in entry.reasons)

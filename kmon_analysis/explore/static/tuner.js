@@ -5,6 +5,8 @@ const MARGIN = { left: 64, right: 12, top: 26, bottom: 36 };
 const LANE = 20, MARKS = 18, ROW = 26;
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600].map((m) => m * MINUTE);
+// Milliseconds without a move after which the kernel is told, and asked ahead; answers that are kept, and pictures.
+const REST = 250, BATCH = 12, NEAR = 48, ANSWERS = 4000, PICTURES = 64;
 const LINE_COUNT = 6, LINEAR_SHARE = 0.6666666666666666;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -94,6 +96,22 @@ function shortNumber(value) {
   return Number(value.toPrecision(4)).toLocaleString("en-GB", { maximumSignificantDigits: 4 });
 }
 
+// The instants of `_steps` in kmon_analysis/explore/packets.py.
+function instants(text, start) {
+  let at = start;
+  return text ? text.split(",").map((step) => (at += Number(step))) : [];
+}
+
+// Under which the answer to a move of one knob is kept: it is the same wherever that knob stood before.
+function moveKey(at, move) {
+  const knob = Object.keys(move)[0].replace("_stop", "");
+  return JSON.stringify([move, { ...at, [knob]: "" }]);
+}
+
+function sameKnobs(one, other) { return JSON.stringify({ ...one, shown: "" }) === JSON.stringify({ ...other, shown: "" }); }
+
+function forget(kept, most) { for (const key of kept.keys()) { if (kept.size <= most) break; kept.delete(key); } }
+
 // A name breaks after its commas and equal signs, not within words.
 function breakable(text) {
   const parts = text.split(/(?<=[,=·])/).flatMap((part) => [document.createElement("wbr"), part]).slice(1);
@@ -113,35 +131,45 @@ class Tuner {
     this.inFlight = false;
     this.waiting = null;
     this.preparing = false;
+    // What is shown, and whether it answers all that was moved: what the kernel answered ahead is shown at once.
+    this.shown = {};
+    this.known = true;
+    this.answers = new Map();
+    this.pictures = new Map();
     this.here = localZone();
     this.clock = new Clock("UTC");
     this.controls = {};
     this.lists = {};
+    this.take();
     this.build();
     this.listeners = [
       ["change:view", () => this.answered()],
-      ["change:facts", () => { this.root.replaceChildren(); this.stillKey = null; this.build(); this.showAll(); }],
-      ["msg:custom", (message) => this.heard(message)],
+      ["change:lists", () => { this.showLists(); this.idle(); }],
+      ["change:facts", () => { this.root.replaceChildren(); this.stillKey = null; this.answers.clear(); this.build(); this.showAll(); }],
+      ["msg:custom", (message, buffers) => this.heard(message, buffers)],
     ];
     for (const [name, listener] of this.listeners) model.on(name, listener);
     this.showAll();
     this.observer = new ResizeObserver(() => this.resized());
     this.observer.observe(this.frame);
+    // Whoever leaves for a cell to run finds there what was shown here.
+    this.root.addEventListener("focusout", (event) => { if (!this.root.contains(event.relatedTarget)) this.flush(); });
     this.idle();
   }
 
   destroy() {
+    this.flush();
     for (const [name, listener] of this.listeners) this.model.off(name, listener);
     this.observer.disconnect();
     clearTimeout(this.idleTimer);
     clearTimeout(this.sayTimer);
     clearTimeout(this.sizeTimer);
-    clearTimeout(this.listTimer);
   }
 
   get facts() { return this.read("facts"); }
-  get picture() { return this.read("picture"); }
-  get view() { return this.read("view"); }
+  get picture() { return this.pictures.get(this.shown.picture)?.head ?? {}; }
+  get points() { return this.pictures.get(this.shown.picture)?.points; }
+  get view() { return this.shown; }
 
   read(name) {
     const text = this.model.get(name);
@@ -154,49 +182,121 @@ class Tuner {
 
   // -- talking to the kernel: one move at a time, the newest wins --
 
-  send(change) {
+  // Show what the kernel shows.
+  take() {
+    const head = this.read("picture");
+    if (head.key && !this.pictures.has(head.key)) this.keep(head, this.model.get("points"));
+    this.shown = this.read("view");
+  }
+
+  keep(head, bytes) {
+    const whole = bytes instanceof DataView ? bytes : new DataView(new ArrayBuffer(0));
+    const points = new Float32Array(whole.buffer.slice(whole.byteOffset, whole.byteOffset + whole.byteLength));
+    this.pictures.set(head.key, { head, points });
+    forget(this.pictures, PICTURES);
+  }
+
+  get nextSeq() { return Math.max(this.seq, this.read("view").seq ?? 0) + 1; }
+
+  // What was answered ahead is shown at once, and told to the kernel when the hand rests.
+  send(change, move) {
+    const found = move && this.known ? this.answers.get(moveKey(this.shown.at, move)) : undefined;
     this.waiting = { ...(this.waiting ?? {}), ...change };
-    this.flush();
+    this.known = Boolean(found && this.pictures.has(found.picture));
+    if (!this.known) return this.flush();
+    const { export: held, can_propose: offered } = this.shown;
+    this.shown = { ...found, export: held, can_propose: offered, message: "", wrong: false, seq: this.nextSeq };
+    this.showAll();
+    this.idle();
   }
 
   flush() {
+    this.root.setAttribute("aria-busy", this.known ? "false" : "true");
     if (this.inFlight || this.waiting === null) return;
     const { kind = "move", ...content } = this.waiting;
     this.waiting = null;
     this.inFlight = true;
-    this.seq = Math.max(this.seq, this.view.seq ?? 0) + 1;
-    this.sentAt = performance.now();
-    this.root.setAttribute("aria-busy", "true");
+    this.seq = this.nextSeq;
     this.model.send({ kind, seq: this.seq, ...content });
   }
 
   answered() {
-    if ((this.view.seq ?? 0) >= this.seq) {
-      this.inFlight = false;
-      if (this.sentAt) this.root.dataset.lastMoveMs = (performance.now() - this.sentAt).toFixed(1);
-      this.root.setAttribute("aria-busy", this.waiting === null ? "false" : "true");
+    const news = this.read("view");
+    if ((news.seq ?? 0) >= this.seq) this.inFlight = false;
+    if (this.known && this.waiting !== null) {
+      // The hand is ahead of this answer.
+      Object.assign(this.shown, { export: news.export, can_propose: news.can_propose });
+    } else {
+      this.take();
+      this.known = !this.inFlight && this.waiting === null;
     }
     this.showAll();
-    this.flush();
+    if (!this.known) this.flush();
+    this.root.setAttribute("aria-busy", this.known ? "false" : "true");
     this.idle();
   }
 
-  // When nobody moves, the kernel computes the next stops ahead.
-  idle(after = 250) {
+  idle(after = REST) {
     clearTimeout(this.idleTimer);
-    this.idleTimer = setTimeout(() => {
-      // One part at a time: a move that comes meanwhile waits for that one only.
-      if (this.inFlight || this.waiting !== null || this.preparing) return;
-      this.preparing = true;
-      const zone = this.controls.hours?.zone.value;
-      this.model.send(zone ? { kind: "prepare", zone } : { kind: "prepare" });
-    }, after);
+    this.root.dataset.ahead = "no";
+    this.idleTimer = setTimeout(() => this.rested(), after);
   }
 
-  heard(message) {
+  // Nobody moves: the kernel learns where the knobs stand, the lists follow, and the next moves are asked ahead.
+  rested() {
+    // The answer leads back here.
+    if (this.inFlight) return;
+    if (this.waiting !== null) {
+      this.waiting.lists = true;
+      this.flush();
+    } else if (!this.listsFit()) {
+      this.model.send({ kind: "lists" });
+    } else {
+      this.showLists();
+      this.prepare();
+    }
+  }
+
+  // One part at a time: a move that comes meanwhile waits for that one only.
+  prepare() {
+    if (this.preparing) return;
+    const moves = this.wanted();
+    if (!moves.length) { this.root.dataset.ahead = "yes"; return; }
+    this.preparing = true;
+    this.askedAt = this.shown.at;
+    this.model.send({ kind: "prepare", moves: moves.slice(0, BATCH), pictures: [...this.pictures.keys()] });
+  }
+
+  heard(message, buffers) {
     if (message?.kind !== "prepared") return;
+    message.heads.forEach((head, place) => this.keep(JSON.parse(head), buffers[place]));
+    message.moves.forEach((move, place) => {
+      const view = JSON.parse(message.answers[place]);
+      this.answers.set(moveKey(view.at, move), view);
+    });
+    if (this.preparing) for (const move of message.failed) this.answers.set(moveKey(this.askedAt, move), null);
+    forget(this.answers, ANSWERS);
     this.preparing = false;
     if (message.more) this.idle(20);
+    else this.root.dataset.ahead = "full";
+  }
+
+  // Moves of one knob without an answer: the nearest thresholds, what is turned next, the other thresholds.
+  wanted() {
+    const { facts, shown } = this;
+    const nearest = (knob, stops) => {
+      const here = shown.values[`${knob}_stop`];
+      return stops.map((_, place) => place).sort((a, b) => Math.abs(a - here) - Math.abs(b - here)).map((place) => ({ [`${knob}_stop`]: place }));
+    };
+    const thresholds = nearest("threshold", facts.thresholds), zone = this.controls.hours?.zone.value;
+    return [
+      ...thresholds.slice(0, NEAR), ...nearest("for", facts.fors),
+      ...facts.groups.map((_, group) => ({ group })), ...facts.hours.map((hours) => ({ hours, zone })),
+      ...nearest("window", facts.windows), ...thresholds.slice(NEAR),
+    ].filter((move) => {
+      const found = this.answers.get(moveKey(shown.at, move));
+      return found === undefined || (found && !this.pictures.has(found.picture));
+    });
   }
 
   // -- building --
@@ -269,7 +369,7 @@ class Tuner {
     box.value = stops[stop];
     range.setAttribute("aria-valuetext", stops[stop]);
     if (name === "threshold" && this.picture.places) this.moveLine(this.picture.places[stop]);
-    this.send({ [`${name}_stop`]: stop, [name]: undefined });
+    this.send({ [`${name}_stop`]: stop, [name]: undefined }, { [`${name}_stop`]: stop });
   }
 
   hours() {
@@ -303,7 +403,8 @@ class Tuner {
     // Until something is written there, answers of the kernel leave the empty box alone.
     this.writingHours = select.value === "own" && !own.value.trim();
     if (this.writingHours) { own.focus(); return this.send({ zone: zone.value }); }
-    this.send({ hours: select.value === "own" ? own.value : select.value, zone: zone.value });
+    const turned = { hours: select.value === "own" ? own.value : select.value, zone: zone.value };
+    this.send(turned, turned);
   }
 
   back(change) {
@@ -313,11 +414,16 @@ class Tuner {
 
   groupBy() {
     const id = identifier("group");
-    const select = make("select", { id, "aria-label": "group by", on: { change: () => this.send({ group: Number(select.value) }) } },
+    const select = make("select", { id, "aria-label": "group by", on: { change: () => this.grouped(select) } },
       ...this.facts.groups.map((text, place) => make("option", { value: place, text })));
     this.controls.group = { select };
     return make("div", { class: "kmon-row" }, make("label", { for: id, text: "group by" }),
       make("span", { class: "kmon-wide" }, select));
+  }
+
+  grouped(select) {
+    const turned = { group: Number(select.value) };
+    this.send(turned, turned);
   }
 
   toolbar() {
@@ -355,34 +461,28 @@ class Tuner {
 
   // -- showing --
 
-  readPoints() {
-    const bytes = this.model.get("points");
-    if (bytes === this.bytes) return;
-    this.bytes = bytes;
-    const buffer = bytes instanceof DataView ? bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) : new ArrayBuffer(0);
-    this.points = new Float32Array(buffer);
-  }
-
   showAll(again = false) {
     if (!this.view.numbers) return;
     this.showControls();
     this.showNumbers();
     this.draw();
-    clearTimeout(this.listTimer);
-    // Lists are long and read at rest.
     if (again || this.lists.pages.key === "") this.showLists(again);
-    else this.listTimer = setTimeout(() => this.showLists(), 100);
   }
 
+  // Lists are long and read at rest.
+  listsFit() { return this.known && sameKnobs(this.read("lists").at, this.view.at); }
+
   showLists(again = false) {
-    this.showIncidents(again);
-    this.showPages(again);
-    for (const { box } of Object.values(this.lists)) box.dataset.seq = this.view.seq;
+    const lists = this.read("lists"), fit = this.listsFit();
+    if (!lists.at || !(fit || again || this.lists.pages.key === "")) return;
+    this.showIncidents(lists, again);
+    this.showPages(lists, again);
+    if (fit) for (const { box } of Object.values(this.lists)) box.dataset.seq = this.view.seq;
   }
 
   showControls() {
     const { values } = this.view;
-    const busy = this.inFlight || this.waiting !== null;
+    const busy = !this.known;
     if (!busy) this.fit.checked = Boolean(this.picture.fit);
     for (const name of ["threshold", "window", "for"]) {
       const control = this.controls[name];
@@ -430,8 +530,8 @@ class Tuner {
     );
   }
 
-  showIncidents(again) {
-    const list = this.lists.incidents, rows = this.view.incidents;
+  showIncidents({ incidents: rows }, again) {
+    const list = this.lists.incidents;
     const key = JSON.stringify(rows);
     if (!again && key === list.key) return;
     list.key = key;
@@ -443,8 +543,8 @@ class Tuner {
       make("td", { text: row.delay === "–" || row.status === "found early" ? "" : `after ${row.delay}` }))));
   }
 
-  showPages(again) {
-    const list = this.lists.pages, { pages, more_pages: more } = this.view;
+  showPages({ pages, more_pages: more }, again) {
+    const list = this.lists.pages;
     const key = JSON.stringify([pages, more]);
     if (!again && key === list.key) return;
     list.key = key;
@@ -555,10 +655,9 @@ class Tuner {
   draw() {
     const { picture } = this;
     if (!picture.period) return;
-    const key = [this.texts.picture, this.width(), this.clock.zone];
+    const key = [picture.key, this.width(), this.clock.zone];
     if (!this.stillKey || key.some((part, place) => part !== this.stillKey[place])) {
       this.stillKey = key;
-      this.readPoints();
       this.drawStill();
     }
     this.drawMoving();
@@ -607,7 +706,7 @@ class Tuner {
     this.drawMarks(this.changing, view.marks, lanes + 2 * LANE + MARKS / 2);
     this.drawIncidentMarks(this.changing);
     // The line of a hand on the slider is ahead of the kernel.
-    if (this.line && !this.inFlight && this.waiting === null) this.moveLine(view.place);
+    if (this.line && this.known) this.moveLine(view.place);
   }
 
   layer(attributes, width) {
@@ -686,11 +785,12 @@ class Tuner {
   }
 
   bars(runs, y, high, kind) {
-    const d = runs.map(([from, length]) => {
-      const left = this.x(from), wide = Math.max(1, this.x(from + length) - left);
-      return `M${left.toFixed(1)} ${y}h${wide.toFixed(1)}v${high}h${(-wide).toFixed(1)}z`;
-    }).join("");
-    return shape("path", { d: d || "M0 0", class: kind });
+    const edges = instants(runs, this.picture.period[0]).map(this.x), parts = [];
+    for (let at = 0; at < edges.length; at += 2) {
+      const left = edges[at], wide = Math.max(1, edges[at + 1] - left).toFixed(1);
+      parts.push(`M${left.toFixed(1)} ${y}h${wide}v${high}h-${wide}z`);
+    }
+    return shape("path", { d: parts.join("") || "M0 0", class: kind });
   }
 
   drawPresence(into, beside, rows) {
@@ -712,17 +812,17 @@ class Tuner {
       true: (c) => `M${c} ${y - 6}l5 11h-10z`,
     };
     for (const [kind, sign] of Object.entries(signs)) {
-      const d = marks[kind].map((at) => sign(Number(this.x(at).toFixed(1)))).join("");
+      const d = instants(marks[kind], this.picture.period[0]).map((at) => sign(Number(this.x(at).toFixed(1)))).join("");
       into.append(shape("path", { d: d || "M0 0", class: `kmon-mark-${kind}` }));
     }
   }
 
   drawIncidentMarks(into) {
     const [start, end] = this.picture.period;
-    for (const incident of this.view.incidents) {
-      if (incident.end < start || incident.start > end || !incident.must) continue;
-      const c = (this.x(incident.start) + this.x(incident.end)) / 2;
-      into.append(shape("path", { d: `M${c - 5} ${MARGIN.top - 9}h10l-5 8z`, class: incident.found ? "kmon-found" : "kmon-missed" }));
+    for (const [begun, over, found] of this.view.found) {
+      if (over < start || begun > end) continue;
+      const c = (this.x(begun) + this.x(over)) / 2;
+      into.append(shape("path", { d: `M${c - 5} ${MARGIN.top - 9}h10l-5 8z`, class: found ? "kmon-found" : "kmon-missed" }));
     }
   }
 
@@ -786,10 +886,10 @@ class Tuner {
 
   clicked(at, reach) {
     const { view, picture } = this;
-    const starts = [...view.marks.true, ...view.marks.false, ...view.marks.excluded];
+    const starts = Object.values(view.marks).flatMap((marks) => instants(marks, picture.period[0]));
     const nearest = starts.reduce((best, one) => (Math.abs(one - at) < Math.abs(best - at) ? one : best), Infinity);
     if (Math.abs(nearest - at) <= reach) {
-      const page = view.pages.find((each) => each.start === nearest);
+      const page = this.listsFit() ? this.read("lists").pages.find((each) => each.start === nearest) : undefined;
       return this.zoomTo(page ?? { start: nearest, end: nearest });
     }
     const band = picture.bands.find((each) => at >= each.start - reach && at <= each.end + reach);
