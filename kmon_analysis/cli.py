@@ -48,7 +48,7 @@ from kmon_analysis.cli_options import (
     patience_of,
     read_truth,
 )
-from kmon_analysis.cli_terminal import put, put_json, put_saved, say, set_up_streams, shown, working
+from kmon_analysis.cli_terminal import let_be_quiet, put, put_json, put_saved, say, set_up_streams, shown, working
 from kmon_analysis.errors import KmonError, SettingError
 from kmon_analysis.progress import quiet
 
@@ -562,7 +562,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     set_up_streams()
     try:
-        status = app(args=None if arguments is None else list(arguments), prog_name="kmon", standalone_mode=False)
+        command = typer.main.get_command(app)
+        let_be_quiet(command)
+        status = command(args=None if arguments is None else list(arguments), prog_name="kmon", standalone_mode=False)
         sys.stdout.flush()
     except KmonError as error:
         say(f"kmon: {error}")

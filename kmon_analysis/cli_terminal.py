@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import copy
 import json
 import math
 import re
@@ -13,12 +14,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.errors import KmonError, printable
-from kmon_analysis.progress import Work, working
+from kmon_analysis.progress import Work, quiet, working
 
 if TYPE_CHECKING:
     from kmon_analysis.history import History
 
-__all__ = ["Work", "naming", "put", "put_json", "put_saved", "say", "set_up_streams", "shown", "spell", "working"]
+__all__ = [
+    "Work",
+    "let_be_quiet",
+    "naming",
+    "put",
+    "put_json",
+    "put_saved",
+    "say",
+    "set_up_streams",
+    "shown",
+    "spell",
+    "working",
+]
 
 _CREDENTIALS = re.compile(r"(?<=://)[^\s'\"]*@")
 # What our own sentences use beyond ASCII, for terminals that have no UTF-8.
@@ -107,3 +120,21 @@ def naming(option: str) -> Iterator[None]:
     except KmonError as error:
         error.place = error.place or option
         raise
+
+
+def let_be_quiet(command: Any, option: Any = None) -> None:
+    """Give every verb the option --quiet that stands in front of it: people write it where the others are."""
+    if option is None:
+        option = copy.copy(next(each for each in command.params if "--quiet" in each.opts))
+        option.expose_value = False
+        option.callback = _hush
+    for verb in command.commands.values():
+        if hasattr(verb, "commands"):
+            let_be_quiet(verb, option)
+        else:
+            verb.params.append(option)
+
+
+def _hush(_context: object, _option: object, wanted: bool) -> None:
+    if wanted:
+        quiet(True)

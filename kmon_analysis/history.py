@@ -21,6 +21,7 @@ from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import Int64s, Samples, SeriesSet
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, shortened
 from kmon_analysis.timing import Interval, duration_of, format_duration, format_instant
+from kmon_analysis.timing_clocks import zone_that_set_back
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -402,6 +403,13 @@ def _frame_times(frame: pd.DataFrame) -> Int64s:
     bad = np.flatnonzero(steps <= 0)
     if len(bad):
         row = int(bad[0]) + 1
+        zone = zone_that_set_back(int(times[row - 1]), int(times[row])) if len(bad) == 1 else None
+        if zone is not None:
+            raise InputError(
+                f"the index goes back once, to {format_instant(int(times[row]))} at row {row}, when clocks as those of "
+                f"{zone} were set back: it looks like local times, read as UTC",
+                cure=f"Read it so: df.index = df.index.tz_localize(None).tz_localize({zone!r}, ambiguous='infer')",
+            )
         fault, cure = (
             ("repeats", "Keep one row an instant: df = df[~df.index.duplicated()]")
             if steps[bad[0]] == 0

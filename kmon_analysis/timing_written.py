@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Literal, get_args
 
@@ -17,6 +18,7 @@ __all__ = [
     "NotationError",
     "UnitError",
     "check_time_format",
+    "day_comes_first",
     "epoch_unit",
     "read_instant",
 ]
@@ -28,7 +30,16 @@ _ISO = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[Tt ]\s*(\d{1,2}:\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{2})?",
     re.ASCII,
 )
-_SLASHED = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2,4}\b.*")
+# Year, month, day behind strokes or points, which nobody writes in another order.
+_YEAR_FIRST = re.compile(r"(\d{4})([./])(\d{1,2})\2(\d{1,2})(?=$|[Tt ,])(.*)", re.ASCII)
+_SLASHED = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})(?=$|[Tt ,])(.*)", re.ASCII)
+_SHORT_YEAR = re.compile(r"\d{1,2}[./-]\d{1,2}[./-]\d{2}\b.*")
+_CLOCK = re.compile(
+    r"(?:[Tt]|,?\s+)(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?\s*([AaPp])?(?(5)\.?[Mm]\.?)"
+    r"\s*(Z|z|UTC|GMT|[+-]\d{2}:?\d{2})?",
+    re.ASCII,
+)
+_MONTHS = 12
 _NUMBER = re.compile(r"(-?\d+)(?:[.,](\d+))?", re.ASCII)
 _SHORTENED = re.compile(r"\d(?:[.,]\d+)?[eE][+-]?\d+", re.ASCII)
 # From the first of these on, seconds lie in 1973 to 5138, and so on: no number is of two units.
@@ -95,8 +106,49 @@ def epoch_unit(text: str) -> EpochUnit | None:
     return found
 
 
+def day_comes_first(texts: Iterable[str]) -> bool | None:
+    """Say which part of dates such as 03/01/2026 is the day: one with a number above 12 tells it for all.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        Times of one table, which are written in one way; others than such dates are passed over.
+
+    Returns
+    -------
+    bool or None
+        None where none of them tells.
+
+    Raises
+    ------
+    NotationError
+        If some tell one thing and some the other.
+    """
+    told: dict[bool, str] = {}
+    for text in texts:
+        found = _SLASHED.fullmatch(text.strip())
+        if found is None:
+            continue
+        first, second = int(found[1]), int(found[3])
+        if (first > _MONTHS) != (second > _MONTHS):
+            told.setdefault(first > _MONTHS, text)
+            if len(told) > 1:
+                break
+    if len(told) > 1:
+        raise NotationError(
+            f"{told[True]!r} begins with the day, {told[False]!r} with the month", cure="Write all times in one way"
+        )
+    return next(iter(told), None)
+
+
 def read_instant(
-    text: str, zone: tzinfo | None = None, time_format: str | None = None, unit: EpochUnit | None = None
+    text: str,
+    zone: tzinfo | None = None,
+    time_format: str | None = None,
+    unit: EpochUnit | None = None,
+    *,
+    day_first: bool | None = None,
+    fold: int | None = None,
 ) -> int:
     """Read a time.
 
@@ -110,6 +162,10 @@ def read_instant(
         How it is written instead, as for `datetime.strptime`; see `check_time_format`.
     unit : {"s", "ms", "us", "ns"}, optional
         Of a number; by default as its size tells, which is clear from 1973 on.
+    day_first : bool, optional
+        What 03/01/2026 begins with; see `day_comes_first`. Without it, only dates that tell it themselves are read.
+    fold : int, optional
+        Of a time that the clocks showed twice: 0 for the first, 1 for the second; without it, such a time is refused.
 
     Returns
     -------
@@ -132,14 +188,14 @@ def read_instant(
         except ValueError:
             cure = "Correct the value or --time-format"
             raise SettingError(f"{text!r} is not written as {time_format!r}", cure=cure) from None
-        return _instant(moment, text, zone)
+        return _instant(moment, text, zone, fold)
     number = _NUMBER.fullmatch(given)
     if number is not None:
         return _since_1970(text, number[1], number[2] or "", unit or epoch_unit(given))
-    match = _ISO.fullmatch(given)
+    match = _ISO.fullmatch(_in_iso_order(text, day_first))
     if match is None:
-        if _SLASHED.fullmatch(given):
-            raise NotationError(f"{text!r} can be read in several ways: which part is the day", cure=_HOW)
+        if _SHORT_YEAR.fullmatch(given):
+            raise NotationError(f"{text!r} can be read in several ways: its year has two digits", cure=_HOW)
         if _SHORTENED.fullmatch(given):
             raise SettingError(
                 f"{text!r} is no time: such a number has lost its last digits", cure="Write it with all its digits"
@@ -154,7 +210,57 @@ def read_instant(
         moment = datetime.fromisoformat(f"{day}T{clock.zfill(5)}:{seconds or '00'}{offset or ''}")
     except ValueError as error:
         raise SettingError(f"{text!r} is no time: {error}", cure="Correct the date or the time") from None
-    return _instant(moment, text, zone) + int((fraction or "0")[:3].ljust(3, "0"))
+    return _instant(moment, text, zone, fold) + int((fraction or "0")[:3].ljust(3, "0"))
+
+
+def _in_iso_order(text: str, day_first: bool | None) -> str:
+    """Return a date and time as ISO 8601 has them: year first, 24 hours; anything else as it is."""
+    given = text.strip()
+    if year_first := _YEAR_FIRST.fullmatch(given):
+        year, _, month, day, rest = year_first.groups()
+    elif slashed := _SLASHED.fullmatch(given):
+        one, mark, other, year, rest = slashed.groups()
+        told = int(one) > _MONTHS if (int(one) > _MONTHS) != (int(other) > _MONTHS) else day_first
+        if day_first is not None and told != day_first:
+            raise NotationError(
+                f"{text!r} begins with the {'day' if told else 'month'}, other times with the "
+                f"{'month' if told else 'day'}",
+                cure="Write all times in one way",
+            )
+        if told is None and int(one) != int(other):
+            raise NotationError(
+                f"{text!r} can be read in several ways: neither it nor another time tells which part is the day",
+                cure=f'Say it: --time-format "{_format_of(mark, rest, "%d", "%m")}" where the day comes first, '
+                f'"{_format_of(mark, rest, "%m", "%d")}" where the month does',
+            )
+        day, month = (other, one) if told is False else (one, other)
+    else:
+        return given
+    if not rest:
+        return f"{year}-{month.zfill(2)}-{day.zfill(2)}"
+    clock = _CLOCK.fullmatch(rest)
+    if clock is None:
+        return given
+    hour, minute, second, fraction, half, zone = clock.groups()
+    if half is not None:
+        if not 1 <= int(hour) <= _MONTHS:
+            return given
+        hour = str(int(hour) % _MONTHS + (_MONTHS if half in "pP" else 0))
+    ending = f":{second}" + (f".{fraction}" if fraction else "") if second else ""
+    return f"{year}-{month.zfill(2)}-{day.zfill(2)} {hour}:{minute}{ending}{zone or ''}"
+
+
+def _format_of(mark: str, rest: str, one: str, other: str) -> str:
+    """Write how such a time is written, as `datetime.strptime` reads it."""
+    clock = _CLOCK.fullmatch(rest)
+    written = f"{one}{mark}{other}{mark}%Y"
+    if clock is None:
+        return written
+    half = clock[5] is not None
+    joint = rest[: len(rest) - len(rest.lstrip("Tt, "))]
+    seconds = (":%S" if clock[3] else "") + (".%f" if clock[4] else "")
+    ending = (" %p" if half else "") + ("%z" if clock[6] else "")
+    return f"{written}{joint}{'%I' if half else '%H'}:%M{seconds}{ending}"
 
 
 def _since_1970(text: str, whole: str, fraction: str, unit: EpochUnit | None) -> int:
@@ -169,7 +275,7 @@ def _since_1970(text: str, whole: str, fraction: str, unit: EpochUnit | None) ->
     return instant_ms
 
 
-def _instant(moment: datetime, text: str, zone: tzinfo | None) -> int:
+def _instant(moment: datetime, text: str, zone: tzinfo | None, fold: int | None) -> int:
     """Return milliseconds since 1970, in the given zone where the moment names none."""
     if moment.tzinfo is None:
         if zone is None:
@@ -181,10 +287,12 @@ def _instant(moment: datetime, text: str, zone: tzinfo | None) -> int:
         other = moment.replace(fold=1)
         if moment.utcoffset() != other.utcoffset():
             often = "twice" if (moment.utcoffset() or timedelta()) > (other.utcoffset() or timedelta()) else "never"
-            raise ClockChangeError(
-                f"the clocks of {zone} showed {text!r} {often}",
-                cure="Write this time with its offset, for example 2026-10-25T02:30:00+01:00",
-            )
+            if fold is None or often == "never":
+                raise ClockChangeError(
+                    f"the clocks of {zone} showed {text!r} {often}",
+                    cure="Write this time with its offset, for example 2026-10-25T02:30:00+01:00",
+                )
+            moment = other if fold else moment
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)
     instant_ms = (since.days * 86_400 + since.seconds) * SECOND_MS + since.microseconds // 1000
     if not FIRST_MS <= instant_ms <= LAST_MS:

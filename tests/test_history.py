@@ -267,6 +267,7 @@ def test_the_html_is_escaped(history):
 
 
 UTC_INDEX = pd.to_datetime([START, START + 15_000, START + 30_000], unit="ms", utc=True)
+BACK = ("02:50:00", "02:00:00", "02:10:00")
 
 
 def test_a_frame_becomes_a_history():
@@ -311,6 +312,10 @@ def test_columns_may_be_labels_or_levels():
         (pd.DataFrame({"up": [1.0] * 3}, index=UTC_INDEX.tz_localize(None)), "has no time zone"),
         (pd.DataFrame({"up": [1.0] * 3}, index=UTC_INDEX[[0, 2, 1]]), r"goes back to 2026-01-01T00:00:15Z at row 2"),
         (pd.DataFrame({"up": [1.0] * 3}, index=UTC_INDEX[[0, 1, 1]]), r"repeats 2026-01-01T00:00:15Z at row 2"),
+        (
+            pd.DataFrame({"up": [1.0] * 3}, index=pd.to_datetime([f"2026-10-25T{at}Z" for at in BACK])),
+            r"local times, read as UTC\n .*tz_localize\(None\)\.tz_localize\('Europe/Berlin', ambiguous='infer'\)",
+        ),
         (pd.DataFrame({"up": [1.0] * 3}), "the index holds int64, not times"),
         (pd.DataFrame({"up": [1.0] * 3}, index=UTC_INDEX + pd.Timedelta("1us")), "finer than a millisecond"),
         (pd.DataFrame({"up": [1.0]}, index=pd.DatetimeIndex([pd.NaT], tz="UTC")), "missing times"),

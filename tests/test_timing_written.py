@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from kmon_analysis.errors import SettingError
 from kmon_analysis.timing import format_instant, parse_instant, zone_of
-from kmon_analysis.timing_written import ClockChangeError, NaiveTimeError, check_time_format, epoch_unit, read_instant
+from kmon_analysis.timing_written import (
+    ClockChangeError,
+    NaiveTimeError,
+    NotationError,
+    check_time_format,
+    day_comes_first,
+    epoch_unit,
+    read_instant,
+)
 
 MORNING = 1_772_352_000_000  # 2026-03-01T08:00:00Z
 BERLIN = zone_of("Europe/Berlin")
@@ -41,6 +49,34 @@ def test_what_names_its_instant_is_read(text, expected):
     assert read_instant(text, BERLIN) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "iso"),
+    [
+        ("14.10.2026 10:12", "2026-10-14T10:12:00Z"),
+        ("10/14/2026 10:12:05", "2026-10-14T10:12:05Z"),
+        ("10/14/2026, 12:12 AM", "2026-10-14T00:12:00Z"),
+        ("10-14-2026 1:12:05.250 p.m.", "2026-10-14T13:12:05.250Z"),
+        ("5.5.2026 9:00", "2026-05-05T09:00:00Z"),
+        ("2026/3/1 08:00", "2026-03-01T08:00:00Z"),
+        ("14.10.2026 10:12+02:00", "2026-10-14T08:12:00Z"),
+    ],
+)
+def test_dates_that_can_be_read_in_one_way_only_are_read(text, iso):
+    assert read_instant(text, UTC) == parse_instant(iso)
+
+
+def test_one_date_tells_which_part_is_the_day_in_all():
+    assert day_comes_first(["01/03/2026 08:00", "2026-03-14", "", "14/03/2026 08:00"]) is True
+    assert day_comes_first(["01/03/2026 08:00", "03/14/2026 08:00"]) is False
+    assert day_comes_first(["01/03/2026 08:00", "05/05/2026 08:00"]) is None
+    with pytest.raises(NotationError, match="begins with the day"):
+        day_comes_first(["14/03/2026 08:00", "03/14/2026 08:00"])
+    assert read_instant("01/03/2026 08:00", UTC, day_first=True) == MORNING
+    assert read_instant("03/01/2026 08:00", UTC, day_first=False) == MORNING
+    with pytest.raises(NotationError, match="begins with the month, other times with the day"):
+        read_instant("03/14/2026 08:00", UTC, day_first=True)
+
+
 @pytest.mark.parametrize("text", ["2026-03-01T09:00:00", "2026-03-01 9:00", "2026-03-01 09:00:00.000"])
 def test_what_names_no_zone_needs_one(text):
     with pytest.raises(NaiveTimeError, match="has no time zone"):
@@ -51,8 +87,12 @@ def test_what_names_no_zone_needs_one(text):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("01/03/2026 08:00", "can be read in several ways"),
+        ("01/03/2026 08:00", "can be read in several ways: neither it nor another time tells"),
         ("1.3.26", "can be read in several ways"),
+        ("13.13.2026 08:00", "is no time: month"),
+        ("14.10.2026", "is a day without a time"),
+        ("14.10.2026 13:00 PM", "is no time"),
+        ("31/02/2026 08:00", "is no time: day"),
         ("2026-03-01", "is a day without a time"),
         ("2026-02-30T08:00:00Z", "is no time: day"),
         ("2026-03-01T25:00:00Z", "is no time: hour"),

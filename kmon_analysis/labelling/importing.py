@@ -16,7 +16,13 @@ from kmon_analysis.labelling.phrases import counted
 from kmon_analysis.labelling.rows import Faults, Row, Table, near_column, no_column, read_table, shown
 from kmon_analysis.labelling.services import Concern, parse_services
 from kmon_analysis.timing import MINUTE_MS, Interval, format_instant, parse_instant, zone_of
-from kmon_analysis.timing_written import NaiveTimeError, NotationError, check_time_format, read_instant
+from kmon_analysis.timing_written import (
+    NaiveTimeError,
+    NotationError,
+    check_time_format,
+    day_comes_first,
+    read_instant,
+)
 
 __all__ = ["FORMATS", "Format", "import_incidents"]
 
@@ -25,6 +31,8 @@ FORMATS: tuple[Format, ...] = ("pagerduty", "opsgenie", "csv", "alerts")
 Role = Literal["id", "start", "end", "service", "kind", "cause", "duration_ms"]
 _ROLES: tuple[Role, ...] = ("id", "start", "end", "service", "kind", "cause", "duration_ms")
 _NEEDED: tuple[Role, ...] = ("id", "start", "end")
+# So many more lines with the same fault are named.
+_MOST_LINES = 5
 
 # PagerDuty: the raw incident report (reports/raw/incidents.csv) has created_on and resolved_on, the incident data of
 # its analytics API created_at and resolved_at. Opsgenie: the fields of its Alert API; report.closeTime is in
@@ -162,6 +170,7 @@ class _Reading:
     written: dict[str, list[tuple[int, str, str]]] = field(default_factory=dict)
     unmapped: set[str] = field(default_factory=set)
     met: set[str] = field(default_factory=set)
+    day_first: bool | None = None
 
     def __post_init__(self) -> None:
         self.faults = Faults(self.path)
@@ -169,6 +178,7 @@ class _Reading:
     def result(self) -> Imported:
         """Read every row."""
         roles = self.roles()
+        self.day_first = self.day_comes_first(roles)
         found: dict[str, tuple[Row, Incident]] = {}
         for row in self.table.rows:
             incident = self.incident(row, roles)
@@ -217,6 +227,18 @@ class _Reading:
         self.faults.settle()
         return found
 
+    def day_comes_first(self, roles: Mapping[Role, str]) -> bool | None:
+        """Say what dates such as 03/01/2026 begin with, as one of the table's times tells for all of them."""
+        if self.how.time_format is not None:
+            return None
+        columns = [roles[role] for role in ("start", "end") if role in roles]
+        try:
+            return day_comes_first(row.cells[column] for row in self.table.rows for column in columns)
+        except NotationError as error:
+            self.faults.add(error.problem, error.cure or "Correct it")
+            self.faults.settle()
+        return None
+
     def incident(self, row: Row, roles: Mapping[Role, str]) -> Incident | None:
         """Read one row; None where it is left out or cannot be read."""
         given = {role: row.cells[column].strip() for role, column in roles.items()}
@@ -263,7 +285,7 @@ class _Reading:
     def instant(self, text: str, column: str, row: Row) -> int | None:
         """Read a time; faults are kept."""
         try:
-            return read_instant(text, self.how.zone, self.how.time_format)
+            return read_instant(text, self.how.zone, self.how.time_format, day_first=self.day_first)
         except NaiveTimeError:
             self.naive.append((row.line, f"{column} is {shown(text)}"))
         except NotationError as error:
@@ -311,7 +333,10 @@ class _Reading:
         """Report times that are written in no known way, once for each column."""
         for column, found in self.written.items():
             line, problem, cure = found[0]
-            more = f"; {len(found) - 1:,} more times of the column cannot be read either" if len(found) > 1 else ""
+            lines = ", ".join(f"{each[0]:,}" for each in found[1 : 1 + _MOST_LINES])
+            rest = len(found) - 1 - _MOST_LINES
+            more = f"; so it is on {'lines' if len(found) > 2 else 'line'} {lines}" if len(found) > 1 else ""
+            more += f" and {rest:,} more" if rest > 0 else ""
             self.faults.add(f"{column}: {problem}{more}", cure, line)
         self.faults.findings.sort(key=lambda found: found.line or 0)
 

@@ -13,6 +13,8 @@ __all__ = ["Concern", "parse_services"]
 
 _MAPPED = re.compile(r"(?P<service>[^=]+)=(?P<rules>[^{}]*)(?:\{(?P<labels>.*)\})?\s*", re.DOTALL)
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*("(?:[^"\\]|\\.)*"|[^,"]*?)\s*(?:,|$)')
+# No alert is called so; labels are meant.
+_ROUNDED = re.compile(r"[(\[]([^()\[\]]*=[^()\[\]]*)[)\]]\s*$")
 _HOW = "Write it as --map 'Kafka lag=HighConsumerLag', or with labels: 'Orders=HighConsumerLag{topic=orders}'"
 
 
@@ -58,6 +60,9 @@ def parse_services(texts: Iterable[str]) -> Mapping[str, Concern]:
         service = match["service"].strip()
         rules = tuple(dict.fromkeys(name.strip() for name in match["rules"].split(",") if name.strip()))
         labels = _labels(match["labels"] or "", text)
+        if rounded := _ROUNDED.search(match["rules"]):
+            meant = f"{text[: match.start('rules')]}{match['rules'][: rounded.start()]}{{{rounded[1]}}}"
+            raise SettingError(f"{text!r}: labels stand in braces", cure=f"Write it as --map '{meant}'")
         if not rules and not labels:
             raise SettingError(f"{text!r} maps the service to nothing", cure=_HOW)
         if service in found:

@@ -7,26 +7,17 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta, tzinfo
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO, TypedDict, Unpack
 
 from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
+from kmon_analysis.sources.csvtimes import Times
 from kmon_analysis.sources.datafile import Column, Report, make_history, opened, read_number, report_encoding
-from kmon_analysis.timing import duration_of, format_instant, zone_of
-from kmon_analysis.timing_written import (
-    EPOCH_UNITS,
-    ClockChangeError,
-    EpochUnit,
-    NaiveTimeError,
-    NotationError,
-    UnitError,
-    check_time_format,
-    epoch_unit,
-    read_instant,
-)
+from kmon_analysis.timing import duration_of
+from kmon_analysis.timing_written import EpochUnit
 
 __all__ = ["CsvOptions", "read_csv"]
 
@@ -92,20 +83,51 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
     file, report = Path(path), Report(str(path))
     interval = options.get("scrape_interval")
     interval_ms = None if interval is None else duration_of(interval, "scrape_interval")
-    times = _Times.of(file, options, report)
+    renames = options.get("columns") or {}
+    times = Times.of(
+        str(file),
+        options.get("zone"),
+        options.get("time_format"),
+        options.get("unit"),
+        report,
+        lambda: _stamped(file, renames),
+    )
     comma = options.get("decimal_comma", False)
     columns: dict[Labels, Column] = {}
     with opened(file, report) as stream:
         try:
             rows, before = _rows(stream)
             try:
-                header = _renamed(next(rows, []), options.get("columns") or {}, before + 1, report)
+                header = _renamed(next(rows, []), renames, before + 1, report)
                 columns = _Table(shlex.quote(str(file)), header, times, comma, before, report).read(rows)
             except csv.Error as error:
                 report.add(f"not CSV: {error}", rows.line_num + before, "Check the quotes; is the file cut?")
         except UnicodeDecodeError:
             report_encoding(file, report)
     return make_history(file, columns, report, interval_ms)
+
+
+def _stamped(file: Path, renames: Mapping[str, str]) -> Iterator[tuple[int, tuple[str, ...], str]]:
+    """Go through the times of a table, each with its line and what its row says of the series."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        rows, before = _rows(stream)
+        names = _renamed(next(rows, []), renames, before + 1, Report(str(file)))
+        clock, value = _clock(names), _value(names)
+        for row in rows:
+            if len(row) == len(names):
+                others = (cell for place, cell in enumerate(row) if place not in (clock, value))
+                yield rows.line_num + before, () if value is None else tuple(others), row[clock].strip()
+
+
+def _clock(names: Sequence[str]) -> int:
+    """Return which column holds the times."""
+    return next((index for index, name in enumerate(names) if name.lower() in _TIME_NAMES), 0)
+
+
+def _value(names: Sequence[str]) -> int | None:
+    """Return which column of a long table holds the values; None for a wide one."""
+    lowered = [name.lower() for name in names]
+    return lowered.index("value") if "value" in lowered and len(names) > 2 else None
 
 
 def _rows(stream: TextIO) -> tuple[Any, int]:
@@ -134,91 +156,12 @@ def _renamed(header: Sequence[str], wanted: Mapping[str, str], line: int, report
 
 
 @dataclass
-class _Times:
-    """Reads times, all written in one way."""
-
-    quoted: str
-    zone: tzinfo | None
-    time_format: str | None
-    unit: EpochUnit | None
-    report: Report
-    first: tuple[str, int, str] | None = None
-    last: tuple[str, int] | None = None
-
-    @classmethod
-    def of(cls, file: Path, options: CsvOptions, report: Report) -> _Times:
-        """Check the options about times."""
-        zone, written, unit = options.get("zone"), options.get("time_format"), options.get("unit")
-        if written is not None:
-            check_time_format(written)
-        if unit is not None and unit not in EPOCH_UNITS:
-            raise SettingError(f"{unit!r} is no unit of times", cure=f"Known are {', '.join(EPOCH_UNITS)}")
-        if unit is not None and written is not None:
-            raise SettingError("a unit and a format of times exclude each other", cure="Give one of them")
-        return cls(shlex.quote(str(file)), None if zone is None else zone_of(zone), written, unit, report)
-
-    def read(self, text: str, line: int) -> int | None:
-        """Return milliseconds UTC, or report why not."""
-        if self.last is not None and self.last[0] == text:
-            return self.last[1]
-        try:
-            instant = read_instant(text, self.zone, self.time_format, self.unit)
-        except SettingError as error:
-            kind, cure = self._cure(error, text)
-            self.report.add_once(kind, error.problem, line, cure)
-            return None
-        if not self._as_the_first(text, line):
-            return None
-        self.last = text, instant
-        return instant
-
-    def _as_the_first(self, text: str, line: int) -> bool:
-        """Tell whether a time is written like the first one; an ISO date with an offset is like one without."""
-        if self.time_format is not None:
-            return True
-        found = epoch_unit(text) or ("date" if ":" in text else "number")
-        if self.unit is not None and found != "date":
-            found = self.unit
-        if self.first is None:
-            self.first = found, line, text
-        if found == self.first[0]:
-            return True
-        _, where, other = self.first
-        problem = f"the time {text!r} is written in another way than {other!r} on line {where:,}"
-        self.report.add_once("mixed", problem, line, "Write all times of a file in one way")
-        return False
-
-    def _cure(self, error: SettingError, text: str) -> tuple[str, str]:
-        """Return what kind of fault it is, and what helps: `kmon import` takes what the table does not say."""
-        verb = f"kmon import {self.quoted}"
-        if isinstance(error, NaiveTimeError):
-            return "naive", (
-                f"Say which one its times are in: {verb} --zone Europe/Berlin -o history "
-                "(in Python: zone='Europe/Berlin')"
-            )
-        if isinstance(error, ClockChangeError):
-            often = error.problem.rpartition(" ")[2]
-            return often, (
-                "Export the table in UTC (in Grafana: the dashboard's time zone), or write these times with their "
-                "offset, as 2026-10-25T02:30:00+01:00"
-            )
-        if isinstance(error, UnitError):
-            return "unit", f"Say it: {verb} --unit s -o history (in Python: unit='s'); s, ms, us or ns"
-        if isinstance(error, NotationError):
-            return error.problem.removeprefix(repr(text)), (
-                f'Write it as 2026-03-01T08:00:00Z, or say how it is written: {verb} --time-format "%d.%m.%Y %H:%M" '
-                "--zone Europe/Berlin -o history (in Python: time_format='%d.%m.%Y %H:%M')"
-            )
-        return error.problem.removeprefix(repr(text)), error.cure or "Correct the time"
-
-
-@dataclass
 class _Table:
     """Reads the rows of a table whose header says whether it is wide or long."""
 
     quoted: str
     names: Sequence[str]
-    times: _Times
+    times: Times
     comma: bool
     before: int
     report: Report
@@ -229,16 +172,15 @@ class _Table:
         if len(names) < 2:
             report.add("the header has fewer than two columns", top, "Give a time column and at least one series")
             return {}
-        lowered = [name.lower() for name in names]
         repeated = sorted({name for name in names if names.count(name) > 1})
         for name in repeated:
             report.add(f"two columns are called {name!r}", top, "Give every column its own name")
         if repeated:
             return {}
-        clock = next((index for index, name in enumerate(lowered) if name in _TIME_NAMES), 0)
+        clock, value = _clock(names), _value(names)
         others = [index for index in range(len(names)) if index != clock]
-        if "value" in lowered and len(names) > 2:
-            return self._long(rows, clock, lowered.index("value"), others)
+        if value is not None:
+            return self._long(rows, clock, value, others)
         return self._wide(rows, clock, others)
 
     def _numbered(self, rows: Any) -> Iterator[tuple[int, list[str]]]:
@@ -266,9 +208,7 @@ class _Table:
             if time is None:
                 continue
             if last is not None and time <= last:
-                fault = "repeats" if time == last else "goes back to"
-                cure = "Sort the rows and keep one an instant"
-                self.report.add_once(fault, f"the time {fault} {format_instant(time)}", line, cure)
+                self.times.disorder("the time", time, last, line, "Sort the rows and keep one an instant")
                 continue
             last = time
             for index, labels in named.items():
@@ -323,6 +263,10 @@ class _Table:
         value = read_number(number)
         if value is None:
             self.report.add(f"{stripped!r} of {name} is not a number", line, self._number_cure(stripped))
+            return
+        if column.times and time <= column.times[-1]:
+            cure = "Sort the samples by time and keep one an instant"
+            self.times.disorder(str(name), time, column.times[-1], line, cure)
             return
         column.take(time, value, name, line, self.report)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kmon_analysis import __version__, cli_terminal
+from kmon_analysis import __version__, cli_terminal, progress
 from kmon_analysis.cli import show_advice
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import current_setting
@@ -208,3 +208,14 @@ def test_reasons_hang_under_their_first_line(capsys, monkeypatch):
     assert len(reasons) > 3
     assert max(map(len, lines)) <= 60
     assert reasons[-1] == "  • [b]x[/b]"
+
+
+@pytest.mark.parametrize("asked", ["-q jmx lint absent.yml", "jmx lint -q absent.yml", "jmx lint absent.yml --quiet"])
+def test_quiet_may_stand_behind_the_verb_too(kmon, asked):
+    assert kmon(*asked.replace("-q ", "").replace(" --quiet", "").split()).status == 2
+    assert progress._said["hush"] is False
+    try:
+        assert "there is no such file" in kmon(*asked.split()).refused()
+        assert progress._said["hush"] is True
+    finally:
+        progress.quiet(False)

@@ -128,6 +128,29 @@ def test_times_without_a_zone_are_one_error(write):
     assert finding.cure == "Say which one such times are in: --zone Europe/Berlin, or --zone UTC"
 
 
+def test_one_date_of_a_table_tells_which_part_is_the_day_in_all(write):
+    text = "id,start,end\na,03/01/2026 08:00,03/01/2026 09:00\nb,03/02/2026 08:00,03/14/2026 09:00\n"
+    [first, _] = import_incidents(write(text), zone="UTC").incidents
+    assert first.interval.start_ms == parse_instant("2026-03-01T08:00:00Z")
+    [first, _] = import_incidents(write(text.replace("03/14", "14/03")), zone="UTC").incidents
+    assert first.interval.start_ms == parse_instant("2026-01-03T08:00:00Z")
+    with pytest.raises(DataFileError, match="'14/03/2026 08:00' begins with the day, '03/14/2026 09:00' with the mon"):
+        import_incidents(write(text.replace("03/02", "14/03")), zone="UTC")
+
+
+def test_ambiguous_dates_are_told_once_a_column_with_their_first_lines(write):
+    rows = "".join(f"T-{n},03/0{n}/2026 08:00,03/0{n}/2026 9:30 PM\n" for n in (1, 2, 4, 5, 6, 7, 8, 9))
+    with pytest.raises(DataFileError) as caught:
+        import_incidents(write("id,start,end\n" + rows), zone="UTC")
+    start, end = caught.value.findings
+    assert (start.line, end.line) == (2, 2)
+    assert start.problem == (
+        "start: '03/01/2026 08:00' can be read in several ways: neither it nor another time tells which part is the "
+        "day; so it is on lines 3, 4, 5, 6, 7 and 2 more"
+    )
+    assert '--time-format "%d/%m/%Y %I:%M %p" where the day comes first, "%m/%d/%Y %I:%M %p" where' in end.cure
+
+
 def test_all_faults_are_reported_at_once_with_their_lines(write):
     text = "id,start,end\na,soon,1772352000\n,1772352000,1772352600\nb,1772352600,1772352000\nc,1772352000,01/02/2026\n"
     with pytest.raises(DataFileError) as caught:
@@ -242,6 +265,14 @@ def test_services_that_cannot_be_read(texts):
     with pytest.raises(SettingError) as caught:
         parse_services(texts)
     assert caught.value.cure
+
+
+@pytest.mark.parametrize("text", ["billing=Lag(group=a)", "billing=Lag [group=a] "])
+def test_labels_in_other_brackets_are_no_rule(text):
+    with pytest.raises(SettingError, match="labels stand in braces") as caught:
+        parse_services([text])
+    written = caught.value.cure.partition("'")[2].rstrip("'")
+    assert parse_services([written]) == {"billing": Concern(("Lag",), Labels({"group": "a"}))}
 
 
 def test_hostile_text_is_harmless(write, tmp_path):

@@ -1,3 +1,4 @@
+import itertools
 import json
 import subprocess
 from datetime import UTC, datetime
@@ -243,11 +244,12 @@ def test_numbers_with_units_name_the_cure(write):
 
 
 def test_hours_that_clocks_showed_twice_or_never(write):
-    text = "time,up\n" + "".join(f"2026-10-25 02:{minute:02}:00,1\n" for minute in range(0, 60, 10)) * 2
+    # An hour that is there once only may be the one before the clocks were set back, or the one after.
+    text = "time,up\n" + "".join(f"2026-10-25 02:{minute:02}:00,1\n" for minute in range(0, 60, 10))
     line, problem, cure = one_fault(write(text), zone="Europe/Berlin")
     assert (line, problem) == (
         2,
-        "the clocks of Europe/Berlin showed '2026-10-25 02:00:00' twice; so it is with 11 more, the last on line 13",
+        "the clocks of Europe/Berlin showed '2026-10-25 02:00:00' twice; so it is with 5 more, the last on line 7",
     )
     assert "in UTC" in cure
     line, problem, _ = one_fault(write("time,up\n2026-03-29 02:30:00,1\n"), zone="Europe/Berlin")
@@ -328,6 +330,7 @@ def test_local_times_are_what_pandas_makes_of_them(tmp_path_factory, moments, zo
     file.write_text("t,up\n" + "".join(f"{moment.strftime(written)},1\n" for moment in index))
     form = None if written.startswith("%Y") else written
     if local.hasnans:
+        # Distinct in order, none of them goes back.
         with pytest.raises(DataFileError, match=r"twice|never"):
             read_csv(file, zone=zone, time_format=form)
         return
@@ -335,6 +338,66 @@ def test_local_times_are_what_pandas_makes_of_them(tmp_path_factory, moments, zo
     assert local.is_monotonic_increasing
     [part] = read_csv(file, zone=zone, time_format=form).series
     assert part.times.tolist() == [round(moment.timestamp() * 1000) for moment in local]
+
+
+AUTUMN = pd.date_range("2026-10-24 22:00", "2026-10-25 04:00", freq="7min", tz="Europe/Berlin")
+
+
+def local_rows(index, written="%Y-%m-%d %H:%M:%S", fields=("1",)):
+    return [",".join((moment.strftime(written), *fields)) for moment in index]
+
+
+@pytest.mark.parametrize("written", ["%Y-%m-%d %H:%M", "%d.%m.%Y %H:%M", "%m/%d/%Y, %I:%M %p"])
+def test_rows_in_order_tell_which_of_two_hours_they_are_of(write, written):
+    """As pandas infers it: a wide table, a long one sorted by time, and a long one sorted by series."""
+    wanted = [round(moment.timestamp() * 1000) for moment in AUTUMN]
+    wide = "\n".join(["time,up", *(row.replace(", ", " ", 1) for row in local_rows(AUTUMN, written))])
+    [part] = read_csv(write(wide), zone="Europe/Berlin").series
+    assert part.times.tolist() == wanted
+    both = [[f'"{moment.strftime(written)}",up,{job},1' for moment in AUTUMN] for job in "ab"]
+    for rows in (both[0] + both[1], [row for pair in zip(*both, strict=True) for row in pair]):
+        found = read_csv(write("\n".join(["time,metric,job,value", *rows])), zone="Europe/Berlin").series
+        assert [each.times.tolist() for each in found] == [wanted, wanted]
+
+
+def test_local_times_that_were_read_as_utc_are_told_as_such(write):
+    naive = local_rows(AUTUMN)
+    marked = [row.replace(",", "Z,") for row in naive]
+    first = next(line for line, (a, b) in enumerate(itertools.pairwise(naive), 3) if b <= a)
+    for rows, more in ((naive, {"zone": "UTC"}), (marked, {})):
+        line, problem, cure = one_fault(write("\n".join(["time,up", *rows])), **more)
+        assert (line, "goes back" in problem) == (first, False)
+        assert "the times go back once, to 2026-10-25T02:" in problem
+        assert "local times, read as UTC" in problem
+        assert "--zone Europe/Berlin -o history (in Python: zone='Europe/Berlin')" in cure
+        assert cure.startswith("Say so") == bool(more)
+    text = "\n".join(["time,series,value", *(f"{row.split(',')[0]},{name},1" for name in "ab" for row in naive)])
+    line, problem, _ = one_fault(write(text), zone="UTC")
+    assert (line, "the times go back once" in problem) == (first, True)
+    # New York's clocks go back a week later and an hour earlier.
+    york = pd.date_range("2026-10-31 22:00", "2026-11-01 04:00", freq="5min", tz="America/New_York")
+    assert "--zone America/" in one_fault(write("\n".join(["t,up", *local_rows(york)])), zone="UTC")[2]
+    # Going back at another time, or twice, is just a want of order.
+    other = local_rows(AUTUMN - pd.Timedelta(days=3))
+    for rows in (other[:9] + other[5:], naive + naive[:5]):
+        with pytest.raises(DataFileError, match="the time goes back to"):
+            read_csv(write("\n".join(["time,up", *rows])), zone="UTC")
+
+
+def test_one_row_tells_which_part_of_all_dates_is_the_day(write):
+    days = pd.date_range("2026-03-01", "2026-03-20", freq="2min", tz="UTC")
+    for written in ("%d/%m/%Y %H:%M", "%m/%d/%Y %H:%M"):
+        text = "\n".join(["time,up", *local_rows(days, written)])
+        [part] = read_csv(write(text), zone="UTC").series
+        assert part.times.tolist() == [round(moment.timestamp() * 1000) for moment in days]
+        line, problem, cure = one_fault(write("\n".join(["time,up", *local_rows(days[:1600], written)])), zone="UTC")
+        assert line == 2
+        assert "neither it nor another time tells which part is the day; so it is with" in problem
+        assert '--time-format "%d/%m/%Y %H:%M" where the day comes first, "%m/%d/%Y %H:%M" where' in cure
+    mixed = ["time,up", "13/03/2026 08:00,1", "03/14/2026 08:00,1", "03/04/2026 08:00,1"]
+    assert "'13/03/2026 08:00' begins with the day, '03/14/2026 08:00' with the month" in str(
+        one_fault(write("\n".join(mixed)), zone="UTC")
+    )
 
 
 @pytest.mark.parametrize("read", [read_csv, read_api_json, read_openmetrics])
