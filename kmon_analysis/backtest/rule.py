@@ -193,6 +193,12 @@ class RuleBacktest:
                 self.unknown_windows.add(window_ms)
         return window_ms not in self.unknown_windows
 
+    @property
+    def signal_bytes(self) -> int:
+        """Memory of the signals that were asked for."""
+        groups = [group for signal in self._signals.values() for group in signal.groups]
+        return sum(group.ranks.nbytes + group.distinct.nbytes for group in groups)
+
     def forget(self, window_ms: int | None) -> None:
         """Let go of the signals of a window, where they are large and not the rule's own."""
         window = window_ms if window_ms != self.knobs.window_ms else None

@@ -294,15 +294,28 @@ class TunerModel:
             self.track(setting, group_by)
         return True
 
-    @property
-    def full(self) -> bool:
-        """Whether what was visited takes all the memory that is meant for it."""
-        return self.kept_bytes > KEPT_BYTES
+    def make_room(self, *stay: tuple[Setting, GroupBy]) -> bool:
+        """Forget what was visited longest ago, as far as `KEPT_BYTES` want it; tell whether that was enough.
+
+        Parameters
+        ----------
+        *stay : (Setting, tuple of str or None)
+            What is not forgotten.
+        """
+        spared = {self._key(*each) for each in stay}
+        for old in [key for key in self._tracks if key not in spared]:
+            if self.kept_bytes <= KEPT_BYTES:
+                break
+            del self._tracks[old]
+        return self.kept_bytes <= KEPT_BYTES
 
     @property
     def kept_bytes(self) -> int:
-        """Memory of everything that was visited, with the signals."""
-        signals = {id(kept.firing.signal): kept.firing.signal for kept in self._tracks.values()}
-        groups = [group for signal in signals.values() for group in signal.groups]
-        levels = sum(group.ranks.nbytes + group.distinct.nbytes for group in groups)
-        return levels + sum(kept.bytes for kept in self._tracks.values())
+        """Memory of everything that was visited, with all signals."""
+        signals = sum(replay.signal_bytes for replay in {id(each): each for each in self._known}.values())
+        return signals + sum(kept.bytes for kept in self._tracks.values())
+
+    @property
+    def _known(self) -> list[RuleBacktest]:
+        """The rule in every grouping that was asked for."""
+        return [self.replay, *self._replays.values()]

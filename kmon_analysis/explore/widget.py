@@ -229,7 +229,8 @@ class TunerWidget(anywidget.AnyWidget):
         """Do a part of what an answer needs; tell whether there was any left, None where there is no memory for it."""
         model = self._tuner.model
         missing = [each for each in self._needs(stand) if not model.visited(*each)]
-        if missing and model.full:
+        # The browser keeps the answers: what gave them may go, but not what is in use.
+        if missing and not model.make_room(*self._needs(self._tuner.stand), *self._needs(stand)):
             return None
         return model.prepare(*missing[0]) if missing else self._lines(stand) not in self._pictures
 

@@ -186,6 +186,20 @@ def test_every_control_moves_the_numbers(visit, served, result):
         shown.page.get_by_role("status").filter(has_text="caught").wait_for()
 
 
+def test_what_is_stored_is_shown_without_a_kernel(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        kernel = Kernel(tuner)
+        here.page.expose_function("kernel", lambda text: kernel(text) if text == "{}" else "[{}, []]")
+        text = PAGE.replace("THEME", "true").replace("BACKGROUND", "")
+        here.page.route(f"{served}stored.html", lambda route: route.fulfill(body=text, content_type="text/html"))
+        here.page.goto(f"{served}stored.html")
+        here.page.locator(".kmon-still path.kmon-line").first.wait_for(state="attached")
+        assert here.page.locator("[data-kmon=shown]").inner_text() == "2026-03-02 00:00 to 2026-03-06 00:00, UTC"
+        assert here.page.locator("[data-kmon=pages] button").count() == min(tuner.view.tally.pages, 200)
+        assert here.page.locator("[data-kmon=table] tbody tr").count() == 7
+
+
 # Turn a control and read at once what is shown, before anything that was sent can be answered.
 TURN = """([name, value]) => {
   const tuner = document.querySelector("[data-kmon=tuner]"), control = tuner.querySelector(`[aria-label="${name}"]`);

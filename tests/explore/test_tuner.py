@@ -548,6 +548,25 @@ def test_looking_ahead_ends_where_the_memory_does(monkeypatch):
     assert len(model._tracks) == kept
 
 
+def test_looking_ahead_forgets_what_is_not_in_use(monkeypatch):
+    tuner = world().explore(NAME)
+    moves = every_move(tuner)
+    asked_ahead(tuner, moves)
+    signals = tuner.model.kept_bytes - sum(kept.bytes for kept in tuner.model._tracks.values())
+    one = tuner.model.track(tuner.setting, tuner.group_by).bytes
+    assert len(tuner.model._tracks) > 12
+    tuner = world().explore(NAME)
+    monkeypatch.setattr(computing, "KEPT_BYTES", signals + 6 * one)
+    here = tuner.model._key(tuner.setting, tuner.group_by)
+
+    def told():
+        assert here in tuner.model._tracks
+        assert tuner.model.kept_bytes <= signals + 8 * one
+
+    answers, _ = asked_ahead(tuner, moves, told)
+    assert len(answers) == len(moves)
+
+
 def test_looking_ahead_passes_over_what_means_nothing():
     tuner = RESULT.explore(NAME)
     wrong = {"hours": "08:00-18:00", "zone": "Nowhere/Land"}

@@ -136,6 +136,7 @@ class Tuner {
     this.known = true;
     this.answers = new Map();
     this.pictures = new Map();
+    this.stills = new Map();
     this.here = localZone();
     this.clock = new Clock("UTC");
     this.controls = {};
@@ -145,7 +146,7 @@ class Tuner {
     this.listeners = [
       ["change:view", () => this.answered()],
       ["change:lists", () => { this.showLists(); this.idle(); }],
-      ["change:facts", () => { this.root.replaceChildren(); this.stillKey = null; this.answers.clear(); this.build(); this.showAll(); }],
+      ["change:facts", () => { this.root.replaceChildren(); this.placeKey = this.still = null; this.answers.clear(); this.build(); this.showAll(); }],
       ["msg:custom", (message, buffers) => this.heard(message, buffers)],
     ];
     for (const [name, listener] of this.listeners) model.on(name, listener);
@@ -200,7 +201,7 @@ class Tuner {
 
   // What was answered ahead is shown at once, and told to the kernel when the hand rests.
   send(change, move) {
-    const found = move && this.known ? this.answers.get(moveKey(this.shown.at, move)) : undefined;
+    const found = move && this.known ? this.answerTo(move) : undefined;
     this.waiting = { ...(this.waiting ?? {}), ...change };
     this.known = Boolean(found && this.pictures.has(found.picture));
     if (!this.known) return this.flush();
@@ -257,11 +258,24 @@ class Tuner {
     }
   }
 
+  // Draw one picture that a move would show; tell whether there was any left.
+  drawAhead() {
+    const width = this.width();
+    const heads = this.oneAway().map((move) => this.pictures.get(this.answerTo(move)?.picture)?.head);
+    const next = heads.find((head) => head && !this.stills.has(this.stillKey(head, width)));
+    if (next) this.stillOf(next, width);
+    return Boolean(next);
+  }
+
   // One part at a time: a move that comes meanwhile waits for that one only.
   prepare() {
     if (this.preparing) return;
     const moves = this.wanted();
-    if (!moves.length) { this.root.dataset.ahead = "yes"; return; }
+    if (!moves.length) {
+      if (this.drawAhead()) return this.idle(20);
+      this.root.dataset.ahead = "yes";
+      return;
+    }
     this.preparing = true;
     this.askedAt = this.shown.at;
     this.model.send({ kind: "prepare", moves: moves.slice(0, BATCH), pictures: [...this.pictures.keys()] });
@@ -281,8 +295,17 @@ class Tuner {
     else this.root.dataset.ahead = "full";
   }
 
-  // Moves of one knob without an answer: the nearest thresholds, what is turned next, the other thresholds.
+  answerTo(move) { return this.answers.get(moveKey(this.shown.at, move)); }
+
   wanted() {
+    return this.oneAway().filter((move) => {
+      const found = this.answerTo(move);
+      return found === undefined || (found && !this.pictures.has(found.picture));
+    });
+  }
+
+  // All moves of one knob: the nearest thresholds, what is turned next, the other thresholds.
+  oneAway() {
     const { facts, shown } = this;
     const nearest = (knob, stops) => {
       const here = shown.values[`${knob}_stop`];
@@ -293,10 +316,7 @@ class Tuner {
       ...thresholds.slice(0, NEAR), ...nearest("for", facts.fors),
       ...facts.groups.map((_, group) => ({ group })), ...facts.hours.map((hours) => ({ hours, zone })),
       ...nearest("window", facts.windows), ...thresholds.slice(NEAR),
-    ].filter((move) => {
-      const found = this.answers.get(moveKey(shown.at, move));
-      return found === undefined || (found && !this.pictures.has(found.picture));
-    });
+    ];
   }
 
   // -- building --
@@ -434,13 +454,13 @@ class Tuner {
     if (this.here !== "UTC") select.append(make("option", { value: this.here, text: `${this.here} (this browser)` }));
     this.offerZone(this.view.values?.zone);
     select.value = this.clock.zone;
-    this.shown = make("span", { class: "kmon-note", "data-kmon": "shown" });
+    this.stretch = make("span", { class: "kmon-note", "data-kmon": "shown" });
     this.fit = make("input", { type: "checkbox", on: { change: () => this.send({ fit: this.fit.checked }) } });
     const fit = this.facts.thresholds.length ? [make("label", {}, this.fit, " fit the axis to what is shown")] : [];
     return make("div", { class: "kmon-toolbar", role: "group", "aria-label": "what is shown" },
       this.button("whole range", () => this.zoom(...this.facts.period)),
       this.button("zoom in", () => this.scaled(0.5)), this.button("zoom out", () => this.scaled(2)),
-      make("label", { text: "time zone " }, select), ...fit, this.shown);
+      make("label", { text: "time zone " }, select), ...fit, this.stretch);
   }
 
   // The zone of the hours that were chosen, beside UTC and the browser's own.
@@ -636,6 +656,7 @@ class Tuner {
   }
 
   resized() {
+    this.wide = this.frame.clientWidth;
     clearTimeout(this.sizeTimer);
     this.sizeTimer = setTimeout(() => {
       const columns = Math.round(this.width());
@@ -647,7 +668,11 @@ class Tuner {
     }, 120);
   }
 
-  width() { return Math.max(200, (this.frame.clientWidth || 900) - MARGIN.left - MARGIN.right); }
+  // Asking the page for it in the middle of a move would make it lay itself out.
+  width() {
+    this.wide ??= this.frame.clientWidth;
+    return Math.max(200, (this.wide || 900) - MARGIN.left - MARGIN.right);
+  }
 
   // -- drawing --
 
@@ -655,27 +680,65 @@ class Tuner {
   draw() {
     const { picture } = this;
     if (!picture.period) return;
-    const key = [picture.key, this.width(), this.clock.zone];
-    if (!this.stillKey || key.some((part, place) => part !== this.stillKey[place])) {
-      this.stillKey = key;
-      this.drawStill();
+    const width = this.width();
+    const still = this.stillOf(picture, width);
+    if (still !== this.still) {
+      this.still = still;
+      this.placeStill(picture, width);
     }
     this.drawMoving();
   }
 
-  drawStill() {
-    const { picture, facts } = this;
+  // Drawn before, it only takes its place.
+  stillOf(picture, width) {
+    const key = this.stillKey(picture, width);
+    if (!this.stills.has(key)) this.stills.set(key, this.drawStill(picture, width));
+    forget(this.stills, PICTURES);
+    return this.stills.get(key);
+  }
+
+  stillKey(picture, width) { return [picture.key, width, this.clock.zone].join(); }
+
+  measure(picture, width) {
     const [start, end] = picture.period;
-    this.tall = picture.present ? 20 + ROW * Math.max(2, picture.present.length) : 250;
-    const width = this.width(), lanes = MARGIN.top + this.tall + 8, axis = lanes + 2 * LANE + MARKS;
+    const tall = picture.present ? 20 + ROW * Math.max(2, picture.present.length) : 250;
+    const lanes = MARGIN.top + tall + 8, axis = lanes + 2 * LANE + MARKS;
     const size = { width: width + MARGIN.left + MARGIN.right, height: axis + MARGIN.bottom, "aria-hidden": "true", focusable: "false" };
     const x = (ms) => ((ms - start) / Math.max(1, end - start)) * width;
-    Object.assign(this, { x, lanes, across: width });
+    return { start, end, tall, lanes, axis, size, x, across: width };
+  }
+
+  placeStill(picture, width) {
+    const measures = this.measure(picture, width), { start, end, axis, size } = measures;
+    const key = [start, end, width, axis].join();
+    if (key !== this.placeKey) {
+      this.placeKey = key;
+      Object.assign(this, measures);
+      const [moving, over, changing] = this.layer({ ...size, class: "kmon-moving" }, width);
+      over.append(changing);
+      this.changing = changing;
+      this.line = this.facts.thresholds.length ? this.level(0, "kmon-chosen-line", width, "chosen", width - 4) : null;
+      if (this.line) over.append(this.line);
+      this.pointer(moving, width, axis, start, end);
+      this.frame.replaceChildren(make("div", { class: "kmon-layers" }, this.still, moving));
+    } else {
+      this.frame.querySelector(".kmon-still").replaceWith(this.still);
+    }
+    this.drawLegend(picture);
+    this.stretch.textContent = `${this.clock.minute(start)} to ${this.clock.minute(end)}, ${this.clock.zone}`;
+  }
+
+  drawStill(picture, width) {
+    const { facts } = this;
+    // What is drawn ahead may have another height than what is shown.
+    const kept = { x: this.x, tall: this.tall, start: this.start };
+    const { start, end, tall, lanes, axis, size, x } = this.measure(picture, width);
+    Object.assign(this, { x, tall, start });
     const [still, inner, inside] = this.layer({ ...size, class: "kmon-still" }, width);
     this.drawBands(inside, picture.bands, axis);
     this.drawAxis(inner, picture, width);
     inner.append(inside);
-    if (picture.lines.length || picture.rest) this.drawLines(inside, picture, width);
+    if (picture.lines.length || picture.rest) this.drawLines(inside, picture, width, this.pictures.get(picture.key).points);
     if (picture.present) this.drawPresence(inside, inner, picture.present);
     if (picture.empty) inner.append(this.words("The expression returned nothing in this time", width / 2, MARGIN.top + this.tall / 4, "middle"));
     if (picture.infinite) inner.append(this.words(`${picture.infinite} infinite values are not drawn`, width, MARGIN.top + 12, "end"));
@@ -688,15 +751,8 @@ class Tuner {
     inner.append(this.words("chosen", -6, lanes + LANE / 2 + 4, "end", "kmon-tick"),
       this.words("deployed", -6, lanes + 1.5 * LANE + 4, "end", "kmon-tick"));
     this.drawTime(inner, start, end, axis, width);
-    const [moving, over, changing] = this.layer({ ...size, class: "kmon-moving" }, width);
-    over.append(changing);
-    this.changing = changing;
-    this.line = facts.thresholds.length ? this.level(0, "kmon-chosen-line", width, "chosen", width - 4) : null;
-    if (this.line) over.append(this.line);
-    this.pointer(moving, width, axis, start, end);
-    this.frame.replaceChildren(make("div", { class: "kmon-layers" }, still, moving));
-    this.drawLegend(picture);
-    this.shown.textContent = `${this.clock.minute(start)} to ${this.clock.minute(end)}, ${this.clock.zone}`;
+    if (kept.x) Object.assign(this, kept);
+    return still;
   }
 
   drawMoving() {
@@ -761,11 +817,11 @@ class Tuner {
     into.append(this.words(unit, 4 - MARGIN.left, 12, "start", "kmon-tick"));
   }
 
-  drawLines(into, picture, width) {
+  drawLines(into, picture, width, points) {
     let at = 0;
     const sizes = [...picture.lines.map((line) => line.size), ...(picture.rest_sizes ?? [])];
     const drawn = sizes.map((size, place) => {
-      const xs = this.points.subarray(at, at + size), ys = this.points.subarray(at + size, at + 2 * size);
+      const xs = points.subarray(at, at + size), ys = points.subarray(at + size, at + 2 * size);
       at += 2 * size;
       // Whole tenths of a pixel, each place once: a string of whole numbers is made and read much faster.
       const parts = [];
@@ -785,7 +841,7 @@ class Tuner {
   }
 
   bars(runs, y, high, kind) {
-    const edges = instants(runs, this.picture.period[0]).map(this.x), parts = [];
+    const edges = instants(runs, this.start).map(this.x), parts = [];
     for (let at = 0; at < edges.length; at += 2) {
       const left = edges[at], wide = Math.max(1, edges[at + 1] - left).toFixed(1);
       parts.push(`M${left.toFixed(1)} ${y}h${wide}v${high}h-${wide}z`);
@@ -812,7 +868,7 @@ class Tuner {
       true: (c) => `M${c} ${y - 6}l5 11h-10z`,
     };
     for (const [kind, sign] of Object.entries(signs)) {
-      const d = instants(marks[kind], this.picture.period[0]).map((at) => sign(Number(this.x(at).toFixed(1)))).join("");
+      const d = instants(marks[kind], this.start).map((at) => sign(Number(this.x(at).toFixed(1)))).join("");
       into.append(shape("path", { d: d || "M0 0", class: `kmon-mark-${kind}` }));
     }
   }
