@@ -188,6 +188,12 @@ def import_command(
     time_format: TimeFormatOption = None,
     mapped: MapOption = None,
     only_mapped: Annotated[bool, typer.Option("--only-mapped", help="Leave out what no --map speaks of.")] = False,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace", help="Give entries that the list holds what --map says now; what was edited by hand stays."
+        ),
+    ] = False,
     open_until: Annotated[
         str | None,
         typer.Option("--open-until", metavar="INSTANT", help="End of entries that have none; by default left out."),
@@ -215,7 +221,8 @@ def import_command(
 ) -> None:
     """Take incidents over from another tool; what cannot be taken over is said, and nothing is overwritten.
 
-    A list that is there keeps its entries, their order and its comments; an id that it holds is left out.
+    A list that is there keeps its entries, their order and its comments; an id that it holds is left out, or, with
+    --replace, concerns what --map says.
     """
     from kmon_analysis.labelling.importing import import_incidents
     from kmon_analysis.labelling.merging import check_target
@@ -226,6 +233,10 @@ def import_command(
         raise SettingError(what, cure="Name one source: a file, or --prometheus URL --last 30d")
     with naming("--merge-gap"):
         merge_gap_ms = parse_duration(merge_gap)
+    if replace and (out is None or not mapped):
+        raise SettingError(
+            "gives entries of a list what --map says", place="--replace", cure="Give --map and -o with it"
+        )
     if out is not None:
         check_target(out)
     if prometheus is not None:
@@ -256,7 +267,7 @@ def import_command(
             )
     show_imported(found, as_json=as_json)
     if out is not None:
-        say_merged(found.write(out))
+        say_merged(found.write(out, replace=replace))
 
 
 def fetch_alerts(samples: Samples, *, open_until: str | None, status: Status, merge_gap_ms: int) -> Imported:
@@ -304,7 +315,9 @@ def show_imported(found: Imported, *, as_json: bool) -> None:
 
 
 def say_merged(merged: Merged) -> None:
-    """Say what was added to a list and what was not."""
+    """Say what was changed in a list, what was added and what was not."""
+    for sentence in merged.changed:
+        say(sentence)
     for sentence in merged.left_out[:MOST_ALIKE]:
         say(f"note: {sentence}")
     if len(merged.left_out) > MOST_ALIKE:

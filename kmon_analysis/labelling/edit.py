@@ -20,7 +20,7 @@ from kmon_analysis.incidents_writer import block_entry, entry_fields, flow_entry
 from kmon_analysis.rules.document import Field, Source, is_null
 from kmon_analysis.rules.scalars import block_end
 
-__all__ = ["EMPTY", "Draft", "IncidentFile", "appended", "decided"]
+__all__ = ["EMPTY", "Draft", "IncidentFile", "appended", "decided", "rewritten"]
 
 EMPTY = "incidents: []\n"
 Entry = Incident | Excluded | Reviewed
@@ -110,18 +110,40 @@ def decided(text: str, entry: Incident, changed: Incident) -> str:
     incidents:
     - {id: a, start: 2026-03-01T08:00:00Z, end: 2026-03-01T09:00:00Z, status: rejected}
     """
+    return rewritten(text, [(entry, changed)])
+
+
+def rewritten(text: str, changes: Sequence[tuple[Incident, Incident]]) -> str:
+    """Return a list of incidents with fields of some entries changed in place, and every other byte as it was.
+
+    Parameters
+    ----------
+    text : str
+        The list, in YAML or JSON.
+    changes : sequence of (Incident, Incident)
+        Each as it stands in the list, and what it is to say.
+
+    Raises
+    ------
+    IncidentError
+        If `text` is no valid list, or a new id is taken.
+    SettingError
+        If an entry is written so that it cannot be changed alone, for example as an alias.
+    """
     before = parse_incidents(text)
-    listed = tuple(changed if each == entry else each for each in _in_file_order(before))
+    new = {entry.id: changed for entry, changed in changes}
+    listed = tuple(new.get(each.id, each) for each in _in_file_order(before))
     wanted = dataclasses.replace(before, incidents=listed, suggested=(), rejected=())
     try:
-        edited = _Editor(text).change(entry, changed)
+        edited = _Editor(text).change(changes)
         if parse_incidents(edited) == wanted:
             return edited
     except IncidentError:
         pass
     raise SettingError(
-        f"cannot change {entry.id!r} in place: it is written in a way that other entries share",
-        cure="Write the entry out, without anchors and aliases",
+        f"cannot change {', '.join(repr(entry.id) for entry, _ in changes[:3])} in place: written in a way that other "
+        "entries share",
+        cure="Write the entries out, without anchors and aliases",
     )
 
 
@@ -161,11 +183,18 @@ class _Editor:
             return add(items, entries)
         return self._into_empty(field, entries)
 
-    def change(self, entry: Incident, changed: Incident) -> str:
-        """Return the text with the fields of an entry that differ written anew, or behind its status."""
+    def change(self, changes: Sequence[tuple[Incident, Incident]]) -> str:
+        """Return the text with the fields of entries that differ written anew, or behind their status or end."""
+        items = {_id_of(each): each for each in self.fields["incidents"].value.value}
+        edits = [edit for entry, changed in changes for edit in self._edits(items[entry.id], entry, changed)]
+        found = self.text
+        for start, end, text in sorted(edits, reverse=True):
+            found = found[:start] + text + found[end:]
+        return self.mark + found
+
+    def _edits(self, item: MappingNode, entry: Incident, changed: Incident) -> list[tuple[int, int, str]]:
+        """Return what changes an entry: from where to where the text is replaced, and by what."""
         new, old = entry_fields(changed), entry_fields(entry)
-        items = self.fields["incidents"].value
-        [item] = [each for each in items.value if _id_of(each) == entry.id]
         nodes = {str(key.value): value for key, value in item.value}
         edits: list[tuple[int, int, str]] = []
         added: list[str] = []
@@ -180,15 +209,11 @@ class _Editor:
                 quoted = self.text[self.source.start(node)] in "\"'"
                 plain = name == "status" and not quoted
                 edits.append((self.source.start(node), self._end_of_value(node), text.strip('"') if plain else text))
-        last = nodes["status"]
+        last = nodes.get("status", nodes["end"])
         column = int(item.value[0][0].start_mark.column)
         joint = ", " if item.flow_style else self.line_break + " " * column
         at = self._end(last) if item.flow_style else self._line_end(self._end(last))
-        edits += [(at, at, "".join(joint + each for each in added))] if added else []
-        found = self.text
-        for start, end, text in sorted(edits, reverse=True):
-            found = found[:start] + text + found[end:]
-        return self.mark + found
+        return edits + ([(at, at, "".join(joint + each for each in added))] if added else [])
 
     def _end_of_value(self, node: Node) -> int:
         """Return where a value's text ends, without the line break of a block scalar."""

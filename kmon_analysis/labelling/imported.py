@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,23 +62,29 @@ class Imported:
         What should be known about the rest.
     source : str
         Where it came from.
+    services : Mapping
+        The service of each entry that the user's mapping speaks of, by id.
     """
 
     incidents: Incidents
     left_out: tuple[LeftOut, ...]
     notes: tuple[str, ...]
     source: str
+    services: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.incidents) + len(self.incidents.suggested)
 
-    def write(self, path: str | Path) -> Merged:
+    def write(self, path: str | Path, *, replace: bool = False) -> Merged:
         """Add them to a list of incidents, which keeps its entries, their order and its comments.
 
         Parameters
         ----------
         path : str or Path
             A new file, or a list in YAML; an id that it holds is left out.
+        replace : bool
+            Give entries that it holds the rules and labels of the mapping, where they say nothing yet or what all of
+            their service say; what stands apart was written by hand and stays, as do times, causes and comments.
 
         Raises
         ------
@@ -87,7 +93,8 @@ class Imported:
         OutputError
             If it cannot be written, or is a table.
         """
-        return merge_incidents(path, self.incidents, heading=(f"From {self.source}.",))
+        services = self.services if replace else None
+        return merge_incidents(path, self.incidents, heading=(f"From {self.source}.",), services=services)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row an entry, as `Incidents.to_frame` does, with its status."""
@@ -176,7 +183,13 @@ def summary(left_out: Sequence[LeftOut]) -> tuple[str, ...]:
     return tuple(printable(line) for line in lines)
 
 
-def gathered(entries: Iterable[Incident], left_out: Sequence[LeftOut], notes: Sequence[str], source: str) -> Imported:
+def gathered(
+    entries: Iterable[Incident],
+    left_out: Sequence[LeftOut],
+    notes: Sequence[str],
+    source: str,
+    services: Mapping[str, str] | None = None,
+) -> Imported:
     """Put entries in order, and note those that lie over each other."""
     ordered = sorted(entries, key=lambda each: (each.interval, each.id))
     overlapping = sum(
@@ -189,4 +202,4 @@ def gathered(entries: Iterable[Incident], left_out: Sequence[LeftOut], notes: Se
             f"{counted(overlapping, 'entry overlaps', 'entries overlap')} the one before of the same rules: a page is "
             "credited to one of them only; where they are one incident, write them as one"
         )
-    return Imported(Incidents(tuple(ordered), path=source), tuple(left_out), tuple(said), source)
+    return Imported(Incidents(tuple(ordered), path=source), tuple(left_out), tuple(said), source, services or {})

@@ -198,7 +198,12 @@ class _Reading:
         self.say_naive()
         self.say_written()
         self.faults.settle()
-        return gathered((each for _, each in found.values()), self.left_out, self.notes(), self.path)
+        services = {}
+        for name, (row, _) in found.items():
+            service = row.cells[roles["service"]].strip() if "service" in roles else ""
+            if service in self.how.services:
+                services[name] = service
+        return gathered((each for _, each in found.values()), self.left_out, self.notes(), self.path, services)
 
     def roles(self) -> dict[Role, str]:
         """Find the columns."""

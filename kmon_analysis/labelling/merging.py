@@ -10,8 +10,9 @@ from pathlib import Path
 from kmon_analysis.errors import OutputError, printable
 from kmon_analysis.incidents import Excluded, Incident, Incidents, parse_incidents
 from kmon_analysis.incidents_reader import read_text
-from kmon_analysis.labelling.edit import IncidentFile, appended
+from kmon_analysis.labelling.edit import IncidentFile, appended, rewritten
 from kmon_analysis.labelling.phrases import counted
+from kmon_analysis.labelling.remapping import remapped
 from kmon_analysis.timing import Interval, format_instant
 
 __all__ = ["Merged", "check_target", "merge_incidents", "same_matter"]
@@ -31,19 +32,23 @@ class Merged:
         Ids of those that it did not hold yet.
     left_out : tuple of str
         A sentence for each of the others.
+    changed : tuple of str
+        A sentence for each that the list held and that concerns other rules or series now.
     """
 
     path: Path
     added: tuple[str, ...]
     left_out: tuple[str, ...]
+    changed: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
         """What happened, in words."""
-        if not self.added:
+        if not self.added and not self.changed:
             return f"nothing to add: {self.path} " + ("is as it was" if self.path.exists() else "was not made")
         more = f", {counted(len(self.left_out), 'entry', 'entries')} left out" if self.left_out else ""
-        return f"written: {self.path} ({counted(len(self.added), 'entry', 'entries')} added{more})"
+        remapped = f", {len(self.changed):,} mapped anew" if self.changed else ""
+        return f"written: {self.path} ({counted(len(self.added), 'entry', 'entries')} added{remapped}{more})"
 
 
 def check_target(path: str | Path) -> None:
@@ -70,7 +75,12 @@ def check_target(path: str | Path) -> None:
 
 
 def merge_incidents(
-    path: str | Path, incidents: Incidents, *, renumber: str | None = None, heading: Sequence[str] = ()
+    path: str | Path,
+    incidents: Incidents,
+    *,
+    renumber: str | None = None,
+    heading: Sequence[str] = (),
+    services: Mapping[str, str] | None = None,
 ) -> Merged:
     """Add incidents to a list on disk, or begin one.
 
@@ -85,6 +95,9 @@ def merge_incidents(
         that the list already speaks of are left out. None: ids stay, and an id that is there is left out.
     heading : sequence of str
         Paragraphs that stand before them as comments.
+    services : Mapping, optional
+        The service of each entry whose rules and labels replace those in the list, by id; see
+        `kmon_analysis.labelling.remapping.remapped`. All else that the list says of it stays.
 
     Raises
     ------
@@ -99,13 +112,22 @@ def merge_incidents(
     file = IncidentFile.open(path)
     old = file.incidents
     listed = _listed(incidents)
-    kept, left_out = _without_known(listed, old) if renumber is None else _numbered(listed, old, renumber)
+    there = {each.id: each for each in _listed(old)}
+    changed, told = remapped(there, listed, services or {}, file.text)
+    if renumber is None:
+        kept, left_out = _without_known(listed, there, told)
+    else:
+        kept, left_out = _numbered(listed, old, renumber)
+    text = rewritten(file.text, [(there[name], new) for name, new in changed.items()]) if changed else file.text
     if kept:
         comments = [line for paragraph in heading for line in _wrapped(paragraph)]
         # A new list begins with what is to be known about it.
         above = "" if file.exists else "".join(f"# {line}\n" for line in comments)
-        file.written(above + appended(file.text, *kept, comments=comments if file.exists else ()))
-    return Merged(Path(path), tuple(each.id for each in kept), tuple(left_out))
+        text = above + appended(text, *kept, comments=comments if file.exists else ())
+    if text != file.text:
+        file.written(text)
+    sentences = tuple(told[name] for name in changed)
+    return Merged(Path(path), tuple(each.id for each in kept), tuple(left_out), sentences)
 
 
 def same_matter(known: Incident | Excluded, interval: Interval, labels: Mapping[str, str]) -> bool:
@@ -119,14 +141,19 @@ def _listed(incidents: Incidents) -> tuple[Incident, ...]:
     return (*incidents.incidents, *incidents.suggested, *incidents.rejected)
 
 
-def _without_known(entries: Sequence[Incident], old: Incidents) -> tuple[list[Incident], list[str]]:
-    """Leave out the ids that a list holds."""
-    there = {each.id: each for each in _listed(old)}
+def _without_known(
+    entries: Sequence[Incident], there: Mapping[str, Incident], told: Mapping[str, str]
+) -> tuple[list[Incident], list[str]]:
+    """Leave out the ids that a list holds; of some is told already what became of them."""
     kept, left_out = [], []
     for each in entries:
         known = there.get(each.id)
         if known is None:
             kept.append(each)
+            continue
+        if each.id in told:
+            if "keeps" in told[each.id]:
+                left_out.append(told[each.id])
             continue
         differs = "" if known.interval == each.interval else f", from {_span(known)} instead of {_span(each)}"
         left_out.append(f"{each.id!r} is in the list already{differs}: it stays as it is")

@@ -113,6 +113,19 @@ def test_import_writes_and_says_what_it_left_out(kmon, table, tmp_path):
     assert out_file.read_bytes() == before
 
 
+def test_a_better_mapping_is_given_to_the_entries_that_are_there(kmon, tmp_path):
+    export, out_file = tmp_path / "export.csv", tmp_path / "incidents.yml"
+    export.write_text("id,start,end,service\nT-1,2026-01-10T08:00:00Z,2026-01-10T09:00:00Z,mail\n")
+    asked = ("incidents", "import", export, "--from", "csv", "-o", out_file)
+    assert kmon(*asked)[0] == 0
+    assert "stays as it is" in kmon(*asked, "--map", "mail=Lag{group=mail}")[2]
+    status, _, err = kmon(*asked, "--map", "mail=Lag{group=mail}", "--replace")
+    assert status == 0
+    assert "'T-1' concerns Lag{group=\"mail\"} now; it was everything" in err
+    assert "(0 entries added, 1 mapped anew)" in err
+    assert read_incidents(out_file)["T-1"].rules == ("Lag",)
+
+
 def test_an_import_of_nothing_makes_no_list(kmon, table, tmp_path):
     mapped = ("--map", "Kafka=HighConsumerLag", "--only-mapped", "--column", "service=ticket", "--zone", "UTC")
     status, out, err = kmon("incidents", "import", *table, *mapped, "-o", tmp_path / "none.yml")
@@ -140,6 +153,7 @@ def test_import_as_data(kmon, table):
         (["--only-mapped", "--zone", "UTC"], "nothing is mapped"),
         (["--merge-gap", "soon", "--zone", "UTC"], "--merge-gap: not a duration"),
         (["-o", "list.csv", "--zone", "UTC"], "is a table"),
+        (["-o", "list.yml", "--zone", "UTC", "--replace"], "--replace: gives entries of a list what --map says"),
     ],
 )
 def test_import_refuses_before_it_writes(kmon, table, arguments, problem):

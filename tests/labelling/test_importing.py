@@ -326,6 +326,61 @@ def test_a_list_keeps_everything_that_it_has(write):
     assert "is as it was" in again.sentence
 
 
+TICKETS = "id,start,end,service,cause\n" + "".join(
+    f"T-{n},2026-03-0{n}T08:00:00Z,2026-03-0{n}T09:00:00Z,{service},lag\n"
+    for n, service in enumerate(("mail", "mail", "mail", "billing", "orders"), 1)
+)
+
+
+def test_a_better_mapping_replaces_what_an_earlier_one_said_and_nothing_else(write, tmp_path):
+    export, path = write(TICKETS), tmp_path / "incidents.yml"
+    import_incidents(export).write(path)
+    first = ["mail=Lag{group=mail}", "billing=Lag"]
+    # Without being asked, nothing changes.
+    assert import_incidents(export, services=first).write(path).changed == ()
+    edited = path.read_text().replace("cause: lag", "cause: disk full  # Ana asked", 1)
+    edited = edited.replace('"2026-03-02T08:00:00Z"', '"2026-03-02T07:45:00Z"  # when it began')
+    edited = "# ours\n" + edited + "    must_page: false\nexcluded: []\n"
+    path.write_text(edited)
+
+    merged = import_incidents(export, services=first).write(path, replace=True)
+    assert merged.changed == (
+        "'T-1' concerns Lag{group=\"mail\"} now; it was everything",
+        "'T-2' concerns Lag{group=\"mail\"} now; it was everything",
+        "'T-3' concerns Lag{group=\"mail\"} now; it was everything",
+        "'T-4' concerns Lag now; it was everything",
+    )
+    assert merged.sentence.endswith("(0 entries added, 4 mapped anew, 1 entry left out)")
+    mapped = path.read_text()
+    added = [line for line in mapped.splitlines() if line not in edited.splitlines()]
+    assert {line.strip() for line in added} == {'labels: {"group": "mail"}', 'rules: ["Lag"]'}
+    assert [line for line in mapped.splitlines() if line not in added] == edited.splitlines()
+    found = read_incidents(path)
+    assert (found["T-2"].interval.start_ms, found["T-1"].cause) == (parse_instant("2026-03-02T07:45:00Z"), "disk full")
+    assert (found["T-5"].rules, found["T-5"].must_page) == ((), False)
+
+    # What stands apart, or is written in another way, is a person's.
+    path.write_text(mapped.replace('labels: {"group": "mail"}', 'labels: {"group": "relay"}', 1))
+    merged = import_incidents(export, services=["mail=Lag2", "orders=Lag2"]).write(path, replace=True)
+    assert merged.changed == (
+        "'T-2' concerns Lag2 now; it was Lag{group=\"mail\"}",
+        "'T-3' concerns Lag2 now; it was Lag{group=\"mail\"}",
+        "'T-5' concerns Lag2 now; it was everything",
+    )
+    assert "'T-1' keeps Lag{group=\"relay\"}, which was edited by hand; --map says Lag2" in merged.left_out
+    assert read_incidents(path)["T-4"].rules == ("Lag",)
+    again = import_incidents(export, services=["mail=Lag2", "orders=Lag2"])
+    before = path.read_text()
+    assert again.write(path, replace=True).changed == ()
+    assert path.read_text() == before
+    # Lists in braces are changed in place, too.
+    path.write_text('{"incidents": [{"id": "T-4", "start": "2026-03-04T08:00:00Z", "end": "2026-03-04T09:00:00Z"}]}')
+    assert (
+        len(import_incidents(export, services=["billing=Lag"], only_mapped=True).write(path, replace=True).changed) == 1
+    )
+    assert read_incidents(path)["T-4"].rules == ("Lag",)
+
+
 def test_an_id_with_other_times_stays_and_is_said(write):
     path = write(LIST, "incidents.yml")
     other = Incidents((Incident("INC-1", Interval(0, HOUR_MS)),))
