@@ -9,6 +9,7 @@ import pytest
 
 from kmon_analysis.export import verify
 from kmon_analysis.incidents import read_incidents
+from kmon_analysis.report import page
 from kmon_analysis.rules.reader import read_rules
 from tests.cli.conftest import DAYS, on_a_terminal, spawned, tree
 from tests.tools import REPOSITORY, require
@@ -22,6 +23,12 @@ def tuned(world, tmp_path_factory):
     require("promtool")
     out = tmp_path_factory.mktemp("tuned") / "deep" / "out"
     return out, spawned("tune", *world.usual, "--max-delay", "30m", "-o", out)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Draw no pictures: nobody looks at this report, and they take longer than all else together."""
+    monkeypatch.setattr(page, "_pictures", lambda *_: [])
 
 
 # ---- backtest -----------------------------------------------------------------------------------
@@ -82,7 +89,7 @@ def test_what_is_credited_to_an_incident_can_be_said(kmon, world):
     assert "--credit-after" in kmon("backtest", *world.usual, "--credit-after", "later").refused(2)
 
 
-def test_a_tuned_rule_is_proven_at_another_phase_too(kmon, world, tmp_path):
+def test_a_tuned_rule_is_proven_at_another_phase_too(kmon, undrawn, world, tmp_path):
     require("promtool")
     found = kmon("tune", *world.usual, "--max-delay", "30m", "--phase", "17s", "-o", tmp_path / "out")
     assert found.status == 0, found.err
@@ -162,7 +169,7 @@ def check_schema(data):
             assert rule["heldout"].keys() == {"current", "proposed"}
 
 
-def test_the_advice_has_the_promised_form(kmon, world, tuned, tmp_path):
+def test_the_advice_has_the_promised_form(kmon, undrawn, world, tuned, tmp_path):
     out, _ = tuned
     data = json.loads((out / "advice.json").read_text())
     check_schema(data)
@@ -178,7 +185,7 @@ def test_the_advice_has_the_promised_form(kmon, world, tuned, tmp_path):
     assert json.loads(found.out) == data
 
 
-def test_nothing_advised_is_said_and_a_folder_of_a_history_is_warned_of(kmon, world, tmp_path):
+def test_nothing_advised_is_said_and_a_folder_of_a_history_is_warned_of(kmon, undrawn, world, tmp_path):
     out = shutil.copytree(world.history, tmp_path / "history")
     rules = tmp_path / "rules.yml"
     rules.write_text(world.rules.read_text().replace("> 500", "> 2000"))
@@ -236,7 +243,7 @@ def test_the_same_input_gives_the_same_bytes(world, tuned, tmp_path):
     assert tree(tmp_path / "out") == tree(out)
 
 
-def test_a_second_run_replaces_the_first(kmon, world, tmp_path):
+def test_a_second_run_replaces_the_first(kmon, undrawn, world, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "advice.json").write_text("old")
     assert kmon("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path).status == 0
@@ -247,18 +254,19 @@ def test_a_second_run_replaces_the_first(kmon, world, tmp_path):
 # ---- promtool -----------------------------------------------------------------------------------
 
 
-def test_without_promtool_everything_is_written_and_the_lack_is_said(world, tuned, tmp_path):
-    found = spawned(
-        "tune", *world.usual, "--max-delay", "30m", "-o", tmp_path / "out",
-        PATH=str(tmp_path), KMON_PROMTOOL=None,
-    )  # fmt: skip
+def test_without_promtool_everything_is_written_and_the_lack_is_said(
+    kmon, undrawn, world, tuned, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("KMON_PROMTOOL", raising=False)
+    found = kmon("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path / "out")
     assert found.status == 0
     assert "Not verified: promtool was not found on PATH or at KMON_PROMTOOL." in found.err
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
     for name in ("rules.yml", "advice.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tuned[0] / name).read_bytes()
     assert "promtool was not found" in (tmp_path / "out" / "report.html").read_text()
-    said = spawned("verify", tmp_path / "out", PATH=str(tmp_path), KMON_PROMTOOL=None).refused()
+    said = kmon("verify", tmp_path / "out").refused()
     assert "nothing was verified: promtool was not found" in said
     assert "KMON_PROMTOOL" in said
 
@@ -296,11 +304,12 @@ def test_a_failed_verification_exits_1_with_promtools_words(kmon, tuned, tmp_pat
     assert "parse error" in found.err
 
 
-def test_a_refusal_by_promtool_makes_tune_fail(world, tmp_path):
+def test_a_refusal_by_promtool_makes_tune_fail(kmon, undrawn, world, tmp_path, monkeypatch):
     stub = tmp_path / "promtool"
     stub.write_text("#!/bin/sh\necho 'promtool, version 9.9.9'\necho 'no \033[31mway'\ntest \"$1\" = --version\n")
     stub.chmod(0o755)
-    found = spawned("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path / "out", KMON_PROMTOOL=str(stub))
+    monkeypatch.setenv("KMON_PROMTOOL", str(stub))
+    found = kmon("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path / "out")
     assert found.status == 1
     assert "promtool 9.9.9 REFUSES the rules; their unit tests FAILED." in found.err
     assert "no " in found.err
@@ -344,14 +353,19 @@ def cache(request):
     return request.config.cache.mkdir("kmon")
 
 
-def demo(cache, tmp_path, scenario):
-    found = spawned("demo", "--scenario", scenario, "-o", tmp_path / "out", XDG_CACHE_HOME=str(cache))
-    assert found.status == 0, found.err
-    data = json.loads((tmp_path / "out" / "advice.json").read_text())
-    check_schema(data)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
-    assert "unit tests passed" in found.err
-    return found, {rule["rule"]: rule for rule in data["rules"]}
+@pytest.fixture
+def demo(kmon, cache, tmp_path, monkeypatch):
+    def run(scenario):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+        found = kmon("demo", "--scenario", scenario, "-o", tmp_path / "out")
+        assert found.status == 0, found.err
+        data = json.loads((tmp_path / "out" / "advice.json").read_text())
+        check_schema(data)
+        assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+        assert "unit tests passed" in found.err
+        return found, {rule["rule"]: rule for rule in data["rules"]}
+
+    return run
 
 
 def page_text(folder):
@@ -364,8 +378,8 @@ def page_text(folder):
 RECALL = re.compile(r"recall|\d+ of \d+ incidents|shows at least|chance to find", re.IGNORECASE)
 
 
-def test_demo_without_incidents_refuses_and_prints_no_recall(cache, tmp_path):
-    found, rules = demo(cache, tmp_path, "no-incidents")
+def test_demo_without_incidents_refuses_and_prints_no_recall(demo, tmp_path):
+    found, rules = demo("no-incidents")
     assert [rule["verdict"] for rule in rules.values()] == ["refused"] * 3
     assert rules["HighConsumerLag"]["headline"] == "No recommendation for detection"
     for rule in rules.values():
@@ -382,8 +396,8 @@ def test_demo_without_incidents_refuses_and_prints_no_recall(cache, tmp_path):
 PERCENT = re.compile(r"\d\s?%|percent", re.IGNORECASE)
 
 
-def test_demo_with_one_incident_prints_no_percentage(cache, tmp_path):
-    found, rules = demo(cache, tmp_path, "one-incident")
+def test_demo_with_one_incident_prints_no_percentage(demo, tmp_path):
+    found, rules = demo("one-incident")
     lag = rules["HighConsumerLag"]
     assert (lag["verdict"], lag["headline"]) == ("keep", "Consistent with one example")
     assert lag["proposed"] is None
@@ -394,7 +408,7 @@ def test_demo_with_one_incident_prints_no_percentage(cache, tmp_path):
 
 def test_demo_with_three_incidents(tmp_path):
     out = tmp_path / "out"
-    # On a terminal, and simulated anew.
+    # A process of its own, on a terminal, and simulated anew.
     status, shown, seen = on_a_terminal(
         "demo", "--scenario", "three-incidents", "-o", out, XDG_CACHE_HOME=str(tmp_path)
     )
@@ -413,8 +427,8 @@ def test_demo_with_three_incidents(tmp_path):
     assert "3 of 3" in shown
 
 
-def test_demo_with_eight_incidents(cache, tmp_path):
-    _, rules = demo(cache, tmp_path, "eight-incidents")
+def test_demo_with_eight_incidents(demo, undrawn, tmp_path):
+    _, rules = demo("eight-incidents")
     lag = rules["HighConsumerLag"]
     assert lag["verdict"] == "tuned"
     assert lag["past"]["proposed"]["caught"] == lag["past"]["proposed"]["incidents"] == 5

@@ -17,7 +17,7 @@ from kmon_analysis.kafka.dialects import dialects
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.printer import format_expr
-from kmon_analysis.report import page
+from kmon_analysis.report import bundle, page
 from kmon_analysis.rules.knobs import find_knobs
 from kmon_analysis.rules.reader import read_rules
 from kmon_analysis.timing import MINUTE_MS, format_instant
@@ -57,7 +57,7 @@ EXPECTED = {
 }
 CONFIG = "global: {scrape_interval: 1m, evaluation_interval: 1s}\n"
 MAX_DELAY_MIN = 15
-# Pictures take longer than all else together, and are the same in every dialect.
+# This one has all pictures and unit tests of the report; see `leave_out_repetitions`.
 DRAWN = "kafka-exporter"
 # An alert may stay until a consumer has caught up.
 AFTER_MIN = 20
@@ -121,22 +121,29 @@ def names_in(rules):
     }
 
 
+def leave_out_repetitions(monkeypatch):
+    """Draw no pictures, which know no dialects, and write one unit test of each kind for each rule."""
+    monkeypatch.setattr(page, "_pictures", lambda *_: [])
+    for name in ("INCIDENTS_PER_RULE", "QUIET_PER_RULE"):
+        monkeypatch.setattr(bundle, name, 1)
+
+
 @pytest.mark.parametrize("name", dialects())
 def test_from_its_own_series_to_verified_rules(kmon, tmp_path, monkeypatch, name):
     if name != DRAWN:
-        monkeypatch.setattr(page, "_pictures", lambda *_: [])
+        leave_out_repetitions(monkeypatch)
     go_through(kmon, tmp_path, name, *EXPECTED[name])
 
 
 def test_two_dialects_of_two_clusters(kmon, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "_pictures", lambda *_: [])
+    leave_out_repetitions(monkeypatch)
     clusters = ("main", "second")
     # Their labels differ, and so do the places where they stand in a join.
     go_through(kmon, tmp_path, "founding,kminion", ALL, {"kraft-sum", "clusters"}, set(), clusters=clusters)
 
 
 def test_the_same_on_prometheus_3(kmon, tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "_pictures", lambda *_: [])
+    leave_out_repetitions(monkeypatch)
     monkeypatch.setenv("KMON_PROMTOOL", str(require("promtool3")))
     expected = EXPECTED["grafana-exporter"]
     go_through(kmon, tmp_path, "grafana-exporter", *expected, program="prometheus3", left_open=True)
