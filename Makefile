@@ -30,9 +30,9 @@ demo: .venv/ready-base ## the main job on bundled data: backtest, tune, export, 
 
 test: .venv/ready-dev ## run all tests; ARGS="-k incidents" or ARGS=tests/rules picks some
 ifneq (,$(findstring tests/,$(ARGS)))
-	@$(PY) -m pytest -n logical --dist worksteal $(ARGS)
+	@$(PY) -m pytest -n auto --dist worksteal $(ARGS)
 else
-	@$(PY) -m pytest -n logical --dist worksteal $(foreach path,$(ALONE) $(BROWSER),--ignore $(path)) $(ARGS)
+	@$(PY) -m pytest -n auto --dist worksteal $(foreach path,$(ALONE) $(BROWSER),--ignore $(path)) $(ARGS)
 	@echo 'Now the browser, in processes of its own: what drives it leaves an event loop running.'
 	@$(PY) -m pytest -n logical --dist worksteal $(BROWSER) $(ARGS) || test $$? -eq 5
 	@echo 'Now the tests that want the machine for themselves.'
