@@ -31,7 +31,9 @@ _STATIC = Path(__file__).parent / "static"
 _NARROW, _WIDE = 200, 2400
 _PICTURES = 40
 # Answers in one message: a move that comes meanwhile waits for them.
-_AHEAD = 12
+_AHEAD = 8
+# As many are looked at, for those that are quickly answered.
+_LOOKED_AT = 32
 _UNTIL_USED = 'The export stays as it is until "use these values".'
 
 
@@ -56,8 +58,8 @@ class TunerWidget(anywidget.AnyWidget):
 
     When nobody moves, ``{"kind": "prepare", "moves": [...], "pictures": [...]}`` asks what moves of one knob would
     answer, and the browser keeps the answers: such a move is then seen at once, and told to the kernel when the hand
-    rests. The answer is ``{"kind": "prepared", "moves", "answers", "heads", "failed", "more"}``, the points of its
-    pictures as buffers.
+    rests. The answer is ``{"kind": "prepared", "moves", "answers", "heads", "failed"}``, the points of its pictures as
+    buffers.
     """
 
     _esm = _STATIC / "tuner.js"
@@ -165,7 +167,7 @@ class TunerWidget(anywidget.AnyWidget):
     # ---- looking ahead --------------------------------------------------------------------------
 
     def _prepared(self, moves: Sequence[dict[str, Any]], there: Sequence[str]) -> tuple[dict[str, Any], list[bytes]]:
-        """Answer moves that nobody made yet, in their order, as far as one part of work goes.
+        """Answer moves that nobody made yet: some of those that cost nothing but counting, else one part of the first.
 
         Parameters
         ----------
@@ -177,7 +179,7 @@ class TunerWidget(anywidget.AnyWidget):
         Returns
         -------
         told : dict
-            The message; ``failed`` are moves that have no answer, ``more`` is false where asking again is of no use.
+            The message; ``failed`` are moves that have no answer, or for whose answer there is no memory.
         points : list of bytes
             Of the pictures whose heads are in it.
         """
@@ -185,14 +187,13 @@ class TunerWidget(anywidget.AnyWidget):
         failed: list[dict[str, Any]] = []
         answers: list[str] = []
         drawn: dict[str, _Drawn] = {}
-        more = True
-        for move in moves[:_AHEAD]:
+        left: list[tuple[dict[str, Any], Stand]] = []
+        for move in moves[:_LOOKED_AT]:
             try:
                 stand = self._tuner.turned(**self._turned(move))
-                worked = self._work(stand)
-                more = worked is not None
-                if not more or not self._is_there(stand):
-                    break
+                if not self._is_there(stand):
+                    left.append((move, stand))
+                    continue
                 _, told, picture = self._answer(stand)
             except KmonError:
                 # Whoever turns to it hears why.
@@ -202,15 +203,21 @@ class TunerWidget(anywidget.AnyWidget):
             answers.append(json.dumps(told))
             if picture.key not in there:
                 drawn[picture.key] = picture
-            if worked or drawn:
+            if drawn or len(done) == _AHEAD:
                 break
+        if left and not done:
+            move, stand = left[0]
+            try:
+                if not self._work(stand):
+                    failed += [each for each, _ in left]
+            except KmonError:
+                failed.append(move)
         told = {
             "kind": "prepared",
             "moves": done,
             "answers": answers,
             "heads": [each.head for each in drawn.values()],
             "failed": failed,
-            "more": more,
         }
         here = self._tuner.stand
         if self._tuner.model.visited(here.setting, here.group_by):
@@ -225,14 +232,15 @@ class TunerWidget(anywidget.AnyWidget):
     def _is_there(self, stand: Stand) -> bool:
         return all(self._tuner.model.visited(*each) for each in self._needs(stand))
 
-    def _work(self, stand: Stand) -> bool | None:
-        """Do a part of what an answer needs; tell whether there was any left, None where there is no memory for it."""
+    def _work(self, stand: Stand) -> bool:
+        """Do a part of what an answer needs; tell whether there was memory for it."""
         model = self._tuner.model
         missing = [each for each in self._needs(stand) if not model.visited(*each)]
         # The browser keeps the answers: what gave them may go, but not what is in use.
-        if missing and not model.make_room(*self._needs(self._tuner.stand), *self._needs(stand)):
-            return None
-        return model.prepare(*missing[0]) if missing else self._lines(stand) not in self._pictures
+        if not model.make_room(*self._needs(self._tuner.stand), *self._needs(stand)):
+            return False
+        model.prepare(*missing[0])
+        return True
 
     def _use(self) -> str:
         tuner = self._tuner

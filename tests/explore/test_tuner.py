@@ -433,7 +433,6 @@ def asked_ahead(tuner, moves, told=lambda: None):
     while left:
         tuner.widget._heard(tuner.widget, {"kind": "prepare", "moves": left, "pictures": [*pictures]}, [])
         content, buffers = sent[-1]
-        assert content["more"]
         assert content["failed"] == []
         for move, answer in zip(content["moves"], content["answers"], strict=True):
             answers[json.dumps(move)] = json.loads(answer)
@@ -540,11 +539,12 @@ def test_looking_ahead_ends_where_the_memory_does(monkeypatch):
     model = tuner.model
     monkeypatch.setattr(computing, "KEPT_BYTES", model.kept_bytes - 1)
     kept = len(model._tracks)
-    told, points = tuner.widget._prepared([{"threshold_stop": 3}, {"for_stop": 0}, {"threshold_stop": 4}], [])
-    # Thresholds cost nothing to keep; what comes behind a lack of memory is not looked at.
-    assert (told["moves"], told["more"], len(points)) == ([{"threshold_stop": 3}], True, 1)
-    told, points = tuner.widget._prepared([{"for_stop": 0}, {"threshold_stop": 4}], [])
-    assert (told["moves"], told["more"], points) == ([], False, [])
+    moves = [{"for_stop": 0}, {"threshold_stop": 3}, {"group": 1}, {"threshold_stop": 4}]
+    told, points = tuner.widget._prepared(moves, [json.loads(tuner.widget.picture)["key"]])
+    # Thresholds cost nothing to keep.
+    assert (told["moves"], told["failed"], points) == (moves[1::2], [], [])
+    told, points = tuner.widget._prepared(moves[::2], [])
+    assert (told["moves"], told["failed"], points) == ([], moves[::2], [])
     assert len(model._tracks) == kept
 
 
@@ -665,9 +665,8 @@ def test_a_rule_evaluated_elsewhere_turns_as_far_as_that_is_known():
     assert tuner.setting.window_ms == 10 * MINUTE_MS
     assert tuner.move(group_by=()).tally.pages == ten.tally.pages
     far = {"window": "7m"}
-    told, _ = tuner.widget._prepared([far, *({"window_stop": place} for place in range(2))], [])
+    told, _ = tuner.widget._prepared([far], [])
     assert told["failed"] == [far]
-    assert told["more"]
     entry = tuner.use()["Far"]
     assert entry.evaluated_by == "somebody else"
     assert any("evaluated by somebody else" in reason for reason in entry.reasons)

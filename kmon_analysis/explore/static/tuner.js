@@ -6,7 +6,7 @@ const LANE = 20, MARKS = 18, ROW = 26;
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600].map((m) => m * MINUTE);
 // Milliseconds without a move after which the kernel is told, and asked ahead; answers that are kept, and pictures.
-const REST = 250, BATCH = 12, NEAR = 48, ANSWERS = 4000, PICTURES = 64;
+const REST = 200, NEXT = 12, NEAR = 48, ANSWERS = 4000, PICTURES = 64;
 const LINE_COUNT = 6, LINEAR_SHARE = 0.6666666666666666;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -261,7 +261,7 @@ class Tuner {
   // Draw one picture that a move would show; tell whether there was any left.
   drawAhead() {
     const width = this.width();
-    const heads = this.oneAway().map((move) => this.pictures.get(this.answerTo(move)?.picture)?.head);
+    const heads = this.oneAway().flat().map((move) => this.pictures.get(this.answerTo(move)?.picture)?.head);
     const next = heads.find((head) => head && !this.stills.has(this.stillKey(head, width)));
     if (next) this.stillOf(next, width);
     return Boolean(next);
@@ -270,7 +270,8 @@ class Tuner {
   // One part at a time: a move that comes meanwhile waits for that one only.
   prepare() {
     if (this.preparing) return;
-    const moves = this.wanted();
+    const [soon, later] = this.oneAway().map((moves) => moves.filter((move) => this.lacks(move)));
+    const moves = soon.length ? soon : later;
     if (!moves.length) {
       if (this.drawAhead()) return this.idle(20);
       this.root.dataset.ahead = "yes";
@@ -278,7 +279,7 @@ class Tuner {
     }
     this.preparing = true;
     this.askedAt = this.shown.at;
-    this.model.send({ kind: "prepare", moves: moves.slice(0, BATCH), pictures: [...this.pictures.keys()] });
+    this.model.send({ kind: "prepare", moves, pictures: [...this.pictures.keys()] });
   }
 
   heard(message, buffers) {
@@ -291,20 +292,17 @@ class Tuner {
     if (this.preparing) for (const move of message.failed) this.answers.set(moveKey(this.askedAt, move), null);
     forget(this.answers, ANSWERS);
     this.preparing = false;
-    if (message.more) this.idle(20);
-    else this.root.dataset.ahead = "full";
+    this.idle(20);
   }
 
   answerTo(move) { return this.answers.get(moveKey(this.shown.at, move)); }
 
-  wanted() {
-    return this.oneAway().filter((move) => {
-      const found = this.answerTo(move);
-      return found === undefined || (found && !this.pictures.has(found.picture));
-    });
+  lacks(move) {
+    const found = this.answerTo(move);
+    return found === undefined || (found && !this.pictures.has(found.picture));
   }
 
-  // All moves of one knob: the nearest thresholds, what is turned next, the other thresholds.
+  // All moves of one knob, in two parts; the kernel answers first what costs it nothing.
   oneAway() {
     const { facts, shown } = this;
     const nearest = (knob, stops) => {
@@ -312,11 +310,11 @@ class Tuner {
       return stops.map((_, place) => place).sort((a, b) => Math.abs(a - here) - Math.abs(b - here)).map((place) => ({ [`${knob}_stop`]: place }));
     };
     const thresholds = nearest("threshold", facts.thresholds), zone = this.controls.hours?.zone.value;
-    return [
-      ...thresholds.slice(0, NEAR), ...nearest("for", facts.fors),
+    return [[
+      ...thresholds.slice(0, NEXT), ...nearest("for", facts.fors),
       ...facts.groups.map((_, group) => ({ group })), ...facts.hours.map((hours) => ({ hours, zone })),
-      ...nearest("window", facts.windows), ...thresholds.slice(NEAR),
-    ];
+      ...nearest("window", facts.windows), ...thresholds.slice(NEXT, NEAR),
+    ], thresholds.slice(NEAR)];
   }
 
   // -- building --
