@@ -54,7 +54,8 @@ class TunerWidget(anywidget.AnyWidget):
     -----
     The browser sends ``{"kind": "move", "seq", ...}``, one at a time, and gets `view` back, with `picture` and `points`
     where they are others now; its ``seq`` tells which move it answers. `lists`, the long ones, come when asked for by
-    ``{"kind": "lists"}``, or with the answer to a move that says ``"lists": true``.
+    ``{"kind": "lists"}``, or with the answer to a move that says ``"lists": true``. A move may say ``"drawn"``, the key
+    of a picture that the browser has; it then asks by ``{"kind": "picture"}`` when there is nothing else to do.
 
     When nobody moves, ``{"kind": "prepare", "moves": [...], "pictures": [...]}`` asks what moves of one knob would
     answer, and the browser keeps the answers: such a move is then seen at once, and told to the kernel when the hand
@@ -84,13 +85,14 @@ class TunerWidget(anywidget.AnyWidget):
         self.refresh()
         self.on_msg(self._heard)
 
-    def refresh(self, message: str = "", *, wrong: bool = False, lists: bool = True) -> None:
-        """Send what is new where the tuner's knobs stand now."""
+    def refresh(self, message: str = "", *, wrong: bool = False, lists: bool = True, drawn: str = "") -> None:
+        """Send what is new where the tuner's knobs stand now; `drawn` is the key of a picture that is shown already."""
         tuner = self._tuner
         self._shown = tuner.stand
         with self.hold_sync():
-            view, told, drawn = self._answer(tuner.stand)
-            self.picture, self.points = drawn.head, drawn.points
+            view, told, picture = self._answer(tuner.stand)
+            if picture.key != drawn:
+                self.picture, self.points = picture.head, picture.points
             told |= {"export": f"in the export: {tuner.exported}", "can_propose": tuner.proposed is not None}
             self.view = json.dumps({**told, "seq": self._seq, "message": clean(message), "wrong": wrong})
             if lists:
@@ -155,6 +157,11 @@ class TunerWidget(anywidget.AnyWidget):
         if kind == "lists":
             self._list()
             return
+        if kind == "picture":
+            drawn = self._picture(self._tuner.stand)
+            with self.hold_sync():
+                self.picture, self.points = drawn.head, drawn.points
+            return
         self._seq = int(content.get("seq", self._seq))
         try:
             message = self._move(content)
@@ -162,7 +169,7 @@ class TunerWidget(anywidget.AnyWidget):
         except KmonError as error:
             self.refresh(_one_line(error), wrong=True, lists=lists)
         else:
-            self.refresh(message, lists=lists)
+            self.refresh(message, lists=lists, drawn=str(content.get("drawn", "")))
 
     # ---- looking ahead --------------------------------------------------------------------------
 

@@ -548,6 +548,19 @@ def test_looking_ahead_ends_where_the_memory_does(monkeypatch):
     assert len(model._tracks) == kept
 
 
+def test_a_picture_that_is_drawn_already_comes_later(tuner):
+    first = tuner.widget.picture
+    answers, pictures = asked_ahead(tuner, [{"window_stop": 2}])
+    key = answers['{"window_stop": 2}']["picture"]
+    told = heard(tuner, window_stop=2, drawn=key)
+    assert (told["picture"], tuner.widget.picture) == (key, first)
+    tuner.widget._heard(tuner.widget, {"kind": "picture"}, [])
+    assert (json.loads(tuner.widget.picture), tuner.widget.points) == pictures[key]
+    # Whoever drew something else gets it.
+    told = heard(tuner, window_stop=0, drawn=key)
+    assert json.loads(tuner.widget.picture)["key"] == told["picture"] != key
+
+
 def test_looking_ahead_forgets_what_is_not_in_use(monkeypatch):
     tuner = world().explore(NAME)
     moves = every_move(tuner)

@@ -145,6 +145,7 @@ class Tuner {
     this.build();
     this.listeners = [
       ["change:view", () => this.answered()],
+      ["change:picture", () => { if (!this.picture.key && this.keepPicture()) this.showAll(); }],
       ["change:lists", () => { this.showLists(); this.idle(); }],
       ["change:facts", () => { this.root.replaceChildren(); this.placeKey = this.still = null; this.answers.clear(); this.build(); this.showAll(); }],
       ["msg:custom", (message, buffers) => this.heard(message, buffers)],
@@ -185,9 +186,14 @@ class Tuner {
 
   // Show what the kernel shows.
   take() {
-    const head = this.read("picture");
-    if (head.key && !this.pictures.has(head.key)) this.keep(head, this.model.get("points"));
+    this.keepPicture();
     this.shown = this.read("view");
+  }
+
+  keepPicture() {
+    const head = this.read("picture"), news = head.key && !this.pictures.has(head.key);
+    if (news) this.keep(head, this.model.get("points"));
+    return news;
   }
 
   keep(head, bytes) {
@@ -218,7 +224,8 @@ class Tuner {
     this.waiting = null;
     this.inFlight = true;
     this.seq = this.nextSeq;
-    this.model.send({ kind, seq: this.seq, ...content });
+    const drawn = this.known ? { drawn: this.shown.picture } : {};
+    this.model.send({ kind, seq: this.seq, ...drawn, ...content });
   }
 
   answered() {
@@ -274,6 +281,8 @@ class Tuner {
     const moves = soon.length ? soon : later;
     if (!moves.length) {
       if (this.drawAhead()) return this.idle(20);
+      // What is stored with the notebook is what is shown.
+      if (this.read("picture").key !== this.shown.picture) this.model.send({ kind: "picture" });
       this.root.dataset.ahead = "yes";
       return;
     }
