@@ -108,7 +108,7 @@ clean: ## remove the environment, caches and output
 	@$(PY) -m pip install --quiet --editable .
 	@touch $@
 
-.venv/ready-lab .venv/ready-dev: .venv/ready-%: .venv/ready-base
-	@echo 'Installing what "$*" needs into .venv (once) …'
+.venv/ready-lab .venv/ready-dev: .venv/ready-%: .venv/made pyproject.toml constraints.txt
+	@echo 'Installing kmon_analysis and what "$*" needs into .venv (once) …'
 	@$(PY) -m pip install --quiet --editable '.[$*]'
-	@touch $@
+	@touch .venv/ready-base $@
