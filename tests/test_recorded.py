@@ -90,9 +90,14 @@ def begins(times, gap_ms):
 
 def test_kmon_tune_on_it(tmp_path, history, incidents):
     require("promtool")
-    found = spawned("tune", *GIVEN, *CREDIT, "--max-delay", f"{DELAY_S}s", "-o", tmp_path / "tuned")
+    settings = (*CREDIT, "--max-delay", f"{DELAY_S}s")
+    # A pipe sees no progress, even where colours are asked for by force.
+    found = spawned("tune", *GIVEN, *settings, "-o", tmp_path / "tuned", FORCE_COLOR="1")
     assert found.status == 0, found.err
     assert "their unit tests passed" in found.err
+    assert "\x1b" not in found.err
+    assert "tuning" not in found.err
+    assert found.err.startswith("promtool")
     advice = {each["rule"]: each for each in json.loads((tmp_path / "tuned" / "advice.json").read_text())["rules"]}
     assert {name: each["verdict"] for name, each in advice.items()} == {
         "HighConsumerLag": "tuned",
