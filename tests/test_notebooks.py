@@ -8,9 +8,7 @@ import re
 import time
 from functools import lru_cache
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 import kmon_analysis as km
 from kmon_analysis.backtest.sight import sight
@@ -26,6 +24,7 @@ from kmon_analysis.workflow_notebook import VARIABLES, one_incident
 from tests.prometheus_server import openmetrics, running_prometheus
 from tests.tools import REPOSITORY
 
+# nbformat compiles grammars for seconds when it is imported: only where a notebook is read, not in every worker.
 FOLDER = REPOSITORY / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MOST_CELLS = 26
@@ -66,6 +65,9 @@ class Executed(Shown):
 
     def __init__(self, name, out, *, probe="0", **environment):
         """Run it; `probe` is an expression that is asked for after the last cell."""
+        import nbformat
+        from nbclient import NotebookClient
+
         self.notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
         asked = f"import json as _json\nprint(_json.dumps({probe}))"
         self.notebook.cells.append(nbformat.v4.new_code_cell(asked))
@@ -100,6 +102,8 @@ def as_json(value):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_are_thin_and_stored_without_outputs(path):
+    import nbformat
+
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)
     assert len(notebook.cells) < MOST_CELLS
@@ -117,6 +121,8 @@ def test_notebooks_are_thin_and_stored_without_outputs(path):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebooks_have_one_skeleton(path):
+    import nbformat
+
     cells = nbformat.read(path, as_version=4).cells
     words = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert len(re.findall(r"^# ", words, re.MULTILINE)) == 1

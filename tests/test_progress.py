@@ -4,9 +4,7 @@ import io
 import sys
 import threading
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from kmon_analysis import progress
 from kmon_analysis.progress import QUIET, quiet, working
@@ -159,6 +157,9 @@ WATCHED = "get_ipython().kernel._allow_stdin = True\n"
 
 
 def test_a_kernel_shows_the_bar_to_people_only_and_keeps_what_is_printed():
+    import nbformat
+    from nbclient import NotebookClient
+
     cells = [
         KERNEL,
         WORK.format(limit=0.2),

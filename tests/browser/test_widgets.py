@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-import nbformat
 import pytest
 
 from tests.browser.hostile import MARKUP
@@ -22,6 +21,8 @@ def opened(visit, lab):
 
     @contextmanager
     def run(name, *cells, **options):
+        import nbformat
+
         made = nbformat.v4.new_notebook(metadata=KERNEL, cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
         nbformat.write(made, lab.folder / f"{name}.ipynb")
         with visit(width=1400, height=1000, **options) as here:
