@@ -5,8 +5,9 @@ const MARGIN = { left: 64, right: 12, top: 26, bottom: 36 };
 const LANE = 20, MARKS = 18, ROW = 26;
 const MINUTE = 60_000, HOUR = 60 * MINUTE, DAY = 24 * HOUR;
 const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 10080, 20160, 43200, 129600].map((m) => m * MINUTE);
-// Milliseconds without a move after which the kernel is told, and asked ahead; answers that are kept, and pictures.
-const REST = 200, NEXT = 12, NEAR = 48, ANSWERS = 4000, PICTURES = 64;
+// Milliseconds without a move after which the kernel is told; moves in one question ahead, thresholds that come first in it
+// and before all others; answers that are kept, and pictures.
+const REST = 200, ASKED = 32, NEXT = 12, NEAR = 48, ANSWERS = 4000, PICTURES = 64;
 const LINE_COUNT = 6, LINEAR_SHARE = 0.6666666666666666;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -288,7 +289,7 @@ class Tuner {
     }
     this.preparing = true;
     this.askedAt = this.shown.at;
-    this.model.send({ kind: "prepare", moves, pictures: [...this.pictures.keys()] });
+    this.model.send({ kind: "prepare", moves: moves.slice(0, ASKED), pictures: [...this.pictures.keys()] });
   }
 
   heard(message, buffers) {
