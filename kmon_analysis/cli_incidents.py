@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +33,7 @@ from kmon_analysis.cli_options import (
     read_pairs,
     read_truth,
 )
-from kmon_analysis.cli_terminal import naming, put, put_json, say, working
+from kmon_analysis.cli_terminal import columns, naming, put, put_json, say, working
 from kmon_analysis.errors import SettingError
 
 if TYPE_CHECKING:
@@ -336,4 +337,4 @@ def show_suggestions(found: Suggestions, *, as_json: bool) -> None:
             say(f"note: {note}")
         say(CIRCULAR)
     else:
-        put(repr(found))
+        put(found.text(columns()) if sys.stdout.isatty() else repr(found))

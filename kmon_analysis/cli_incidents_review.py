@@ -33,7 +33,7 @@ from kmon_analysis.cli_options import (
     VersionOption,
     make_settings,
 )
-from kmon_analysis.cli_terminal import put, put_json, say, shown, working
+from kmon_analysis.cli_terminal import columns, put, put_json, say, shown, working
 from kmon_analysis.errors import InputError, KmonError, SettingError
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ def review_command(
 
         put_json([question_json(session, number, where) for number in asked_numbers(session, top)])
     else:
-        put(table_text(session, asked_numbers(session, top)))
+        put(table_text(session, asked_numbers(session, top), columns()))
         say_rest(session, top)
 
 
@@ -333,31 +333,28 @@ def finish(session: Session, *, as_json: bool = False) -> None:
 # ---- a conversation -----------------------------------------------------------------------------
 
 
-def table_text(session: Session, numbers: Sequence[int]) -> str:
-    """Return the questions as a table."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def table_text(session: Session, numbers: Sequence[int], width: int) -> str:
+    """Return the questions as a table, the labels of each below it; no line is longer than `width` if words allow."""
     from kmon_analysis.report.words import duration, moment, number
+    from kmon_analysis.tabular import hanging
 
     if not numbers:
         return "No suggestion or false page is left to ask about."
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    heads = (("#", True), ("from, UTC", False), ("for", True), ("peak", True), ("rule and labels", False))
-    for title, right in heads:
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=title != heads[-1][0])
+    rows = []
     for place in numbers:
         asked = session.question(place)
-        cells = [str(place), moment(asked.breach.start_ms), duration(asked.breach.duration_ms), number(asked.peak)]
-        words = [f"{name}={one_line(value)}" for name, value in asked.labels.items()]
-        head = asked.rule if asked.suggestion is None else f"{one_line(asked.suggestion.id)} (suggested), {asked.rule}"
-        cells.append("\n".join([head, *words]))
-        table.add_row(*(Text(shown(cell)) for cell in cells))
-    console = Console(highlight=False)
-    with console.capture() as captured:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+        head = asked.rule if asked.suggestion is None else f"{asked.suggestion.id} (suggested), {asked.rule}"
+        cells = (str(place), moment(asked.breach.start_ms), duration(asked.breach.duration_ms), number(asked.peak))
+        labels = ", ".join(f"{name}={one_line(value)}" for name, value in asked.labels.items())
+        rows.append((*cells, one_line(head), labels))
+    wide = [max(len(row[column]) for row in rows) for column in range(4)]
+    names = f"{'#':>{wide[0]}}  {'from, UTC':<{wide[1]}}  {'for':>{wide[2]}}  {'peak':>{wide[3]}}  rule, labels"
+    lines = [names]
+    for at, start, length, peak, head, labels in rows:
+        first = f"{at:>{wide[0]}}  {start:<{wide[1]}}  {length:>{wide[2]}}  {peak:>{wide[3]}}  "
+        lines += hanging(first, head, width)
+        lines += hanging(" " * (wide[0] + 2), labels, width) if labels else []
+    return "\n".join(lines)
 
 
 def one_line(text: str) -> str:
@@ -449,11 +446,12 @@ class Dialogue:
         from rich.text import Text
 
         from kmon_analysis.report.asked import facts, links
+        from kmon_analysis.tabular import hanging
 
         self.console.print()
         self.console.print(Rule(Text(f"{place} of {len(self.numbers)}", style="bold"), align="left"))
         for term, text in facts(self.session, place, self.zone):
-            self.say(f"{term:>10}  {text}")
+            self.say("\n".join(hanging(f"{term:>10}  ", one_line(text), self.console.width)))
         self.console.print()
         self.picture(place)
         for name, address in links(self.session, place, self.where):
@@ -505,7 +503,7 @@ class Dialogue:
         elif word == "quit":
             return False
         elif word == "list":
-            self.say(table_text(self.session, self.numbers))
+            self.say(table_text(self.session, self.numbers, self.console.width))
             self.at = place
         elif word == "back":
             opened = self.session.back()

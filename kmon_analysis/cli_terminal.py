@@ -7,6 +7,7 @@ import copy
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Work",
+    "columns",
     "let_be_quiet",
     "naming",
     "put",
@@ -86,6 +88,11 @@ def say(text: str = "") -> None:
 def put(text: str) -> None:
     """Write data on stdout."""
     print(shown(text))  # noqa: T201
+
+
+def columns() -> int:
+    """Return how many characters a line of the terminal holds."""
+    return max(40, shutil.get_terminal_size().columns)
 
 
 def put_json(data: Any) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import html
 import math
 import re
+import textwrap
 from collections.abc import Collection, Sequence
 from typing import Self
 
@@ -20,6 +21,7 @@ __all__ = [
     "TABLE_STYLE",
     "Cell",
     "counted",
+    "hanging",
     "html_list",
     "html_table",
     "length_cell",
@@ -32,12 +34,19 @@ __all__ = [
 # What a repr shows at most: a notebook is saved with its outputs.
 MOST_ROWS = 100
 LONGEST_CELL = 300
+LONGEST_SENTENCE = 900
 # Never broken: as long as an instant.
 SHORT_CELL = 20
 LONGEST_TEXT = 80
 # So many words are a sentence.
 _WORDS = 5
+# From so many columns on, a table with little room puts its cells one below another.
+MANY, VERY_MANY = 4, 7
 _CODE = re.compile(r"\w\(|[{}\[\]]")
+_SELECTOR = re.compile(r"\{[^{}]*\}")
+# A line is broken behind these before a word is broken anywhere; none of them stands in an escaped character.
+_SEAM = re.compile(r"(?<=[A-Za-z0-9][_./,{])(?=[A-Za-z0-9])")
+_LONG_WORD = re.compile(r"\S{16,}")
 NOTHING = "–"
 # Foreign text may hold dollar signs, which notebooks would set as formulas: MathJax 3, and 2 in older front ends.
 NO_MATHEMATICS = "mathjax_ignore tex2jax_ignore"
@@ -78,9 +87,29 @@ for (const table of document.querySelectorAll("table.kmon[data-sort]")) {
 # What a page's Content-Security-Policy says of the script.
 SORT_SOURCE = f"'sha256-{base64.b64encode(hashlib.sha256(SORT_SCRIPT.encode()).digest()).decode()}'"
 
+# A table with little room: smaller, and heads of several words in as many lines.
+_TIGHT = """TABLE { font-size: .8rem; } TABLE thead th { white-space: normal; }
+TABLE th, TABLE td { padding-left: .25rem; padding-right: .25rem; }
+TABLE tbody :is(th, td):not([class]) { min-width: 7rem; }"""
+# A table without room for its columns: each cell a line, with the name of its column before it.
+_STACKED = """TABLE, TABLE :is(caption, thead, tbody, tfoot, tr, th, td) { display: block; }
+TABLE caption { white-space: normal; }
+TABLE :is(tbody, tfoot) :is(th, td) { display: flow-root; max-width: none; min-width: 0; white-space: normal;
+  padding: .1rem 0 .1rem 8.5rem; border: 0; }
+TABLE.kmon :is(th, td, .n) { text-align: left; }
+TABLE :is(tbody, tfoot) :is(th, td)[data-head]::before { content: attr(data-head); float: left; width: 8rem;
+  margin-left: -8.5rem; font-weight: 400; opacity: .75; }
+TABLE :is(tbody, tfoot) :is(td:empty, td.below) { padding-left: 0; }
+TABLE :is(tbody, tfoot) td:empty { display: none; }
+TABLE tbody th { font-weight: 600; }
+TABLE tbody tr { border-top: 1px solid rgb(128 128 128 / .5); padding: .4rem 0; }
+TABLE tbody tr.below { border-top: 0; padding-top: 0; }
+TABLE thead tr { display: flex; flex-wrap: wrap; gap: 0 1rem; }
+TABLE thead :is(th, td) { border: 0; padding: 0; min-width: 0; }"""
 # A shadow at an edge says that a table goes on there; what scrolls with the table covers it at the end.
 # Twice the class where JupyterLab's own rule for tables (all flush right) would win.
-TABLE_STYLE = """table.kmon { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+TABLE_STYLE = (
+    """table.kmon { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 table.kmon caption { text-align: left; font-weight: 600; padding: 0 0 .3rem; color: inherit; caption-side: top; }
 table.kmon tbody :is(th, td):not([class]) { min-width: 10rem; }
 table.kmon.kmon th, table.kmon.kmon td { text-align: left; }
@@ -90,6 +119,8 @@ table.kmon.kmon .n { text-align: right; }
 table.kmon .s { white-space: nowrap; }
 table.kmon tbody th, table.kmon tfoot th { font-weight: 500; }
 table.kmon thead th { vertical-align: bottom; overflow-wrap: normal; white-space: normal; }
+table.kmon td.below { max-width: none; white-space: normal; padding-bottom: .8rem; }
+table.kmon td.below > div { max-width: min(46rem, 100cqw - 1rem); position: sticky; left: 0; }
 table.kmon button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: .1rem 1em .1rem 0;
   text-align: inherit; cursor: pointer; min-height: 1.5rem; position: relative; }
 table.kmon .n button { padding: .1rem 0 .1rem 1em; }
@@ -100,14 +131,26 @@ table.kmon button::after { content: "\\2195"; opacity: .55; position: absolute; 
 table.kmon .n button::after { right: auto; left: 0; }
 table.kmon [aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
 table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
-.kmon-wide { overflow-x: auto; max-width: 100%; }
-.kmon-wide, .wide { --kmon-under: var(--jp-layout-color0, var(--paper, #fff));
+.kmon-scroll { overflow-x: auto; max-width: 100%; }
+.kmon-scroll, .wide { container-type: inline-size; --kmon-under: var(--jp-layout-color0, var(--paper, #fff));
   background: linear-gradient(to right, var(--kmon-under) 40%, transparent) left / 2.5rem 100% no-repeat local,
     linear-gradient(to left, var(--kmon-under) 40%, transparent) right / 2.5rem 100% no-repeat local,
     linear-gradient(to right, rgb(128 128 128 / .5), transparent) left / .7rem 100% no-repeat scroll,
     linear-gradient(to left, rgb(128 128 128 / .5), transparent) right / .7rem 100% no-repeat scroll; }
+"""
+    + "\n".join(
+        f"@media screen {{ @container (max-width: {width}) {{ {style.replace('TABLE', f'table.kmon.{kind}')} }} }}"
+        for kind, style, width in (
+            ("many", _TIGHT, "44rem"),
+            ("very-many", _TIGHT, "56rem"),
+            ("many", _STACKED, "30rem"),
+            ("very-many", _STACKED, "44rem"),
+        )
+    )
+    + """
 @media print { table.kmon button { padding: 0; } table.kmon button::after { content: ""; }
-  .kmon-wide, .wide { overflow: visible; background: none; } }"""
+  .kmon-scroll, .wide { overflow: visible; background: none; } }"""
+)
 
 
 def counted(items: int, noun: str, plural: str | None = None) -> str:
@@ -160,7 +203,7 @@ def shortened(text: str, longest: int) -> str:
     return f"{text[: longest - 1 - tail]}…{text[len(text) - tail :]}"
 
 
-def shortened_cell(text: str, longest: int, sentence: int = LONGEST_CELL) -> str:
+def shortened_cell(text: str, longest: int, sentence: int = LONGEST_SENTENCE) -> str:
     """Cut the middle out of a long name or value; a sentence is kept whole, and loses its end where it is far too long.
 
     Examples
@@ -172,9 +215,10 @@ def shortened_cell(text: str, longest: int, sentence: int = LONGEST_CELL) -> str
     """
     if len(text) <= longest:
         return text
-    words = text.split()
-    # Names hold few spaces, PromQL calls and selectors; and a word longer than any language's is no prose.
-    if len(words) < _WORDS or max(map(len, words)) > longest or _CODE.search(text):
+    outside = _SELECTOR.sub("", text)
+    words = [word for word in outside.split() if word.strip("(),;:.").isalpha()]
+    # Names hold few spaces, PromQL calls and brackets; and a word longer than any language's is no prose.
+    if len(words) < _WORDS or max(map(len, text.split())) > longest or _CODE.search(outside):
         return shortened(text, longest)
     if len(text) <= sentence:
         return text
@@ -226,6 +270,7 @@ def html_table(
     sortable: bool = True,
     most: int | None = None,
     bare: bool = False,
+    below: Sequence[str] = (),
 ) -> str:
     """Write a table as HTML that can be sorted by its column heads; everything in it is escaped.
 
@@ -247,6 +292,8 @@ def html_table(
         Rows shown at most; a last row says how many there are beyond.
     bare : bool
         Without `TABLE_STYLE` and `SORT_SCRIPT`, for a page that holds them once.
+    below : sequence of str
+        A sentence for each row, to stand under it as wide as the table.
 
     Notes
     -----
@@ -257,19 +304,23 @@ def html_table(
     shown = list(rows if most is None else rows[:most])
     body, foot = shown[: len(shown) - footer], shown[len(shown) - footer :]
     parts: list[list[str]] = []
-    for row in body:
-        if not parts or (grouped and row[0]):
+    for place, row in enumerate(body):
+        if not parts or below or (grouped and row[0]):
             parts.append([])
-        parts[-1].append(_row(row, words))
+        parts[-1].append(_row(row, words, header))
+        if below:
+            sentence = f'<td class="below" colspan="{len(header)}"><div>{_escaped(below[place])}</div></td>'
+            parts[-1].append(f'<tr class="below">{sentence}</tr>')
     groups = "".join(f"<tbody>{''.join(part)}</tbody>" for part in parts) or "<tbody></tbody>"
-    last = "".join(_row(row, words) for row in foot)
+    last = "".join(_row(row, words, header) for row in foot)
     if len(shown) < len(rows):
         last += f'<tr><td colspan="{len(header)}">{_beyond(len(rows) - len(shown))}</td></tr>'
     heads = "".join(_head(name, column in words) for column, name in enumerate(header))
     titled = f"<caption>{_escaped(caption)}</caption>" if caption else ""
     sort = " data-sort" if sortable and len(parts) + len(body) > 2 and all(header) else ""
+    size = " very-many" if len(header) >= VERY_MANY else " many" if len(header) >= MANY else ""
     table = (
-        f'<table class="kmon {NO_MATHEMATICS}"{sort}>{titled}<thead><tr>{heads}</tr></thead>{groups}'
+        f'<table class="kmon{size} {NO_MATHEMATICS}"{sort}>{titled}<thead><tr>{heads}</tr></thead>{groups}'
         f"{f'<tfoot>{last}</tfoot>' if last else ''}</table>"
     )
     if bare:
@@ -277,8 +328,23 @@ def html_table(
     script = f"<script>{SORT_SCRIPT}</script>" if sort else ""
     # Wider than its cell, it scrolls by mouse and, because it can have the focus, by keyboard.
     named = f' role="region" aria-label="{html.escape(shortened(printable(caption), LONGEST_CELL))}"' if caption else ""
-    wide = f'<div class="kmon-wide" tabindex="0"{named}>{table}</div>'
+    wide = f'<div class="kmon-scroll" tabindex="0"{named}>{table}</div>'
     return f"<style>{TABLE_STYLE}</style>{wide}{script}"
+
+
+def hanging(first: str, text: str, width: int) -> list[str]:
+    """Set a text behind what its first line begins with, in lines of whole words.
+
+    Examples
+    --------
+    >>> hanging("id  ", "topic=user.registered, group=a", 26)
+    ['id  topic=user.registered,', '    group=a']
+    """
+    indent = " " * len(first)
+    lines = textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return lines or [first.rstrip()]
 
 
 def text_lines(items: Sequence[str], *, most: int = MOST_ROWS) -> list[str]:
@@ -317,19 +383,25 @@ def _head(name: str, left: bool) -> str:
     return f'<th scope="col"{kind}>{_escaped(name)}</th>'
 
 
-def _row(row: Sequence[str], words: Collection[int]) -> str:
+def _row(row: Sequence[str], words: Collection[int], header: Sequence[str]) -> str:
     cells = []
     for column, cell in enumerate(row):
         tag = 'th scope="row"' if column == 0 and cell else "td"
         kind = ' class="n"' if column not in words else ' class="s"' if len(cell) <= SHORT_CELL else ""
         key = _key(cell)
         keyed = "" if key is None else f' data-key="{key}"'
-        cells.append(f"<{tag}{kind}{keyed}>{_escaped(cell)}</{tag[:2]}>")
+        named = ""
+        if len(header) >= MANY and header[column] and cell:
+            named = f' data-head="{html.escape(shortened_cell(printable(header[column]), LONGEST_CELL))}"'
+        cells.append(f"<{tag}{kind}{keyed}{named}>{_escaped(cell)}</{tag[:2]}>")
     return f"<tr>{''.join(cells)}</tr>"
 
 
 def _escaped(text: str) -> str:
     shown = html.escape(shortened_cell(printable(text, lines=True), LONGEST_CELL))
+    # What is never broken, an instant for example, must hold no place to break at.
+    if len(text) > SHORT_CELL:
+        shown = _LONG_WORD.sub(lambda word: _SEAM.sub("<wbr>", word[0]), shown)
     return f"<bdi>{shown}</bdi>" if not shown.isascii() else shown
 
 

@@ -15,6 +15,7 @@ from kmon_analysis.tabular import (
     SORT_SOURCE,
     TABLE_STYLE,
     Cell,
+    hanging,
     html_list,
     html_table,
     length_cell,
@@ -39,7 +40,8 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self.open.append(tag)
+        if tag != "wbr":
+            self.open.append(tag)
         self.attributes |= {name for name, _ in attrs}
         if tag == "tr":
             self.rows.append([])
@@ -98,12 +100,12 @@ def test_a_table_wider_than_its_place_scrolls_by_mouse_and_keyboard():
     made = html_table(["x", "y"], [["a", "b"]], caption='Pages "<b>')
     [(tag, given)] = re.findall(r"<(div) ([^>]*)><table", made)
     assert tag == "div"
-    assert given == 'class="kmon-wide" tabindex="0" role="region" aria-label="Pages &quot;&lt;b&gt;"'
-    assert ".kmon-wide { overflow-x: auto" in TABLE_STYLE
-    shadows = TABLE_STYLE[TABLE_STYLE.index(".kmon-wide, .wide {") :].partition("}")[0]
+    assert given == 'class="kmon-scroll" tabindex="0" role="region" aria-label="Pages &quot;&lt;b&gt;"'
+    assert ".kmon-scroll { overflow-x: auto" in TABLE_STYLE
+    shadows = TABLE_STYLE[TABLE_STYLE.index(".kmon-scroll, .wide {") :].partition("}")[0]
     assert (shadows.count("no-repeat local"), shadows.count("no-repeat scroll")) == (2, 2)
-    assert ".kmon-wide, .wide { overflow: visible; background: none; }" in TABLE_STYLE.partition("@media print")[2]
-    assert "kmon-wide" not in html_table(["x", "y"], [["a", "b"]], bare=True)
+    assert ".kmon-scroll, .wide { overflow: visible; background: none; }" in TABLE_STYLE.partition("@media print")[2]
+    assert "kmon-scroll" not in html_table(["x", "y"], [["a", "b"]], bare=True)
 
 
 def test_what_cannot_be_sorted_has_no_script():
@@ -149,7 +151,7 @@ def test_huge_tables_are_cut_and_say_so():
 def test_hostile_text_is_only_text(text):
     table = html_table([text, "n"], [[text, text], [text, "1"]], caption=text, bare=True) + html_list([text])
     read = Reader(table)
-    assert set(read.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "bdi", "ul", "li"}
+    assert set(read.tags) <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "bdi", "wbr", "ul", "li"}
     assert read.attributes <= {"class", "data-sort", "scope", "data-key", "style"}
     assert table.count("style=") == 1
     shown = text.replace("\u202e", "\\u202e").replace("\u202c", "\\u202c").replace("\x1b", "\\x1b")
@@ -160,6 +162,58 @@ def test_hostile_text_is_only_text(text):
     lines = text_table([text], [[text]])
     assert "\x1b" not in lines
     assert len(lines.splitlines()) == 2
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_heads_and_sentences_are_only_text(text):
+    long = f"{text}_{text}.{text} and more of it"
+    made = html_table([text, "b", "c", "d"], [[long, long, "1", ""]], below=[long], bare=True)
+    read = Reader(made)
+    assert set(read.tags) <= {"table", "thead", "tbody", "tr", "th", "td", "div", "bdi", "wbr"}
+    assert read.attributes <= {"class", "scope", "data-key", "data-head", "colspan"}
+    shown = long.replace("\u202e", "\\u202e").replace("\u202c", "\\u202c").replace("\x1b", "\\x1b")
+    assert [cell[2] for cell in read.rows[1]] == [shown, shown, "1", ""]
+    assert [cell[2] for cell in read.rows[2]] == [shown]
+    assert [cell[1].get("data-head", "") for cell in read.rows[1]][1:] == ["b", "c", ""]
+    assert "\x1b" not in made
+    assert "\u202e" not in made
+
+
+def test_long_names_are_broken_at_their_seams_and_instants_nowhere():
+    series = 'kafka_lag{topic="user.registered"}'
+    made = html_table(["x", "y"], [[series, "2026-04-03T08:00:00Z"]], bare=True)
+    assert "kafka_<wbr>lag{<wbr>topic=&quot;user.<wbr>registered&quot;}" in made
+    assert "2026-04-03T08:00:00Z" in made
+    assert [cell[2] for cell in Reader(made).rows[1]] == [series, "2026-04-03T08:00:00Z"]
+    assert "<wbr>" not in html_table(["x"], [["a_b.c short words_of it, all of them"]], bare=True)
+
+
+def test_a_sentence_stands_below_its_row_and_is_sorted_with_it():
+    why = 'Why: Lag{topic="a.b"} was at 8,321 for 39 min, ordinarily at most 55. ' * 5
+    read = Reader(html_table(["id", "n"], [["a", "1"], ["b", "2"]], below=[why, "short"], most=1, sortable=True))
+    assert read.bodies == [1]
+    assert [row[0][2] for row in read.rows[1:3]] == ["a", why]
+    assert read.rows[2][0][1] == {"class": "below", "colspan": "2"}
+    assert len(read.rows) == 4
+    both = html_table(["id", "n"], [["a", "1"], ["b", "2"]], below=[why, "short"])
+    assert Reader(both).bodies == [1, 3]
+    assert "data-sort" in both
+
+
+def test_cells_name_their_column_where_a_table_may_be_stacked():
+    few, many = (html_table(list("abcdefg"[:n]), [["1"] * n], bare=True) for n in (3, 4))
+    assert "data-head" not in few
+    assert [cell[1]["data-head"] for cell in Reader(many).rows[1]] == list("abcd")
+    assert 'class="kmon many ' in many
+    assert 'class="kmon very-many ' in html_table(list("abcdefg"), [["1"] * 7], bare=True)
+
+
+@given(st.text(max_size=200), st.integers(5, 60))
+def test_hanging_lines_hold_whole_words(text, width):
+    lines = hanging("ab  ", text, width)
+    assert " ".join(lines)[4:].split() == text.split()
+    for line in lines:
+        assert len(line) <= width or len(line.split()) <= 1 + line.startswith("ab")
 
 
 @given(st.lists(st.lists(st.text(max_size=20), min_size=2, max_size=2), max_size=5), st.text(max_size=20))
@@ -179,6 +233,7 @@ def test_shortened_text_fits_and_keeps_its_ends(text, longest):
     ("text", "mark"),
     [
         ("at this hour of other days and weeks ordinarily at most 74", ""),
+        ('Lag{consumergroup="search-indexer", topic="user.registered"} up to 8,321 for 39 min, as never before', ""),
         ("the value came nearest with 51.1 at -14m30s, the threshold is > 60", ""),
         ("sum by (topic) (rate(lag[5m])) > 1 and on() (hour() >= 7)", "…"),
         ("a-very-long-consumer-group-name-of-production", "…"),

@@ -22,7 +22,7 @@ from kmon_analysis.labelling.signs import Sign, find_signs
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.groups import Outside
 from kmon_analysis.rules.model import RuleFile
-from kmon_analysis.tabular import MOST_ROWS, Cell, html_list, html_table, text_lines, text_table
+from kmon_analysis.tabular import MOST_ROWS, Cell, hanging, html_list, html_table, text_lines, text_table
 from kmon_analysis.timing import MINUTE_MS, Interval, format_instant
 
 if TYPE_CHECKING:
@@ -245,24 +245,40 @@ class Suggestions(Sequence[Suggestion]):
         return header, rows
 
     def __repr__(self) -> str:
-        lines = [self.headline]
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """Write them for a terminal.
+
+        Parameters
+        ----------
+        width : int, optional
+            Characters of a line: where the table is wider, each suggestion is a paragraph. None: a table in any case.
+        """
+        lines, room = [self.headline], width or _WIDTH
+        first = self.shown[:MOST_ROWS]
         if self.shown:
-            lines += [text_table(*self._table(), left=5, most=MOST_ROWS), ""]
-            lines += [_paragraph(each.id, each.why) for each in self.shown[:MOST_ROWS]]
+            table = text_table(*self._table(), left=5, most=MOST_ROWS)
+            if width is None or max(map(len, table.splitlines())) <= width:
+                lines += [table, "", *(line for each in first for line in _paragraph(each.id, each.why, room))]
+            else:
+                for row, each in zip(self._table()[1], first, strict=False):
+                    _, start, held, concerns, rules, strength = row
+                    facts = f"from {start} for {held}, strength {strength}, {rules}: {concerns}"
+                    lines += ["", *_paragraph(each.id, facts, room), *_paragraph(" " * len(each.id), each.why, room)]
             lines.append("")
-        return "\n".join([*lines, *text_lines(self.notes), textwrap.fill(CIRCULAR, _WIDTH)])
+        notes = (line for note in (*text_lines(self.notes), CIRCULAR) for line in textwrap.wrap(note, room))
+        return "\n".join([*lines, *notes])
 
     def _repr_html_(self) -> str:
-        header, rows = self._table()
-        full = [[*row, each.why] for row, each in zip(rows, self, strict=True)]
-        table = html_table([*header, "why"], full, caption=self.headline, left={0, 1, 3, 4, 6}, most=MOST_ROWS)
+        reasons = [f"Why: {each.why}" for each in self]
+        table = html_table(*self._table(), caption=self.headline, left={0, 1, 3, 4}, most=MOST_ROWS, below=reasons)
         return table + html_list([*self.notes, CIRCULAR])
 
 
-def _paragraph(name: str, text: str) -> str:
+def _paragraph(name: str, text: str, width: int) -> list[str]:
     """Set a sentence under its name, wrapped."""
-    indent = " " * (len(name) + 2)
-    return textwrap.fill(printable(text), _WIDTH, initial_indent=f"{name}  ", subsequent_indent=indent)
+    return hanging(f"{printable(name)}  ", printable(text), width)
 
 
 _HOW_TO = (

@@ -20,6 +20,7 @@ from kmon_analysis.report.figure import (
     set_title,
     stacked,
     styled,
+    text_width,
 )
 from kmon_analysis.report.timeline import legend_beside, time_axis
 from kmon_analysis.report.words import duration
@@ -132,7 +133,9 @@ def coverage_figure(history: History, *, zone: str = "UTC") -> Figure:
     found = coverage(history)
     high = any("\n" in name for name in row_names(found))
     height = max(len(found.metrics), 2) * (_HIGH_ROW if high else _ROW)
-    figure = stacked([Panel(height, above=0.75)], left=3.5, right=1.75)
+    # As much room as the names take, and what their distance from the cells is.
+    wide = max((text_width(name, _SIZE) for name in row_names(found)), default=0.0) / 72 + 0.2
+    figure = stacked([Panel(height, above=0.75)], left=max(wide, 0.7), right=1.75)
     (ax,) = figure.axes
     coverage_axes(ax, found, zone)
     set_title(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Candidate, Setting
 
-__all__ = ["Outlook", "front", "outlook"]
+__all__ = ["Outlook", "front", "lettered", "outlook", "rivals", "staircase"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,34 @@ def _undominated(found: Sequence[Outlook]) -> tuple[Outlook, ...]:
                 if point.missed == missed:
                     kept.append(point)
     return tuple(kept)
+
+
+def rivals(points: Sequence[Outlook], proposed: Outlook) -> tuple[Outlook, ...]:
+    """Return the points that are as good as a proposal in all three, and better in one: what asks for a reason.
+
+    Examples
+    --------
+    >>> rivals((Outlook(0.0, 60_000, 0), Outlook(0.5, 30_000, 0)), Outlook(0.2, 60_000, 0))
+    (Outlook(false_pages_per_week=0.0, worst_delay_ms=60000, missed=0, setting=None),)
+    """
+    at = _three(proposed)
+    return tuple(
+        point
+        for point in points
+        if _three(point) != at and all(mine <= theirs for mine, theirs in zip(_three(point), at, strict=True))
+    )
+
+
+def _three(point: Outlook) -> tuple[float, float, float]:
+    # Rates are quotients: the same count over the same weeks may differ in the last place.
+    delay = math.inf if point.worst_delay_ms is None else point.worst_delay_ms
+    return (round(point.false_pages_per_week, 9), delay, point.missed)
+
+
+def lettered(points: Sequence[Outlook], proposed: Outlook | None) -> dict[Outlook, str]:
+    """Give the rivals of a proposal letters, by which picture and table call them; the quietest is "a"."""
+    found = [] if proposed is None else sorted(rivals(points, proposed), key=_three)
+    return dict(zip(found, ascii_lowercase, strict=False))
 
 
 def staircase(points: Sequence[Outlook]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -9,14 +10,20 @@ from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
 from kmon_analysis.recommend.choose import Plateau, survey
 from kmon_analysis.recommend.margin import FRAGILE
-from kmon_analysis.report.front import Outlook
+from kmon_analysis.report.front import Outlook, lettered
 from kmon_analysis.report.tables import Table, length
-from kmon_analysis.report.words import compact, describe, per_week
+from kmon_analysis.report.words import NOTHING, describe, per_week, rough
 
 __all__ = ["front_table", "why_not"]
 
 
-def front_table(replay: RuleBacktest, points: Sequence[Outlook], budget: Budget, proposed: Setting | None) -> Table:
+def front_table(
+    replay: RuleBacktest,
+    points: Sequence[Outlook],
+    budget: Budget,
+    proposed: Setting | None,
+    at: Outlook | None = None,
+) -> Table:
     """List the points of a front with their values.
 
     Parameters
@@ -29,14 +36,20 @@ def front_table(replay: RuleBacktest, points: Sequence[Outlook], budget: Budget,
         What the team accepts.
     proposed : Setting or None
         The values advised.
+    at : Outlook, optional
+        Where they lie: they get a row of their own, and what is no worse than they are the letter of the picture.
     """
     kept = {point.setting.candidate for point in points if point.setting is not None}
     kept |= set() if proposed is None else {proposed.candidate}
     tried = sorted(kept, key=lambda each: (each.window_ms or 0, each.for_ms))
     (found,) = survey(replay, tried, budget)
     rooms = dict(zip(tried, found, strict=True))
+    letters = lettered(points, at)
+    if proposed is not None and at is not None and not any(_same(point.setting, proposed) for point in points):
+        points = [replace(at, setting=proposed), *points]
     rows = tuple(
         (
+            "proposed" if _same(point.setting, proposed) else letters.get(point, NOTHING),
             str(point.missed),
             per_week(point.false_pages_per_week),
             length(point.worst_delay_ms),
@@ -46,14 +59,18 @@ def front_table(replay: RuleBacktest, points: Sequence[Outlook], budget: Budget,
         for point in points
         if point.setting is not None
     )
-    header = ("missed", "false pages a week", "worst delay", "values", "why it is not the advice")
-    return Table("What was possible, point by point", header, rows, frozenset({3, 4}))
+    header = ("point", "missed", "false pages a week", "worst delay", "values", "why it is not the advice")
+    return Table("What was possible, point by point", header, rows, frozenset({0, 4, 5}))
+
+
+def _same(setting: Setting | None, proposed: Setting | None) -> bool:
+    return setting is not None and proposed is not None and replace(setting, hours=proposed.hours) == proposed
 
 
 def why_not(point: Outlook, budget: Budget, rooms: dict[Candidate, Plateau], proposed: Setting | None) -> str:
     """Say what a point of the front lacks: the budget, a margin, or the room that the proposed values have."""
     setting = point.setting
-    if setting is None or (proposed is not None and replace(setting, hours=proposed.hours) == proposed):
+    if setting is None or _same(setting, proposed):
         return "it is"
     if point.missed:
         return "misses incidents"
@@ -76,12 +93,17 @@ def why_not(point: Outlook, budget: Budget, rooms: dict[Candidate, Plateau], pro
         return f"nearer to ordinary peaks: {ours:.2f}x what they need, {theirs:.2f}x with the proposed values"
     if setting.candidate == proposed.candidate:
         return f"another place in the same room, {_ends(room)}"
-    return f"room for the threshold {_ends(room)}; {_ends(other)} with the proposed values"
+    less = "less " if _length(room) < _length(other) else ""
+    return f"{less}room for the threshold {_ends(room)}; {_ends(other)} with the proposed values"
+
+
+def _length(room: Plateau) -> float:
+    return math.inf if room.weakest is None else abs(room.weakest - room.quiet)
 
 
 def _ends(room: Plateau) -> str:
     """Write what the threshold may be: ratios mean nothing where the room reaches zero."""
-    return f"from {compact(room.quiet)} " + ("on" if room.weakest is None else f"to {compact(room.weakest)}")
+    return f"from {rough(room.quiet)} " + ("on" if room.weakest is None else f"to {rough(room.weakest)}")
 
 
 def _over(one: float | None, other: float | None, room: Plateau) -> float | None:

@@ -16,7 +16,7 @@ from kmon_analysis.promql.semantics import DEFAULT_VERSION
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import candidates
 from kmon_analysis.report import tables
-from kmon_analysis.report.front import Outlook, front
+from kmon_analysis.report.front import Outlook, front, outlook
 from kmon_analysis.report.front_table import front_table
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.templating import environment
@@ -254,9 +254,14 @@ def _tables(
     if current.false_pages or (proposed is not None and proposed.false_pages):
         yield "", tables.weekly_table(current, proposed, new=new, zone=zone)
     if entry.plateau is not None and current.outcomes and advice.budget is not None:
-        every = "The points of the picture of what was possible, at most two incidents missed."
+        every = (
+            "The points of the picture of what was possible, at most two incidents missed. A letter marks what was no "
+            "worse than the proposed values in this past: values are chosen for their distance from ordinary weeks "
+            "and from the weakest incident, which the next weeks need, not for the last page of the past ones."
+        )
         few = [point for point in points if point.missed <= 2]
-        yield every, front_table(replay, few, advice.budget, entry.proposed)
+        at = None if entry.past_proposed is None else outlook(entry.past_proposed)
+        yield every, front_table(replay, few, advice.budget, entry.proposed, at)
     if entry.physics:
         arithmetic = "Arithmetic on the recorded traffic, not statistics; add one scrape and one evaluation."
         yield arithmetic, tables.physics_table(entry)
@@ -314,7 +319,8 @@ def _pictures(advice: Advice, name: str, prefix: str, zone: str, points: Sequenc
         figure = plots.front_figure(replay, points, advice.budget, entry.proposed)
         yield Picture(
             svg_text(figure, f"{prefix}f", alt=alt_text(figure)),
-            "What was possible in this past: for each number of missed incidents, the settings that nothing beats.",
+            "What was possible in this past: for each number of missed incidents, the settings that nothing beats. "
+            "Letters mark what was no worse than the proposal; the table of the points says why it was not taken.",
         )
 
 

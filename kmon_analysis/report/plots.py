@@ -27,11 +27,12 @@ from kmon_analysis.report.figure import (
     PROPOSED,
     TRUE,
     Panel,
+    note,
     set_title,
     stacked,
     styled,
 )
-from kmon_analysis.report.front import Outlook, outlook, staircase
+from kmon_analysis.report.front import Outlook, lettered, outlook, staircase
 from kmon_analysis.report.timeline import LANE, WRAP, legend_beside, rows_of, signal_axes
 from kmon_analysis.report.view import WORDS, look, settings_of
 from kmon_analysis.report.words import number
@@ -65,6 +66,7 @@ def front_axes(
 
     Notes
     -----
+    Points that are no worse than the proposal in any respect carry letters, as the table has them.
     The activity monitoring operating characteristic (Fawcett and Provost 1999), with the number of
     missed incidents as a third objective.
     """
@@ -113,6 +115,22 @@ def front_axes(
         )
         handles.append(legend_mark("s" if new else "D", edge))
         names.append(f"{'proposed' if new else 'now'}, with its misses")
+    letters = lettered(points, here[1] if proposed is not None else None)
+    for point, letter in letters.items():
+        ax.annotate(
+            letter,
+            (point.false_pages_per_week, (point.worst_delay_ms or 0) / MINUTE_MS),
+            xytext=(-4, -10),
+            textcoords="offset points",
+            ha="right",
+            fontsize=9,
+            fontweight="bold",
+            annotation_clip=False,
+        )
+    if letters:
+        handles.append(legend_mark("", INK))
+        names.append(f"{', '.join(letters.values())}: no worse in this past")
+        note(ax, f"Points {', '.join(letters.values())} are no worse than the proposed values in this past")
     _page_limits(ax, rates, budget)
     scale_delays(ax, delays, budget)
     ax.set_xlabel("false pages a week")

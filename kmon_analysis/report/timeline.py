@@ -36,6 +36,7 @@ from kmon_analysis.report.figure import (
     set_title,
     size_for,
     styled,
+    text_width,
 )
 from kmon_analysis.report.view import WORDS, View, look, settings_of
 from kmon_analysis.report.words import apart, moment, number, short_labels, shortened, zone_words
@@ -62,6 +63,7 @@ LANE = 0.15
 # Coarser than the signal: a page of a minute must still be seen in a history of months.
 LANE_COLUMNS = 500
 LEGEND_SIZE = 8.0
+LABEL_SIZE = 9.0
 PENDING_ALPHA = 0.75
 _HATCH_OPTIONAL, _HATCH_EXCLUDED = "////", "xxxx"
 
@@ -106,11 +108,16 @@ def unit_words(replay: RuleBacktest) -> str:
 
 
 def _label_values(ax: Axes, replay: RuleBacktest, scale_note: str) -> None:
-    """Name the values along an axes, in two lines no longer than it: what they are, then their unit and scale."""
-    lines = [value_name(replay, 36), ", ".join(filter(None, [unit_words(replay), scale_note]))]
-    lines = [line for line in lines if line]
-    room = 72.0 * float(ax.get_position().height * ax.figure.figure.get_figheight())
-    ax.set_ylabel("\n".join(lines), fontsize=size_for(lines, 9, 0.9 * room))
+    """Name the values along an axes, in lines no longer than it: what they are, then their unit and scale."""
+    room = 0.95 * 72.0 * float(ax.get_position().height * ax.figure.figure.get_figheight())
+    notes = [note for note in (unit_words(replay), scale_note) if note]
+    if text_width(", ".join(notes), LABEL_SIZE) <= room:
+        notes = [", ".join(notes)]
+    name = value_name(replay, 36)
+    if text_width(name, LABEL_SIZE) > room:
+        name = shortened(drawable(replay.name), 36)
+    lines = [line for line in (name, *notes) if line]
+    ax.set_ylabel("\n".join(lines), fontsize=size_for(lines, LABEL_SIZE, room))
 
 
 def time_axis(ax: Axes, span: Interval, zone: str = "UTC") -> None:

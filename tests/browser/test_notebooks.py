@@ -37,7 +37,7 @@ OUT_OF_REACH = """() => {
   for (const area of document.querySelectorAll('.jp-OutputArea-output')) {
     const right = area.getBoundingClientRect().right + 1;
     for (const e of area.querySelectorAll('table, img, p, li')) {
-      if (!e.closest('.kmon-wide') && e.getBoundingClientRect().right > right) found.push(e.outerHTML.slice(0, 200));
+      if (!e.closest('.kmon-scroll') && e.getBoundingClientRect().right > right) found.push(e.outerHTML.slice(0, 200));
     }
   }
   for (const button of document.querySelectorAll('table.kmon thead button')) {
@@ -49,6 +49,13 @@ OUT_OF_REACH = """() => {
       found.push(`arrow of ${button.textContent}`);
   }
   return found; }"""
+
+
+# Tables that need scrolling sideways, by their captions.
+TOO_WIDE = """async () => {
+  await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+  return [...document.querySelectorAll('.jp-OutputArea-output .kmon-scroll')].filter(e => e.scrollWidth > e.clientWidth)
+    .map(e => `${e.scrollWidth} > ${e.clientWidth}: ${e.querySelector('caption')?.textContent}`); }"""
 
 
 def turn_consumer_lag(tuner, rule, advice):
@@ -133,6 +140,7 @@ def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
         assert set(heads.evaluate_all("all => all.map(e => getComputedStyle(e).textAlign)")) == {"left"}
         assert here.violations(OUTPUTS) == []
         assert here.page.evaluate(OUT_OF_REACH) == []
+        assert here.page.evaluate(TOO_WIDE) == []
 
         notebook.use_theme("JupyterLab Dark")
         here.shoot(f"notebook-{stem}-dark")
@@ -141,3 +149,8 @@ def test_the_notebook_runs_and_is_readable(visit, lab, bundled, name):
         assert all(each.startswith("invert(") for each in filters)
         assert filters
         assert here.violations(OUTPUTS) == []
+
+        # A narrow window without the list of files: cells stand below each other, and none is out of sight.
+        here.page.evaluate("window.jupyterapp.shell.collapseLeft()")
+        here.page.set_viewport_size({"width": 700, "height": 1000})
+        assert here.page.evaluate(TOO_WIDE) == []

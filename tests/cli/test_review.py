@@ -14,12 +14,15 @@ from pathlib import Path
 
 import pytest
 
+import kmon_analysis as km
 from kmon_analysis import cli, cli_incidents_review
 from kmon_analysis.incidents import read_incidents
 from kmon_analysis.labelling.edit import IncidentFile
 from kmon_analysis.labelling.review import questions
 from kmon_analysis.labelling.session import Session
+from kmon_analysis.labelling.suggest import suggest_incidents
 from kmon_analysis.report.asked import Links, zone_of
+from kmon_analysis.timing import format_instant
 from tests.cli.conftest import REPOSITORY, Result, environment_of
 from tests.labelling.test_edit import added_lines
 from tests.labelling.test_review import HOSTILE, pages_of
@@ -298,7 +301,7 @@ def test_hostile_labels_are_harmless_in_a_conversation(tmp_path):
 # ---- a real terminal ----------------------------------------------------------------------------
 
 
-def on_terminal(arguments, answers):
+def on_terminal(arguments, answers, term="dumb"):
     """Run as a real process on a pseudo terminal; each answer is typed when a prompt waits. None interrupts."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -307,7 +310,7 @@ def on_terminal(arguments, answers):
         stdout=theirs,
         stderr=theirs,
         cwd=REPOSITORY,
-        env=environment_of(TERM="dumb", TZ="UTC", PYTHONIOENCODING="utf-8"),
+        env=environment_of(TERM=term, TZ="UTC", PYTHONIOENCODING="utf-8"),
         start_new_session=True,
     )
     os.close(theirs)
@@ -327,7 +330,7 @@ def on_terminal(arguments, answers):
     with contextlib.suppress(OSError):
         while chunk := os.read(ours, 65_536):
             seen += chunk
-            if left and seen.endswith(b": ") and b"\n" in seen[asked:]:
+            if left and seen.endswith((b": ", b": \x1b[0m")) and b"\n" in seen[asked:]:
                 asked = len(seen)
                 answer = left.pop(0)
                 if answer is None:
@@ -353,3 +356,43 @@ def test_a_session_on_a_real_terminal(kmon, usual, path):
     assert one.note == "nightly batch"
     assert len(added_lines(before, path.read_text())) >= 6
     assert [each.name for each in path.parent.iterdir()] == [path.name]
+
+
+def lines_on_screen(seen):
+    """Return what stands on the screen behind the last picture of progress, without colours."""
+    rest = seen.rpartition("\x1b[?25h")[2].replace("\r", "")
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", rest).split("\n")
+
+
+def test_questions_and_their_list_fit_a_terminal_of_80_columns_in_colour(usual):
+    status, seen = on_terminal(usual, ["l", "q"], term="xterm-256color")
+    assert status == 0, seen
+    lines = lines_on_screen(seen)
+    assert "\\x1b" not in "\n".join(lines)
+    [head] = [place for place, line in enumerate(lines) if line.endswith("rule, labels")]
+    assert lines[head + 1].split()[0] == "1"
+    assert max(map(len, lines)) <= 80, max(lines, key=len)
+
+
+def test_suggestions_fit_a_terminal_of_80_columns_without_breaking_words(world):
+    asked = ["incidents", "suggest", "--history", world.history, "--rules", world.rules]
+    status, seen = on_terminal(asked, [], term="xterm-256color")
+    assert status == 0, seen
+    lines = lines_on_screen(seen)
+    assert max(map(len, lines)) <= 80, max(lines, key=len)
+    text = " ".join(" ".join(lines).split())
+    found = suggest_incidents(km.open_history(world.history), km.read_rules(world.rules))
+    assert len(found) > 2
+    for each in found:
+        assert f"{each.id} {format_instant(each.interval.start_ms)}" in text
+        assert " ".join(each.why.split()) in text
+    # A table that would be wider than the terminal becomes paragraphs.
+    narrow = found.text(60).split("\n")
+    assert max(map(len, narrow)) <= 60
+    assert "start (UTC)" not in found.text(60)
+    for each in found:
+        [at] = [place for place, line in enumerate(narrow) if line.startswith(f"{each.id}  ")]
+        assert narrow[at - 1] == ""
+        assert narrow[at].startswith(f"{each.id}  from {format_instant(each.interval.start_ms)} for")
+        assert f"strength {each.strength:.1f}" in " ".join(" ".join(narrow[at : at + 2]).split())
+        assert " ".join(each.why.split()) in " ".join(" ".join(narrow[at:]).split())

@@ -296,7 +296,8 @@ def test_axes_name_their_unit(text, value, threshold):
 
 def test_scales_are_noted_beside_the_unit(life):
     figure = plots.rule_figure(life)
-    assert figure.axes[0].get_ylabel().split("\n")[1] == "messages, log scale, linear below 100"
+    assert figure.axes[0].get_ylabel().split("\n")[1:] == ["messages", "log scale, linear below 100"]
+    assert figure.axes[0].yaxis.label.get_fontsize() == 9
     assert figure.axes[1].get_xlabel().endswith("(messages, log scale, linear below 100)")
 
 
