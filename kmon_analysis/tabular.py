@@ -38,6 +38,7 @@ LONGEST_SENTENCE = 900
 # Never broken: as long as an instant.
 SHORT_CELL = 20
 LONGEST_TEXT = 80
+_LONGEST_NAME = 40
 # So many words are a sentence.
 _WORDS = 5
 # From so many columns on, a table with little room puts its cells one below another.
@@ -97,10 +98,11 @@ TABLE caption { white-space: normal; }
 TABLE :is(tbody, tfoot) :is(th, td) { display: flow-root; max-width: none; min-width: 0; white-space: normal;
   padding: .1rem 0 .1rem 8.5rem; border: 0; }
 TABLE.kmon :is(th, td, .n) { text-align: left; }
-TABLE :is(tbody, tfoot) :is(th, td)[data-head]::before { content: attr(data-head); float: left; width: 8rem;
+TABLE :is(tbody, tfoot) :is(th, td)::before { content: var(--head); float: left; width: 8rem;
   margin-left: -8.5rem; font-weight: 400; opacity: .75; }
 TABLE :is(tbody, tfoot) :is(td:empty, td.below) { padding-left: 0; }
 TABLE :is(tbody, tfoot) td:empty { display: none; }
+TABLE td.below.below::before { content: none; }
 TABLE tbody th { font-weight: 600; }
 TABLE tbody tr { border-top: 1px solid rgb(128 128 128 / .5); padding: .4rem 0; }
 TABLE tbody tr.below { border-top: 0; padding-top: 0; }
@@ -119,6 +121,9 @@ table.kmon.kmon .n { text-align: right; }
 table.kmon .s { white-space: nowrap; }
 table.kmon tbody th, table.kmon tfoot th { font-weight: 500; }
 table.kmon thead th { vertical-align: bottom; overflow-wrap: normal; white-space: normal; }
+"""
+    + "\n".join(f"table.kmon tr > :nth-child({column}) {{ --head: var(--c{column}); }}" for column in range(1, 13))
+    + """
 table.kmon td.below { max-width: none; white-space: normal; padding-bottom: .8rem; }
 table.kmon td.below > div { max-width: min(46rem, 100cqw - 1rem); position: sticky; left: 0; }
 table.kmon button { font: inherit; color: inherit; background: none; border: 0; margin: 0; padding: .1rem 1em .1rem 0;
@@ -307,12 +312,12 @@ def html_table(
     for place, row in enumerate(body):
         if not parts or below or (grouped and row[0]):
             parts.append([])
-        parts[-1].append(_row(row, words, header))
+        parts[-1].append(_row(row, words))
         if below:
             sentence = f'<td class="below" colspan="{len(header)}"><div>{_escaped(below[place])}</div></td>'
             parts[-1].append(f'<tr class="below">{sentence}</tr>')
     groups = "".join(f"<tbody>{''.join(part)}</tbody>" for part in parts) or "<tbody></tbody>"
-    last = "".join(_row(row, words, header) for row in foot)
+    last = "".join(_row(row, words) for row in foot)
     if len(shown) < len(rows):
         last += f'<tr><td colspan="{len(header)}">{_beyond(len(rows) - len(shown))}</td></tr>'
     heads = "".join(_head(name, column in words) for column, name in enumerate(header))
@@ -320,7 +325,8 @@ def html_table(
     sort = " data-sort" if sortable and len(parts) + len(body) > 2 and all(header) else ""
     size = " very-many" if len(header) >= VERY_MANY else " many" if len(header) >= MANY else ""
     table = (
-        f'<table class="kmon{size} {NO_MATHEMATICS}"{sort}>{titled}<thead><tr>{heads}</tr></thead>{groups}'
+        f'<table class="kmon{size} {NO_MATHEMATICS}"{sort}{_named(header)}>'
+        f"{titled}<thead><tr>{heads}</tr></thead>{groups}"
         f"{f'<tfoot>{last}</tfoot>' if last else ''}</table>"
     )
     if bare:
@@ -383,17 +389,26 @@ def _head(name: str, left: bool) -> str:
     return f'<th scope="col"{kind}>{_escaped(name)}</th>'
 
 
-def _row(row: Sequence[str], words: Collection[int], header: Sequence[str]) -> str:
+def _named(header: Sequence[str]) -> str:
+    """Write the names of columns once, as strings of CSS: a name at each cell would double a long table."""
+    if len(header) < MANY:
+        return ""
+    names = (
+        printable(name) if len(name) <= _LONGEST_NAME else shortened(printable(name), _LONGEST_NAME) for name in header
+    )
+    quoted = (re.sub(r"[\\'\n]", lambda char: f"\\{ord(char[0]):x} ", name) for name in names)
+    written = "; ".join(f"--c{column}: '{name}'" for column, name in enumerate(quoted, 1) if name)
+    return f' style="{html.escape(written)}"'
+
+
+def _row(row: Sequence[str], words: Collection[int]) -> str:
     cells = []
     for column, cell in enumerate(row):
         tag = 'th scope="row"' if column == 0 and cell else "td"
         kind = ' class="n"' if column not in words else ' class="s"' if len(cell) <= SHORT_CELL else ""
         key = _key(cell)
         keyed = "" if key is None else f' data-key="{key}"'
-        named = ""
-        if len(header) >= MANY and header[column] and cell:
-            named = f' data-head="{html.escape(shortened_cell(printable(header[column]), LONGEST_CELL))}"'
-        cells.append(f"<{tag}{kind}{keyed}{named}>{_escaped(cell)}</{tag[:2]}>")
+        cells.append(f"<{tag}{kind}{keyed}>{_escaped(cell)}</{tag[:2]}>")
     return f"<tr>{''.join(cells)}</tr>"
 
 

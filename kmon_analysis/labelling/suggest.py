@@ -267,8 +267,7 @@ class Suggestions(Sequence[Suggestion]):
                     facts = f"from {start} for {held}, strength {strength}, {rules}: {concerns}"
                     lines += ["", *_paragraph(each.id, facts, room), *_paragraph(" " * len(each.id), each.why, room)]
             lines.append("")
-        notes = (line for note in (*text_lines(self.notes), CIRCULAR) for line in textwrap.wrap(note, room))
-        return "\n".join([*lines, *notes])
+        return "\n".join([*lines, *text_lines(self.notes), textwrap.fill(CIRCULAR, room)])
 
     def _repr_html_(self) -> str:
         reasons = [f"Why: {each.why}" for each in self]

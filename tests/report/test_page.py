@@ -23,7 +23,7 @@ from tests.report.samples import backtest_of, consumer_life, incident, replay
 from tests.report.test_words import HOSTILE
 
 BUDGET = Budget(30 * MINUTE_MS)
-VOID = {"meta", "br", "img", "link", "hr", "input"}
+VOID = {"wbr", "meta", "br", "img", "link", "hr", "input"}
 
 
 class Reader(HTMLParser):
