@@ -136,8 +136,8 @@ table.kmon button::after { content: "\\2195"; opacity: .55; position: absolute; 
 table.kmon .n button::after { right: auto; left: 0; }
 table.kmon [aria-sort=ascending] button::after { content: "\\2191"; opacity: 1; }
 table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1; }
-.kmon-scroll { overflow-x: auto; max-width: 100%; }
-.kmon-scroll, .wide { container-type: inline-size; --kmon-under: var(--jp-layout-color0, var(--paper, #fff));
+.kmon-place { overflow-x: auto; max-width: 100%; }
+.kmon-place, .wide { container-type: inline-size; --kmon-under: var(--jp-layout-color0, var(--paper, #fff));
   background: linear-gradient(to right, var(--kmon-under) 40%, transparent) left / 2.5rem 100% no-repeat local,
     linear-gradient(to left, var(--kmon-under) 40%, transparent) right / 2.5rem 100% no-repeat local,
     linear-gradient(to right, rgb(128 128 128 / .5), transparent) left / .7rem 100% no-repeat scroll,
@@ -154,7 +154,7 @@ table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1;
     )
     + """
 @media print { table.kmon button { padding: 0; } table.kmon button::after { content: ""; }
-  .kmon-scroll, .wide { overflow: visible; background: none; } }"""
+  .kmon-place, .wide { overflow: visible; background: none; } }"""
 )
 
 
@@ -334,7 +334,7 @@ def html_table(
     script = f"<script>{SORT_SCRIPT}</script>" if sort else ""
     # Wider than its cell, it scrolls by mouse and, because it can have the focus, by keyboard.
     named = f' role="region" aria-label="{html.escape(shortened(printable(caption), LONGEST_CELL))}"' if caption else ""
-    wide = f'<div class="kmon-scroll" tabindex="0"{named}>{table}</div>'
+    wide = f'<div class="kmon-place" tabindex="0"{named}>{table}</div>'
     return f"<style>{TABLE_STYLE}</style>{wide}{script}"
 
 

@@ -5,11 +5,13 @@ import hashlib
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kmon_analysis
 from kmon_analysis.tabular import (
     SORT_SCRIPT,
     SORT_SOURCE,
@@ -104,12 +106,12 @@ def test_a_table_wider_than_its_place_scrolls_by_mouse_and_keyboard():
     made = html_table(["x", "y"], [["a", "b"]], caption='Pages "<b>')
     [(tag, given)] = re.findall(r"<(div) ([^>]*)><table", made)
     assert tag == "div"
-    assert given == 'class="kmon-scroll" tabindex="0" role="region" aria-label="Pages &quot;&lt;b&gt;"'
-    assert ".kmon-scroll { overflow-x: auto" in TABLE_STYLE
-    shadows = TABLE_STYLE[TABLE_STYLE.index(".kmon-scroll, .wide {") :].partition("}")[0]
+    assert given == 'class="kmon-place" tabindex="0" role="region" aria-label="Pages &quot;&lt;b&gt;"'
+    assert ".kmon-place { overflow-x: auto" in TABLE_STYLE
+    shadows = TABLE_STYLE[TABLE_STYLE.index(".kmon-place, .wide {") :].partition("}")[0]
     assert (shadows.count("no-repeat local"), shadows.count("no-repeat scroll")) == (2, 2)
-    assert ".kmon-scroll, .wide { overflow: visible; background: none; }" in TABLE_STYLE.partition("@media print")[2]
-    assert "kmon-scroll" not in html_table(["x", "y"], [["a", "b"]], bare=True)
+    assert ".kmon-place, .wide { overflow: visible; background: none; }" in TABLE_STYLE.partition("@media print")[2]
+    assert "kmon-place" not in html_table(["x", "y"], [["a", "b"]], bare=True)
 
 
 def test_what_cannot_be_sorted_has_no_script():
@@ -260,3 +262,11 @@ def test_far_too_long_sentences_lose_whole_words_at_their_end():
     found = shortened_cell(sentence, 40, 100)
     assert len(found) <= 101
     assert sentence.startswith(found.removesuffix("…") + " ")
+
+
+def test_the_tuners_style_reaches_no_table():
+    # A widget's style sheet holds for the whole notebook: a class of both would give tables the height of its lists.
+    style = (Path(kmon_analysis.__file__).parent / "explore" / "static" / "tuner.css").read_text(encoding="utf-8")
+    ours = set(re.findall(r"\.(kmon-[a-z-]+)", TABLE_STYLE))
+    assert ours == {"kmon-place"}
+    assert not ours & set(re.findall(r"\.(kmon-[a-z-]+)", style))

@@ -37,7 +37,7 @@ OUT_OF_REACH = """() => {
   for (const area of document.querySelectorAll('.jp-OutputArea-output')) {
     const right = area.getBoundingClientRect().right + 1;
     for (const e of area.querySelectorAll('table, img, p, li')) {
-      if (!e.closest('.kmon-scroll') && e.getBoundingClientRect().right > right) found.push(e.outerHTML.slice(0, 200));
+      if (!e.closest('.kmon-place') && e.getBoundingClientRect().right > right) found.push(e.outerHTML.slice(0, 200));
     }
   }
   for (const button of document.querySelectorAll('table.kmon thead button')) {
@@ -54,7 +54,7 @@ OUT_OF_REACH = """() => {
 # Tables that need scrolling sideways, by their captions.
 TOO_WIDE = """async () => {
   await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
-  return [...document.querySelectorAll('.jp-OutputArea-output .kmon-scroll')].filter(e => e.scrollWidth > e.clientWidth)
+  return [...document.querySelectorAll('.jp-OutputArea-output .kmon-place')].filter(e => e.scrollWidth > e.clientWidth)
     .map(e => `${e.scrollWidth} > ${e.clientWidth}: ${e.querySelector('caption')?.textContent}`); }"""
 
 
