@@ -148,7 +148,7 @@ table.kmon [aria-sort=descending] button::after { content: "\\2193"; opacity: 1;
         for kind, style, width in (
             ("many", _TIGHT, "44rem"),
             ("very-many", _TIGHT, "56rem"),
-            ("many", _STACKED, "30rem"),
+            ("many", _STACKED, "36rem"),
             ("very-many", _STACKED, "44rem"),
         )
     )
