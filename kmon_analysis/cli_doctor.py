@@ -110,8 +110,8 @@ def examine_server(
         name = selector(one.matchers)
         if one.fixed is not None:
             when = f"@ {(one.fixed.end_ms - 1) / 1000:.3f}"
-            span = f"{name}[{one.fixed.duration_ms}ms] {when}"
-            answer = connection.ask("/api/v1/query", {"query": f"count(last_over_time({span}))"})
+            ranged = f"{name}[{one.fixed.duration_ms}ms] {when}"
+            answer = connection.ask("/api/v1/query", {"query": f"count(last_over_time({ranged}))"})
             found = int(max((part.values[-1] for part in answer.series), default=0))
             needs.append({"selector": name, "series": {when: found}})
             lines.append(f"{name}: {_series(found)} {when}")
@@ -125,7 +125,8 @@ def examine_server(
             counts.append(int(max((part.values[-1] for part in answer.series), default=0)))
         whens = ["now", *(f"{format_duration(age_ms)} ago" for age_ms in AGES_MS[1:])]
         needs.append({"selector": name, "series": dict(zip(whens, counts, strict=True))})
-        lines.append(f"{name}: " + ", ".join(f"{_series(n)} {when}" for n, when in zip(counts, whens, strict=True)))
+        words = ["now", *(f"{span(age_ms)} ago" for age_ms in AGES_MS[1:])]
+        lines.append(f"{name}: " + ", ".join(f"{_series(n)} {when}" for n, when in zip(counts, words, strict=True)))
         if not any(counts):
             missing.append(name)
     return Examination("\n".join(lines), {**facts, "notes": notes, "needs": needs, "kafka": kafka}, tuple(missing))
@@ -186,7 +187,7 @@ def _notes(info: ServerInfo) -> list[str]:
         kept_ms = None
     if kept_ms is not None and 0 < kept_ms < WANTED_MS:
         notes.append(
-            f"it keeps {info.retention}; {format_duration(WANTED_MS)} or more show weekly behaviour: "
+            f"it keeps {info.retention}; {span(WANTED_MS)} or more show weekly behaviour: "
             "fetch regularly, or raise --storage.tsdb.retention.time"
         )
     return notes

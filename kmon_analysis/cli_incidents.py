@@ -275,7 +275,7 @@ def fetch_alerts(samples: Samples, *, open_until: str | None, status: Status, me
     """Read what a server recorded about its alerts."""
     from kmon_analysis.labelling.alerts import ALERTS, entries_of
     from kmon_analysis.sources.prometheus import fetch_history
-    from kmon_analysis.timing import format_instant, parse_duration, parse_instant
+    from kmon_analysis.timing import format_end, format_instant, parse_duration, parse_instant
 
     asked = samples.range
     open_until_ms = None if open_until is None else parse_instant(open_until)
@@ -293,7 +293,7 @@ def fetch_alerts(samples: Samples, *, open_until: str | None, status: Status, me
         say(f"warning: {warning}")
     source = history.provenance.source
     if not len(history.series):
-        span = f"{format_instant(history.interval.start_ms)} to {format_instant(history.interval.end_ms)}"
+        span = f"{format_instant(history.interval.start_ms)} to {format_end(history.interval.end_ms)}"
         raise SettingError(
             f"recorded no ALERTS from {span}",
             place=source,

@@ -335,8 +335,9 @@ def finish(session: Session, *, as_json: bool = False) -> None:
 
 def table_text(session: Session, numbers: Sequence[int], width: int) -> str:
     """Return the questions as a table, the labels of each below it; no line is longer than `width` if words allow."""
-    from kmon_analysis.report.words import duration, moment, number
+    from kmon_analysis.report.words import moment, number
     from kmon_analysis.tabular import hanging
+    from kmon_analysis.timing import duration
 
     if not numbers:
         return "No suggestion or false page is left to ask about."

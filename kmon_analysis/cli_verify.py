@@ -24,7 +24,7 @@ from kmon_analysis.cli_options import (
 from kmon_analysis.cli_terminal import put, put_json, say, working
 from kmon_analysis.errors import SettingError
 from kmon_analysis.labels import Labels
-from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
+from kmon_analysis.timing import MINUTE_MS, duration, format_instant
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.evidence import Explained
@@ -234,6 +234,6 @@ def _difference(name: str, each: Explained, causes: Sequence[int]) -> str:
     why = "".join(f" [{number}]" for number in causes)
     return (
         f"{_line(name)}{_line(str(shown))} {format_instant(one.interval.start_ms)} for "
-        f"{format_duration(one.interval.duration_ms)}: recorded {one.recorded}, replayed {one.replayed}: "
+        f"{duration(one.interval.duration_ms)}: recorded {one.recorded}, replayed {one.replayed}: "
         f"{each.verdict}{why}"
     )

@@ -16,11 +16,11 @@ import numpy as np
 
 from kmon_analysis import history_store
 from kmon_analysis.errors import HistoryError, InputError, SettingError, printable
-from kmon_analysis.history_gaps import Absence, absences, length, silences
+from kmon_analysis.history_gaps import Absence, absences, silences
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import Int64s, Samples, SeriesSet
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, shortened
-from kmon_analysis.timing import Interval, duration_of, format_duration, format_instant
+from kmon_analysis.timing import Interval, duration, duration_of, format_end, format_instant
 from kmon_analysis.timing_clocks import zone_that_set_back
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class History:
     >>> import pandas as pd
     >>> index = pd.date_range("2026-03-01", periods=3, freq="15s", tz="UTC")
     >>> History.from_frame(pd.DataFrame({'lag{topic="orders"}': [1.0, 2.0, 3.0]}, index=index))
-    <History: 1 series, 3 samples, 2026-03-01T00:00:00Z to 2026-03-01T00:00:30.001Z, every 15s, 0 gaps, data frame>
+    <History: 1 series, 3 samples, 2026-03-01T00:00:00Z to 2026-03-01T00:00:30Z, every 15 s, 0 gaps, data frame>
     """
 
     series: SeriesSet
@@ -297,8 +297,8 @@ class History:
             "series": f"{len(self.series):,}",
             "samples": f"{self.series.sample_count:,}",
             "from": format_instant(self.provenance.start_ms),
-            "to": format_instant(self.provenance.end_ms),
-            "scrape interval": format_duration(step_ms) if step_ms else "unknown",
+            "to": format_end(self.provenance.end_ms),
+            "scrape interval": duration(step_ms) if step_ms else "unknown",
             "gaps": self._lacking(),
             "source": self.provenance.source,
         }
@@ -309,9 +309,9 @@ class History:
         ends = []
         for silence in self.silences:
             if silence.start_ms == whole.start_ms:
-                ends.append(f"nothing in the first {length(silence.duration_ms)}")
+                ends.append(f"nothing in the first {duration(silence.duration_ms)}")
             elif silence.end_ms == whole.end_ms:
-                ends.append(f"nothing in the last {length(silence.duration_ms)}")
+                ends.append(f"nothing in the last {duration(silence.duration_ms)}")
         return ", ".join([f"{count:,} gap{'' if count == 1 else 's'}", *ends])
 
     def __repr__(self) -> str:

@@ -12,17 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from kmon_analysis.series import Samples, SeriesSet, is_stale
-from kmon_analysis.timing import SECOND_MS, Interval, format_duration
+from kmon_analysis.timing import Interval
 
-__all__ = ["GAP_SAMPLES", "Absence", "absence", "absences", "alive", "length", "silences", "usual_step"]
+__all__ = ["GAP_SAMPLES", "Absence", "absence", "absences", "alive", "silences", "usual_step"]
 
 Int64s = npt.NDArray[np.int64]
 
 # One scrape that failed is soon made up for by the next; from two on it is a gap.
 GAP_SAMPLES = 2
 _FEWEST_STEPS = 2
-# Scrapes do not fall on whole seconds; from here on their milliseconds are of no interest.
-_IN_SECONDS_MS = 10 * SECOND_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,16 +201,3 @@ def silences(found: Sequence[Absence], interval: Interval) -> Iterator[Interval]
         silence = Interval(int(times[place]), int(times[place + 1]))
         if silence.duration_ms >= shortest_ms:
             yield silence
-
-
-def length(duration_ms: int) -> str:
-    """Write how long something is missing, in whole seconds from ten on.
-
-    Examples
-    --------
-    >>> length(2_460_000), length(4_192_337), length(1_500)
-    ('41m', '1h9m52s', '1s500ms')
-    """
-    if duration_ms >= _IN_SECONDS_MS:
-        duration_ms = (duration_ms + SECOND_MS // 2) // SECOND_MS * SECOND_MS
-    return format_duration(duration_ms)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmon_analysis.history import History
-from kmon_analysis.history_gaps import GAP_SAMPLES, Absence, length
+from kmon_analysis.history_gaps import GAP_SAMPLES, Absence
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.series import Bools, Samples, is_stale
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_lines
-from kmon_analysis.timing import WEEK_MS, Interval, format_instant
+from kmon_analysis.timing import WEEK_MS, Interval, duration, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,7 +155,7 @@ class Quality:
             worst = max(gaps, key=lambda part: part.longest_gap_ms)
             words.append(
                 f"{len(gaps)} of {len(self.series)} series have gaps, {sum(part.gaps for part in gaps)} in all; "
-                f"the longest is {length(worst.longest_gap_ms)} in {worst.labels}"
+                f"the longest is {duration(worst.longest_gap_ms)} in {worst.labels}"
             )
         if missing := sum(part.missing for part in self.series):
             in_gaps = sum(part.missing_in_gaps for part in self.series)
@@ -177,7 +177,7 @@ class Quality:
 
     def _where(self, silence: Interval) -> str:
         """Say for how long and when; what lies at an end of the history is no gap between samples."""
-        long = length(silence.duration_ms)
+        long = duration(silence.duration_ms)
         if silence.end_ms == self.interval.end_ms:
             return f"in the last {long}, from {format_instant(silence.start_ms)}"
         if silence.start_ms == self.interval.start_ms:

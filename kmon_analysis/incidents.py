@@ -43,7 +43,7 @@ import numpy as np
 from kmon_analysis.errors import Finding, IncidentError, nearest, printable
 from kmon_analysis.labels import Labels
 from kmon_analysis.tabular import MOST_ROWS, Cell, html_table, shortened
-from kmon_analysis.timing import Interval, format_duration, format_instant
+from kmon_analysis.timing import Interval, duration, format_end, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -309,7 +309,7 @@ class Incidents:
             Errors: incidents of which the history holds nothing. Warnings: incidents that it cuts.
         """
         errors, warnings = [], []
-        span = f"{format_instant(history.start_ms)} to {format_instant(history.end_ms)}"
+        span = f"{format_instant(history.start_ms)} to {format_end(history.end_ms)}"
         for incident in self.incidents:
             what, when = f"incident {incident.id!r}", incident.interval
             if not when.overlaps(history):
@@ -382,7 +382,7 @@ class Incidents:
         windows = [
             (
                 format_instant(window.interval.start_ms),
-                Cell(format_duration(window.interval.duration_ms), window.interval.duration_ms),
+                Cell(duration(window.interval.duration_ms), window.interval.duration_ms),
                 _label_text(window.labels),
                 window.reason,
             )
@@ -410,7 +410,7 @@ class Incidents:
             (
                 each.id,
                 format_instant(each.interval.start_ms),
-                Cell(format_duration(each.interval.duration_ms), each.interval.duration_ms),
+                Cell(duration(each.interval.duration_ms), each.interval.duration_ms),
                 " ".join(filter(None, [_label_text(each.labels), ", ".join(each.rules)])),
                 each.kind,
             )
@@ -459,7 +459,7 @@ def parse_incidents(text: str, path: str = "<string>", *, table: bool = False) -
     --------
     >>> parse_incidents("incidents: [{id: a, start: 2026-03-01T08:00:00Z, end: 2026-03-01T08:30:00Z}]")
     1 incident (1 must page), 0 excluded windows
-      a  2026-03-01T08:00:00Z  30m
+      a  2026-03-01T08:00:00Z  30 min
     """
     from kmon_analysis.incidents_reader import parse_table, parse_yaml
 

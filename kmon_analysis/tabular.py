@@ -12,7 +12,7 @@ from collections.abc import Collection, Sequence
 from typing import Self
 
 from kmon_analysis.errors import printable
-from kmon_analysis.timing import SECOND_MS, format_duration
+from kmon_analysis.timing import duration
 
 __all__ = [
     "MOST_ROWS",
@@ -366,16 +366,16 @@ def html_list(items: Sequence[str], *, most: int = MOST_ROWS) -> str:
 
 
 def length_cell(length_ms: float | None) -> Cell:
-    """Write a duration as rule files do, to the second, and sort it by its length.
+    """Write a duration for reading, and sort it by its length.
 
     Examples
     --------
     >>> length_cell(90_000), length_cell(None)
-    ('1m30s', '–')
+    ('1 min 30 s', '–')
     """
     if length_ms is None or math.isnan(length_ms):
         return Cell(NOTHING, None)
-    return Cell(format_duration(round(length_ms / SECOND_MS) * SECOND_MS), length_ms)
+    return Cell(duration(length_ms), length_ms)
 
 
 def _beyond(count: int) -> str:

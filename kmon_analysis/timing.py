@@ -29,6 +29,7 @@ __all__ = [
     "duration",
     "duration_of",
     "format_duration",
+    "format_end",
     "format_instant",
     "parse_duration",
     "parse_instant",
@@ -189,20 +190,37 @@ def format_duration(duration_ms: int) -> str:
     return "".join(parts)
 
 
-def duration(length_ms: float | None) -> str:
-    """Write for reading how long something took: to the second, and to two units.
+def duration(length_ms: float | None, *, exact: bool = False) -> str:
+    """Write for reading how long something took: to the second, below ten seconds to a tenth, in two units.
 
-    What is set, in rules and options, is written as Prometheus does, see `format_duration`.
+    What is set in rules, queries and options is written as Prometheus does, see `format_duration`.
+
+    Parameters
+    ----------
+    length_ms : float or None
+        None and NaN: it is not known.
+    exact : bool
+        Whether every unit is written, down to the millisecond: where one instant is compared with another.
 
     Examples
     --------
     >>> duration(None), duration(451), duration(95_400), duration(3_725_000), duration(200_000_000)
-    ('–', '0 s', '1 min 35 s', '1 h 2 min', '2 d 7 h')
+    ('–', '0.5 s', '1 min 35 s', '1 h 2 min', '2 d 7 h')
+    >>> duration(451, exact=True), duration(3_725_000, exact=True)
+    ('0.451 s', '1 h 2 min 5 s')
     """
     if length_ms is None or math.isnan(length_ms):
         return "–"
     if length_ms < 0:
-        return "\N{MINUS SIGN}" + duration(-length_ms)
+        return "-" + duration(-length_ms, exact=exact)
+    if exact:
+        whole, seconds_ms = divmod(round(length_ms), MINUTE_MS)
+        seconds = f"{seconds_ms / SECOND_MS:g} s" if seconds_ms or not whole else ""
+        days, hours, minutes = whole // 1440, whole // 60 % 24, whole % 60
+        named = ((days, "d"), (hours, "h"), (minutes, "min"))
+        return " ".join([*(f"{count} {unit}" for count, unit in named if count), *filter(None, [seconds])])
+    if length_ms < 10 * SECOND_MS:
+        return f"{round(length_ms / SECOND_MS, 1):g} s"
     rest = round(length_ms / SECOND_MS) * SECOND_MS
     units = (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", SECOND_MS))
     for place, (unit, unit_ms) in enumerate(units):
@@ -212,7 +230,7 @@ def duration(length_ms: float | None) -> str:
         small_unit, small_ms = units[min(place + 1, 3)]
         small = left // small_ms if place < 3 else 0
         return f"{whole} {unit} {small} {small_unit}" if small else f"{whole} {unit}"
-    return "0 s"
+    raise AssertionError(length_ms)
 
 
 def span(length_ms: float) -> str:
@@ -277,6 +295,17 @@ def format_instant(instant_ms: int) -> str:
     seconds, rest = divmod(instant_ms, SECOND_MS)
     text = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat(timespec="seconds")
     return f"{text}.{rest:03d}Z" if rest else f"{text}Z"
+
+
+def format_end(end_ms: int) -> str:
+    """Write the end of a half-open span that was made from samples: the last one's time, not a millisecond later.
+
+    Examples
+    --------
+    >>> format_end(60_001), format_end(60_000), format_end(60_500)
+    ('1970-01-01T00:01:00Z', '1970-01-01T00:01:00Z', '1970-01-01T00:01:00.500Z')
+    """
+    return format_instant(end_ms - 1 if end_ms % SECOND_MS == 1 else end_ms)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -27,7 +27,7 @@ from kmon_analysis.sources.connection import Connection, check_url, connect
 from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.simulation.store import load_scenario
 from kmon_analysis.tabular import counted, html_list, text_lines
-from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_instant, parse_duration
+from kmon_analysis.timing import DAY_MS, HOUR_MS, Interval, format_end, format_instant, parse_duration
 from kmon_analysis.workflow import fetch
 from kmon_analysis.workflow_kafka import survey_history, survey_server
 
@@ -396,7 +396,7 @@ def _with_incidents(taken: Given, said: Mapping[str, str]) -> Given:
 
 
 def _span(history: History) -> str:
-    return f"from {format_instant(history.interval.start_ms)} to {format_instant(history.interval.end_ms)}"
+    return f"from {format_instant(history.interval.start_ms)} to {format_end(history.interval.end_ms)}"
 
 
 def close_up(replay: RuleBacktest) -> Interval:

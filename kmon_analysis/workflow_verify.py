@@ -31,8 +31,8 @@ from kmon_analysis.timing import (
     MINUTE_MS,
     EvaluationGrid,
     Interval,
+    duration,
     duration_of,
-    format_duration,
     format_instant,
     parse_instant,
 )
@@ -164,7 +164,7 @@ class RealityCheck:
                     verdict.rule.name,
                     str(Labels({name: text for name, text in one.labels.items() if name != "alertname"})),
                     format_instant(one.interval.start_ms),
-                    format_duration(one.interval.duration_ms),
+                    duration(one.interval.duration_ms),
                     one.recorded,
                     one.replayed,
                     each.verdict,

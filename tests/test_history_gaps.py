@@ -13,13 +13,13 @@ from kmon_analysis.backtest.sight import sight
 from kmon_analysis.cli_doctor import examine_history
 from kmon_analysis.history import History, Provenance
 from kmon_analysis.history_coverage import coverage
-from kmon_analysis.history_gaps import absence, length, silences
+from kmon_analysis.history_gaps import absence, silences
 from kmon_analysis.history_quality import quality
 from kmon_analysis.labels import Labels, parse_series
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet, stale_marker
 from kmon_analysis.sources.csvfile import read_csv
-from kmon_analysis.timing import DAY_MS, MINUTE_MS, Interval, format_instant
+from kmon_analysis.timing import DAY_MS, MINUTE_MS, Interval, duration, format_instant
 
 START = 1_767_225_600_000
 WHOLE = Interval(START, START + 600)
@@ -130,9 +130,10 @@ def test_a_hole_of_minutes_has_one_length_everywhere(tmp_path):
     assert report.silences == (hole,)
     words = report.findings()
     assert (
-        f"no series has samples for 41m, from {format_instant(hole.start_ms)} to {format_instant(hole.end_ms)}" in words
+        f"no series has samples for 41 min, from {format_instant(hole.start_ms)} to {format_instant(hole.end_ms)}"
+        in words
     )
-    assert '4 of 4 series have gaps, 5 in all; the longest is 41m in lag{group="a"}' in words
+    assert '4 of 4 series have gaps, 5 in all; the longest is 41 min in lag{group="a"}' in words
     assert "171 of 15,460 samples are missing (1.11 %), 166 of them in gaps" in words
     assert "lag: 1 of 4 series begin later than the history, 1 end earlier; at most 4 on one day" in words
     assert history.gap_count == 5
@@ -166,7 +167,7 @@ def test_a_hole_of_minutes_has_one_length_everywhere(tmp_path):
     assert {(each["start"], each["end"]) for each in limit.facts["gaps"]} == {
         (format_instant(hole.start_ms), format_instant(hole.end_ms))
     }
-    assert "for 41m from" in limit.text
+    assert "for 41 min from" in limit.text
 
     told = examine_history(history, None).data
     assert sum(row["gaps"] for row in told["series"]) == 5
@@ -182,10 +183,10 @@ def of(parts, length_ms, **more):
 def test_what_ends_or_begins_with_all_others_is_no_gap_but_is_said():
     held = of({"a": minutes(1440, first=30, last=1370), "b": minutes(1440, first=30, last=1370)}, DAY_MS)
     report = quality(held)
-    assert ", 0 gaps, nothing in the first 30m, nothing in the last 1h10m, " in repr(held)
+    assert ", 0 gaps, nothing in the first 30 min, nothing in the last 1 h 10 min, " in repr(held)
     assert report.findings() == (
-        "no series has samples in the first 30m, until 2026-01-01T00:30:00Z",
-        "no series has samples in the last 1h10m, from 2026-01-01T22:50:00Z",
+        "no series has samples in the first 30 min, until 2026-01-01T00:30:00Z",
+        "no series has samples in the last 1 h 10 min, from 2026-01-01T22:50:00Z",
     )
     assert [(part.gaps, part.missing, part.late_ms) for part in report.series] == [(0, 0, 30 * MINUTE_MS)] * 2
 
@@ -220,4 +221,4 @@ def test_a_series_of_another_interval_is_judged_by_its_own():
 
 
 def test_lengths_are_whole_seconds_from_ten_on():
-    assert (length(9_999), length(10_400), length(41 * MINUTE_MS + 4)) == ("9s999ms", "10s", "41m")
+    assert (duration(9_949), duration(10_400), duration(41 * MINUTE_MS + 4)) == ("9.9 s", "10 s", "41 min")

@@ -64,7 +64,7 @@ def test_gaps_resets_silence_and_churn():
     assert churn["lag"].most_at_once == 1
     words = report.findings()
     assert words[0] == "the source warned: partial <data>"
-    assert "no series has samples for 1w, from 2026-01-08T00:00:00Z to 2026-01-15T00:00:00Z" in words
+    assert "no series has samples for 7 d, from 2026-01-08T00:00:00Z to 2026-01-15T00:00:00Z" in words
     assert "2 counter resets in 1 series" in words
     assert "partial &lt;data&gt;" in report._repr_html_()
     assert "<data>" not in report._repr_html_()

@@ -574,7 +574,7 @@ def test_any_text_reads_or_is_refused_with_a_place(text, as_table):
 
 def test_results_show_themselves_safely():
     listed = Incidents((Incident("<script>", HOUR, {"topic": "<b>"}, ("<i>",), kind="a&b"),), (Excluded(HOUR),))
-    assert repr(listed).startswith("1 incident (1 must page), 1 excluded window\n  <script>  2026-03-01T08:00:00Z  1h")
+    assert repr(listed).startswith("1 incident (1 must page), 1 excluded window\n  <script>  2026-03-01T08:00:00Z  1 h")
     shown = listed._repr_html_()
     for raw in ("><script>", "<b>", "<i>", "a&b"):
         assert raw not in shown

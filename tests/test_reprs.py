@@ -82,7 +82,7 @@ def results(text="Lag", rows=1):
 
 def test_a_history_says_what_was_recorded():
     text, _, read = shown(history_of(3))
-    assert text.startswith("<History: 3 series, 6 samples, 2026-03-02T00:00:00Z to 2026-03-02T01:00:00Z, every 1m")
+    assert text.startswith("<History: 3 series, 6 samples, 2026-03-02T00:00:00Z to 2026-03-02T01:00:00Z, every 1 min")
     assert ["lag", "3", "6"] in [[cell[2] for cell in row] for row in read.rows]
 
 
@@ -105,7 +105,7 @@ def test_incidents_show_what_they_concern():
     _, _, read = shown(incidents_of(2))
     rows = [[cell[2] for cell in row] for row in read.rows]
     assert rows[0] == ["id", "start", "length", "concerns", "kind", "must page", "cause"]
-    assert rows[1] == ["INC-0", "2026-03-02T00:00:00Z", "1m30s", "", "INC", "yes", "INC"]
+    assert rows[1] == ["INC-0", "2026-03-02T00:00:00Z", "1 min 30 s", "", "INC", "yes", "INC"]
     assert rows[3] == ["start", "length", "concerns", "reason"]
 
 

@@ -88,7 +88,7 @@ def test_values_are_sorted_as_values():
     ]
     keys = [row[1][1]["data-key"] for row in Reader(html_table(["x", "delay"], rows)).rows[1:]]
     assert keys == ["", "90000", "Infinity", ""]
-    assert [row[1] for row in rows] == ["–", "1m30s", "never", "?"]
+    assert [row[1] for row in rows] == ["–", "1 min 30 s", "never", "?"]
     numbers = ["−3", "0.45", "12,000", "2.5e+12", "∞", "3 of 10", "1,2,3"]
     shown = Reader(html_table(["x", "n"], [["r", number] for number in numbers])).rows[1:]
     assert [row[1][1].get("data-key") for row in shown] == ["-3", "0.45", "12000", "2.5e+12", "Infinity", None, None]

@@ -19,7 +19,7 @@ from kmon_analysis.promql.needs import selections
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.rules.life import UNSEEN
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, Rule, RuleGroup
-from kmon_analysis.timing import Interval, format_duration, format_instant
+from kmon_analysis.timing import Interval, duration, format_duration, format_instant
 
 __all__ = ["Explained", "Verdict", "investigate"]
 
@@ -275,8 +275,8 @@ class _Investigation(Replayer):
             if most < _LEAST_INSTANTS and told:
                 continue
             evidence = (
-                f"{most} of {len(times)} recorded instants lie {format_duration(phase_ms)} after full "
-                f"intervals of {format_duration(clock.step_ms)}, not {format_duration(clock.phase_ms)}"
+                f"{most} of {len(times)} recorded instants lie {duration(phase_ms, exact=True)} after full "
+                f"intervals of {duration(clock.step_ms, exact=True)}, not {duration(clock.phase_ms, exact=True)}"
             )
             if told:
                 evidence += ", where the server evaluates the group now"
@@ -418,7 +418,7 @@ class _Investigation(Replayer):
             return
         evidence = (
             f"with the semantics of {tried[best].version} instead of {self.case.semantics.version} rules differ for "
-            f"{format_duration(costs[best])} instead of {format_duration(cost)}"
+            f"{duration(costs[best], exact=True)} instead of {duration(cost, exact=True)}"
         )
         if self.case.told_version:
             evidence += ", but the server says its release"
@@ -467,7 +467,7 @@ class _Investigation(Replayer):
                 if self.cost(world, [place]) < cost:
                     evidence = (
                         f"the evaluation at {format_instant(slot)} did not see the scrape of {target} that began "
-                        f"{format_duration(age_ms)} before"
+                        f"{duration(age_ms, exact=True)} before"
                     )
                     sure = sure and self._clocked(group)
                     return Cause("late sample", evidence, sure, Interval(slot, slot + 1)), Hidden(slot, target)

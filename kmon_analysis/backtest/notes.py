@@ -20,7 +20,7 @@ from kmon_analysis.promql.needs import SelectionNeed, selections
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.sources.planning import selector
 from kmon_analysis.tabular import counted, shortened
-from kmon_analysis.timing import format_instant
+from kmon_analysis.timing import format_end, format_instant
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest
@@ -108,7 +108,7 @@ def left_out_finding(incidents: Incidents, left_out: Sequence[Incident], span: s
 def _outside(result: Backtest) -> Iterator[Note]:
     if result.left_out:
         whole = result.history.interval
-        span = f"{format_instant(whole.start_ms)} to {format_instant(whole.end_ms)}"
+        span = f"{format_instant(whole.start_ms)} to {format_end(whole.end_ms)}"
         text = str(left_out_finding(result.incidents, result.left_out, span))
         yield Note("outside", text, incidents=tuple(each.id for each in result.left_out))
 

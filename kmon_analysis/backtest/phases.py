@@ -10,7 +10,7 @@ from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.rules.model import RuleGroup
 from kmon_analysis.rules.phases import HashForm, group_offset_ns, hash_form
 from kmon_analysis.sources.served import ServedGroup, from_json
-from kmon_analysis.timing import format_duration
+from kmon_analysis.timing import duration
 
 __all__ = ["Phase", "phase_of", "served_groups", "served_phase_ms"]
 
@@ -43,7 +43,7 @@ class Phase:
             "swept": "one of several tried",
             "unknown": "nothing is known",
         }
-        return f"group {group} is evaluated {format_duration(self.ms)} after its full intervals ({told[self.how]})"
+        return f"group {group} is evaluated {duration(self.ms, exact=True)} after its full intervals ({told[self.how]})"
 
 
 def served_groups(extra: Mapping[str, Any]) -> tuple[ServedGroup, ...]:

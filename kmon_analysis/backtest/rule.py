@@ -22,7 +22,7 @@ from kmon_analysis.rules.knobs import Knobs, find_knobs, hours_guards, rule_with
 from kmon_analysis.rules.model import AlertingRule
 from kmon_analysis.series import Grid, SeriesSet
 from kmon_analysis.tabular import counted, shortened
-from kmon_analysis.timing import EvaluationGrid, Interval, format_instant
+from kmon_analysis.timing import EvaluationGrid, Interval, format_end, format_instant
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest
@@ -98,7 +98,7 @@ class RuleBacktest:
     _ungrouped: RuleBacktest | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
-        start, end = format_instant(self.period.start_ms), format_instant(self.period.end_ms)
+        start, end = format_instant(self.period.start_ms), format_end(self.period.end_ms)
         text = shortened(" ".join(printable(self.rule.text).split()), 120)
         times = counted(len(self.grid.times), "evaluation")
         return f"<RuleBacktest {printable(self.name)}: {times}, {start} to {end}: {text}>"

@@ -20,7 +20,7 @@ from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.tabular import counted
-from kmon_analysis.timing import WEEK_MS, Interval
+from kmon_analysis.timing import WEEK_MS, Interval, span
 
 __all__ = [
     "Outcome",
@@ -310,10 +310,9 @@ class Score:
         return self.false_pages / self.weeks if self.weeks >= 1 / 7 else float("nan")
 
     def __repr__(self) -> str:
-        return (
-            f"<Score: {self.caught} of {counted(self.incidents, 'incident')} caught, "
-            f"{counted(self.false_pages, 'false page')} in {self.weeks:.1f} weeks ({self.shown_rate} a week)>"
-        )
+        found = f"{self.caught} of {counted(self.incidents, 'incident')} caught"
+        normal = f"{span(self.weeks * WEEK_MS)} of normal time ({self.shown_rate} a week)"
+        return f"<Score: {found}, {counted(self.false_pages, 'false page')} in {normal}>"
 
     @property
     def shown_rate(self) -> str:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from kmon_analysis.backtest.score import Outcome, Score
 from kmon_analysis.incidents import labels_agree
-from kmon_analysis.timing import HOUR_MS, MINUTE_MS, format_duration
+from kmon_analysis.timing import HOUR_MS, MINUTE_MS, duration
 
 __all__ = ["shifted_sentence"]
 
@@ -67,7 +67,7 @@ def shifted_sentence(score: Score) -> str | None:
         return None
     used = sorted({abs(shift) for shift in best[2]})
     side = "earlier" if best[2][0] < 0 else "later"
-    spans = " or ".join(format_duration(each) for each in used)
+    spans = " or ".join(duration(each) for each in used)
     return f"{-best[0]} of {len(seen)} incidents have a page {spans} {side} than listed"
 
 

@@ -26,14 +26,13 @@ from kmon_analysis.report.words import (
     compact,
     count,
     describe,
-    duration,
     number,
     per_week,
     same_duration,
     short_labels,
     shortened,
 )
-from kmon_analysis.timing import Interval
+from kmon_analysis.timing import WEEK_MS, Interval, duration, span
 
 __all__ = [
     "LISTED",
@@ -326,7 +325,7 @@ def sentence_of(deployed: Numbers, chosen: Numbers) -> str:
     else:
         caught = f"{chosen.caught} of {count(chosen.incidents, 'incident')} caught"
     return (
-        f"{caught}, {count(chosen.false_pages, 'false page')} in {chosen.weeks:.1f} weeks of normal time "
+        f"{caught}, {count(chosen.false_pages, 'false page')} in {span(chosen.weeks * WEEK_MS)} of normal time "
         f"(deployed: {deployed.false_pages:,})."
     )
 

@@ -16,9 +16,9 @@ from kmon_analysis.labelling.review import Decision, Question, questions
 from kmon_analysis.labelling.session import Effect, Session
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.report.asked import Links, check_links, links, local_moment, zone_of
-from kmon_analysis.report.words import clean, duration, number, short_labels
+from kmon_analysis.report.words import clean, number, short_labels
 from kmon_analysis.tabular import html_list, html_table, text_lines, text_table
-from kmon_analysis.timing import duration_of
+from kmon_analysis.timing import duration, duration_of
 
 if TYPE_CHECKING:
     import pandas as pd

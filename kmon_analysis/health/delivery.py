@@ -11,7 +11,7 @@ from urllib.parse import quote
 from kmon_analysis.errors import SettingError
 from kmon_analysis.health.outcome import Backlog, Outcome, Redaction, named
 from kmon_analysis.health.settings import DatabaseSettings, EventSettings
-from kmon_analysis.timing import format_duration
+from kmon_analysis.timing import duration
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine, Select, Table
@@ -184,7 +184,7 @@ class DeliveryCheck:
             details["without_time"] = undated
             problems.append(f"{undated} pending rows have no readable time in {event.created_column!r}")
         if age_s * 1000 > event.max_age_ms:
-            shown, allowed = format_duration(int(age_s) * 1000), format_duration(event.max_age_ms)
+            shown, allowed = duration(age_s * 1000), duration(event.max_age_ms)
             problems.append(f"the oldest pending event is {shown} old; the limit is {allowed}")
         if event.max_attempts is not None:
             exhausted = int(found["exhausted"] or 0)
@@ -205,7 +205,7 @@ class DeliveryCheck:
         original = getattr(error, "orig", None)
         said = self._redaction(str(original if original is not None else error))
         if "statement timeout" in said or said == "interrupted":
-            limit = format_duration(self._database.statement_timeout_ms)
+            limit = duration(self._database.statement_timeout_ms)
             return f"the database {self._database.name!r} needed longer than {limit} for one statement"
         return f"the database {self._database.name!r} cannot be read: {said}"
 

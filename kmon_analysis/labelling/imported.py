@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from kmon_analysis.errors import printable
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labelling.merging import Merged, merge_incidents
-from kmon_analysis.labelling.phrases import counted, length
+from kmon_analysis.labelling.phrases import counted
 from kmon_analysis.tabular import MOST_ROWS, Cell, html_list, html_table, text_lines, text_table
-from kmon_analysis.timing import format_instant
+from kmon_analysis.timing import duration, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,7 +133,7 @@ class Imported:
             [
                 each.id,
                 format_instant(each.interval.start_ms),
-                Cell(length(each.interval.duration_ms), each.interval.duration_ms),
+                Cell(duration(each.interval.duration_ms), each.interval.duration_ms),
                 f"{', '.join(each.rules)}{each.labels or ''}" or "everything",
                 each.kind,
                 each.cause,

@@ -1,12 +1,10 @@
-"""Numbers and durations in the sentences of this room."""
+"""Numbers in the sentences of this room."""
 
 from __future__ import annotations
 
 import math
 
-from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS
-
-__all__ = ["amount", "counted", "length", "times"]
+__all__ = ["amount", "counted", "times"]
 
 
 def amount(value: float) -> str:
@@ -20,24 +18,6 @@ def amount(value: float) -> str:
     if not math.isfinite(value):
         return "no number" if math.isnan(value) else "infinity" if value > 0 else "minus infinity"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value + 0.0:.3g}"
-
-
-def length(duration_ms: int) -> str:
-    """Write how long something took, to two units.
-
-    Examples
-    --------
-    >>> length(40_000), length(41 * 60_000), length(115 * 60_000), length(26 * 3_600_000)
-    ('40 s', '41 min', '1 h 55 min', '1 d 2 h')
-    """
-    if duration_ms < MINUTE_MS:
-        return f"{round(duration_ms / 1000)} s"
-    minutes = round(duration_ms / MINUTE_MS)
-    for unit, unit_ms, small, small_ms in (("d", DAY_MS, "h", HOUR_MS), ("h", HOUR_MS, "min", MINUTE_MS)):
-        whole, rest = divmod(minutes * MINUTE_MS, unit_ms)
-        if whole:
-            return f"{whole} {unit} {rest // small_ms} {small}" if rest // small_ms else f"{whole} {unit}"
-    return f"{minutes} min"
 
 
 def times(count: int) -> str:

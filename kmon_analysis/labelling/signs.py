@@ -16,10 +16,10 @@ from kmon_analysis.backtest.pages import Curve, Firing
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, observed_evaluations
 from kmon_analysis.labelling.ordinary import BIN_MS, Bins, excess, excess_floor, negligible, ordinary, runs
-from kmon_analysis.labelling.phrases import amount, length, times
+from kmon_analysis.labelling.phrases import amount, times
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.promql.printer import format_number
-from kmon_analysis.timing import Interval, format_duration
+from kmon_analysis.timing import Interval, duration, format_duration
 
 __all__ = ["Sign", "SignKind", "find_signs"]
 
@@ -154,7 +154,7 @@ class _Replayed:
             inside = slice(*np.searchsorted(self.signal.times, _ends(self.bins.span(first, last))))
             columns = np.flatnonzero(self.firing.row(place)[inside]) + inside.start
             interval = self._interval(int(columns[0]), int(columns[-1]))
-            why = f"{self._named(place)} fired for {length(interval.duration_ms)}; it fires {_share(on, known)}"
+            why = f"{self._named(place)} fired for {duration(interval.duration_ms)}; it fires {_share(on, known)}"
             yield Sign("firing", self.name, self._labels(place), interval, height, why)
 
     def _gone(self, place: int, gone: Bools, known: Bools) -> Iterator[Sign]:
@@ -166,9 +166,8 @@ class _Replayed:
             span = self.bins.span(first, last)
             # A series is still seen for the lookback after its last sample.
             interval = Interval(span.start_ms - self.replay.semantics.lookback_ms, span.end_ms)
-            why = (
-                f"{self._named(place)} had nothing to compare for {length(interval.duration_ms)}; its series were gone"
-            )
+            how_long = duration(interval.duration_ms)
+            why = f"{self._named(place)} had nothing to compare for {how_long}; its series were gone"
             yield Sign("gone", self.name, self._labels(place), interval, height, why)
 
     def _interval(self, first: int, last: int) -> Interval:
@@ -194,7 +193,7 @@ class _Replayed:
         falls, for_ms = self.signal.falls, self.replay.rule.for_ms
         value, normal = (-peak, -usual) if falls else (peak, usual)
         bound = "no value" if math.isinf(normal) else f"ordinarily at {'least' if falls else 'most'} {amount(normal)}"
-        extreme = f"{'down' if falls else 'up'} to {amount(value)} for {length(interval.duration_ms)}"
+        extreme = f"{'down' if falls else 'up'} to {amount(value)} for {duration(interval.duration_ms)}"
         paged = bool(np.any(self.firing.fires(place, self.replay.level())[columns]))
         deployed = f"{self.replay.knobs.op} {format_number(self.threshold)}" + (
             f" for {format_duration(for_ms)}" if for_ms else ""
@@ -262,7 +261,7 @@ def _down(result: Backtest, bins: Bins) -> Iterator[Sign]:
             most = int(down[first : last + 1].max())
             there = int(np.sum([one | zero for one, zero in targets], axis=0)[first : last + 1].max())
             labels = Labels({"job": job})
-            why = f"{most} of {there} targets of {labels} were down (up = 0) for {length(interval.duration_ms)}"
+            why = f"{most} of {there} targets of {labels} were down (up = 0) for {duration(interval.duration_ms)}"
             yield Sign("down", "", labels, interval, height, why)
 
 
@@ -274,7 +273,7 @@ def _no_data(result: Backtest, bins: Bins) -> Iterator[Sign]:
         if last - first + 1 >= FEWEST_GONE_BINS:
             interval = _exact(bins.span(first, last), result.history.silences)
             why = (
-                f"nothing at all was recorded for {length(interval.duration_ms)}; if only Prometheus was down, write "
+                f"nothing at all was recorded for {duration(interval.duration_ms)}; if only Prometheus was down, write "
                 "the window under 'excluded'"
             )
             yield Sign("no data", "", Labels(), interval, height, why)

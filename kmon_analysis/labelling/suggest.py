@@ -17,13 +17,13 @@ from kmon_analysis.errors import SettingError, printable
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Excluded, Incident, Incidents
 from kmon_analysis.labelling.merging import Merged, merge_incidents, same_matter
-from kmon_analysis.labelling.phrases import counted, length
+from kmon_analysis.labelling.phrases import counted
 from kmon_analysis.labelling.signs import Sign, find_signs
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.groups import Outside
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.tabular import MOST_ROWS, Cell, hanging, html_list, html_table, text_lines, text_table
-from kmon_analysis.timing import MINUTE_MS, Interval, format_instant
+from kmon_analysis.timing import MINUTE_MS, Interval, duration, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -235,7 +235,7 @@ class Suggestions(Sequence[Suggestion]):
             [
                 each.id,
                 format_instant(each.interval.start_ms),
-                Cell(length(each.interval.duration_ms), each.interval.duration_ms),
+                Cell(duration(each.interval.duration_ms), each.interval.duration_ms),
                 ", ".join(f"{name}={value}" for name, value in each.labels.items()) or "anything",
                 ", ".join(each.rules) or "–",
                 f"{each.strength:.1f}",

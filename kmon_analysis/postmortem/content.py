@@ -15,10 +15,10 @@ from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did, everywhere, happened, knob_words, sooner_than, summary, why_not
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.tables import Table
-from kmon_analysis.report.words import clean, describe, duration, number, per_week, same_duration, short_labels, span
+from kmon_analysis.report.words import clean, describe, number, per_week, short_labels
 from kmon_analysis.report.zones import clock, local_zone, offset
 from kmon_analysis.tabular import Cell
-from kmon_analysis.timing import WEEK_MS, format_duration
+from kmon_analysis.timing import WEEK_MS, duration, span
 
 if TYPE_CHECKING:
     from kmon_analysis.postmortem.run import Postmortem
@@ -131,9 +131,9 @@ def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
     settings = made.backtest.settings
     yield (
         "Pages",
-        f"one for {page_words(settings.group_by)}; closer than {same_duration(settings.merge_gap_ms)} they are one; "
-        f"credited from {same_duration(settings.credit_before_ms)} before the incident to "
-        f"{same_duration(settings.credit_after_ms)} (and the rule's “for”) after it",
+        f"one for {page_words(settings.group_by)}; closer than {duration(settings.merge_gap_ms)} they are one; "
+        f"credited from {duration(settings.credit_before_ms)} before the incident to "
+        f"{duration(settings.credit_after_ms)} (and the rule's “for”) after it",
     )
 
 
@@ -264,7 +264,7 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
     notes = [f"Sooner than {sooner_than(reference, start_ms)}."]
     beyond = [rung for rung in rungs if not rung.answers]
     notes += [
-        f"{format_duration(rung.sooner_ms)} sooner would be {offset(rung.deadline_ms - start_ms)}, before any page "
+        f"{duration(rung.sooner_ms)} sooner would be {offset(rung.deadline_ms - start_ms)}, before any page "
         "could count for this incident."
         for rung in beyond
     ]
@@ -392,4 +392,4 @@ def _row(
 
 
 def _by(sooner_ms: int) -> str:
-    return "at all" if not sooner_ms else format_duration(sooner_ms)
+    return "at all" if not sooner_ms else duration(sooner_ms)

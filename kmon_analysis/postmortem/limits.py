@@ -11,14 +11,14 @@ import numpy as np
 from kmon_analysis.backtest.notes import Note, unmatched
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
-from kmon_analysis.history_gaps import absence, alive, length
+from kmon_analysis.history_gaps import absence, alive
 from kmon_analysis.incidents import Incident
 from kmon_analysis.labels import Labels
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.promql.needs import selections
 from kmon_analysis.rules.model import RuleGroup
 from kmon_analysis.tabular import counted
-from kmon_analysis.timing import SECOND_MS, WEEK_MS, Interval, format_duration, format_instant
+from kmon_analysis.timing import SECOND_MS, WEEK_MS, Interval, duration, format_end, format_instant
 
 __all__ = ["UNMATCHED", "Limit", "limits_of"]
 
@@ -88,7 +88,7 @@ def _unmatched(note: Note) -> Limit:
 def _ends(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> Iterator[Limit]:
     """Say where the history begins or ends inside what is looked at."""
     history, when = result.history.interval, incident.interval
-    facts = {"start": format_instant(history.start_ms), "end": format_instant(history.end_ms)}
+    facts = {"start": format_instant(history.start_ms), "end": format_end(history.end_ms)}
     if when.start_ms < history.start_ms:
         yield Limit(
             "starts before the history",
@@ -130,7 +130,7 @@ def _gaps(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> It
         silent = _away(replay, incident, story.window, whole, scrape_ms)
         if silent:
             shown = "; ".join(
-                f"{labels} for {length(gap.duration_ms)} from {format_instant(gap.start_ms)}"
+                f"{labels} for {duration(gap.duration_ms)} from {format_instant(gap.start_ms)}"
                 for labels, gap in silent[:GAPS]
             )
             more = f"; and {len(silent) - GAPS} more" if len(silent) > GAPS else ""
@@ -244,7 +244,7 @@ def _normal_time(told: Sequence[RuleStory]) -> Iterator[Limit]:
     short = {story.rule: story.score.weeks for story in told if story.score is not None and story.score.weeks < 1 / 7}
     if short:
         least_s = round(min(short.values()) * WEEK_MS / SECOND_MS)
-        amount = format_duration(least_s * SECOND_MS) if least_s else "none"
+        amount = duration(least_s * SECOND_MS) if least_s else "none"
         yield Limit(
             "little normal time",
             f"There is less than a day of ordinary time to count false pages in ({amount}) for {', '.join(short)}: few "
@@ -261,8 +261,8 @@ def _clocks(result: Backtest, told: Sequence[RuleStory]) -> Iterator[Limit]:
     scrape_ms, step_ms = result.history.scrape_interval_ms, max(steps)
     yield Limit(
         "resolution",
-        f"Values are known every {format_duration(scrape_ms)} (scrape) and states every {format_duration(step_ms)} "
-        f"(evaluation): nothing is known better than to {format_duration(scrape_ms + step_ms)}.",
+        f"Values are known every {duration(scrape_ms)} (scrape) and states every {duration(step_ms)} "
+        f"(evaluation): nothing is known better than to {duration(scrape_ms + step_ms)}.",
         {"scrape_s": scrape_ms / SECOND_MS, "evaluation_s": step_ms / SECOND_MS},
     )
     groups = dict.fromkeys(result.results[story.rule].rule.group for story in told)
@@ -271,7 +271,7 @@ def _clocks(result: Backtest, told: Sequence[RuleStory]) -> Iterator[Limit]:
         yield Limit(
             "phase",
             f"When inside its interval a server evaluates {_listed('group', unknown)} is not known; full intervals are "
-            f"taken, and every instant may be up to {format_duration(step_ms)} later or earlier.",
+            f"taken, and every instant may be up to {duration(step_ms)} later or earlier.",
             {"groups": unknown},
         )
     limited = [name for name in groups if _group(result, name).limit]

@@ -11,9 +11,9 @@ from kmon_analysis.postmortem.pricing import HOURS
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.timeline import Step
 from kmon_analysis.recommend.candidates import Setting
-from kmon_analysis.report.words import count, describe, number, per_week, rough, same_duration, span
+from kmon_analysis.report.words import count, describe, number, per_week, rough, same_duration
 from kmon_analysis.report.zones import offset
-from kmon_analysis.timing import WEEK_MS, format_duration
+from kmon_analysis.timing import WEEK_MS, duration, span
 
 if TYPE_CHECKING:
     from kmon_analysis.postmortem.run import Postmortem
@@ -38,16 +38,16 @@ def summary(made: Postmortem) -> str:
             return f"{page}: {names} had been firing since before."
         return _nobody(made)
     after_ms = first[0] - start_ms
-    when = f"{format_duration(after_ms)} after" if after_ms > 0 else "at"
+    when = f"{duration(after_ms)} after" if after_ms > 0 else "at"
     if after_ms < 0:
-        when = f"{format_duration(-after_ms)} before"
+        when = f"{duration(-after_ms)} before"
     merged = next(story.merged_into_ms for story in told if story.rule == first[1])
     did_what = "paged" if merged is None else f"fired again (its page began at {offset(merged - start_ms)})"
     text = f"{first[1]} {did_what} {when} the labelled start"
     if made.incident.detected_ms is not None:
         ahead_ms = made.incident.detected_ms - first[0]
         side = "before" if ahead_ms > 0 else "after"
-        text += f", {format_duration(abs(ahead_ms))} {side} people knew" if ahead_ms else ", just when people knew"
+        text += f", {duration(abs(ahead_ms))} {side} people knew" if ahead_ms else ", just when people knew"
     quiet = len(told) - len(paged)
     return f"{text}; {count(quiet, 'other rule')} concerned did not page." if quiet else f"{text}."
 
@@ -117,7 +117,7 @@ def because(story: RuleStory, start_ms: int) -> str:
     """Say why a rule did not fire."""
     longest, setting = story.longest, story.setting
     if story.status == "pending only" and longest is not None and setting is not None:
-        held = f"the condition held for {format_duration(longest.held_ms)} at most"
+        held = f"the condition held for {duration(longest.held_ms)} at most"
         held += f" (from {offset(longest.active_ms - start_ms)}), “for” is {same_duration(setting.for_ms)}"
         lost = sum(life.ended == "no sample" for life in story.lives)
         if lost:

@@ -17,8 +17,9 @@ from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.case import Case, breaches, case_of, meets, suspects_of
 from kmon_analysis.recommend.verdict import FEW_INCIDENTS, fate, limits_of, marked
+from kmon_analysis.recommend.wording import observed, pages
 from kmon_analysis.tabular import counted
-from kmon_analysis.timing import HOUR_MS, WEEK_MS, format_duration
+from kmon_analysis.timing import HOUR_MS, duration
 
 __all__ = ["chosen_by_hand"]
 
@@ -139,10 +140,7 @@ def _one_page(counted: Sequence[str], grouping: tuple[str, ...] | None) -> str:
 
 def _quiet(score: Score) -> str:
     """Write the false pages with the time that they stand in."""
-    pages = f"{score.false_pages} false page{'' if score.false_pages == 1 else 's'}"
-    hours = score.weeks * WEEK_MS / HOUR_MS
-    span = f"{score.weeks:.1f} weeks" if score.weeks >= 1 else f"{hours:.0f} hours"
-    return f"{pages} in {span} of normal time"
+    return f"{pages(score.false_pages)} in {observed(score.weeks)}"
 
 
 def _found(case: Case, score: Score) -> list[str]:
@@ -159,7 +157,7 @@ def _found(case: Case, score: Score) -> list[str]:
             f"With these values: {seen or 'no incident was observed'}. {few} cannot support a change.",
             f"In the past: {now}; the current rule {then}.",
         ]
-    delay = "" if score.worst_delay_ms is None else f", worst delay {format_duration(score.worst_delay_ms)}"
+    delay = "" if score.worst_delay_ms is None else f", worst delay {duration(score.worst_delay_ms)}"
     return [
         f"In the past it would have found {score.caught} of {counted(score.incidents, 'incident')}{delay}, with {now}. "
         f"The current rule on the same weeks: {case.past.caught} of {case.past.incidents}, {then}."
@@ -173,7 +171,7 @@ def _kept_to_budget(case: Case, score: Score) -> str:
     late = score.caught - score.caught_within(case.budget.max_delay_ms)
     parts = [fate(outcome) for outcome in missed[:3]]
     if late:
-        parts.append(f"{late} paged later than {format_duration(case.budget.max_delay_ms)}")
+        parts.append(f"{late} paged later than {duration(case.budget.max_delay_ms)}")
     if score.false_pages > case.budget.false_pages_per_week * score.weeks:
         parts.append("more false pages than accepted")
     if not math.isnan(score.firing_ratio) and score.firing_ratio > case.budget.firing_ratio:

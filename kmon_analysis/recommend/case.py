@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Page, Score
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
-from kmon_analysis.recommend.wording import apart, pages, span
+from kmon_analysis.recommend.wording import apart, observed, pages
 from kmon_analysis.tabular import counted
-from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS, Interval, format_duration
+from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS, Interval, duration
 
 __all__ = ["Case", "breaches", "case_of", "clusters_of", "meets", "suspects_of"]
 
@@ -89,7 +89,7 @@ def breaches(budget: Budget, score: Score) -> list[str]:
     found = []
     accepted = budget.false_pages_per_week
     if score.false_pages > accepted * score.weeks:
-        noise = f"{pages(score.false_pages)} in {span(score.weeks)}"
+        noise = f"{pages(score.false_pages)} in {observed(score.weeks)}"
         if score.weeks >= 1 / 7:
             noise = f"{apart(score.false_pages_per_week, accepted)} false pages a week"
         found.append(f"{noise}, {accepted:g} accepted" + ("" if score.weeks >= 1 / 7 else " a week"))
@@ -99,7 +99,7 @@ def breaches(budget: Budget, score: Score) -> list[str]:
     in_time = score.caught_within(budget.max_delay_ms)
     if in_time < score.incidents:
         found.append(
-            f"{in_time} of {counted(score.incidents, 'incident')} found within {format_duration(budget.max_delay_ms)}"
+            f"{in_time} of {counted(score.incidents, 'incident')} found within {duration(budget.max_delay_ms)}"
         )
     return found
 
@@ -107,7 +107,7 @@ def breaches(budget: Budget, score: Score) -> list[str]:
 def _apart(length_ms: float, limit_ms: float) -> tuple[str, str]:
     """Write two spans to the minute, or to the second or less where they would look the same."""
     for unit in (MINUTE_MS, SECOND_MS, 1):
-        one, other = (format_duration(round(each / unit) * unit) for each in (length_ms, limit_ms))
+        one, other = (duration(round(each / unit) * unit, exact=unit < SECOND_MS) for each in (length_ms, limit_ms))
         if one != other:
             break
     return one, other

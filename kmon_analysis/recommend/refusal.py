@@ -15,10 +15,11 @@ from kmon_analysis.recommend.wording import (
     candidate_words,
     figures,
     number,
+    observed,
     pages,
     thresholds,
 )
-from kmon_analysis.timing import format_duration, format_instant
+from kmon_analysis.timing import duration, format_duration, format_instant
 
 __all__ = ["current_sentence", "heldout_sentence", "inseparable", "kept_headline", "nearest", "objections"]
 
@@ -75,7 +76,7 @@ def heldout_sentence(heldout: HeldOut) -> str:
     """Compare tuned and current values on unseen weeks; without a full stop."""
     new, old = heldout.proposed, heldout.current
     return (
-        f"{new.caught_in_time} of {new.incidents} found in time, {pages(new.false_pages)} in {new.weeks:.1f} weeks; "
+        f"{new.caught_in_time} of {new.incidents} found in time, {pages(new.false_pages)} in {observed(new.weeks)}; "
         f"current rule on the same weeks: {old.caught_in_time} of {old.incidents}, {pages(old.false_pages)}"
     )
 
@@ -102,15 +103,25 @@ def inseparable(case: Case, base: RuleAdvice, top: Plateau) -> tuple[str, ...]:
 def _height(case: Case, top: Plateau, blocked: Reach) -> str:
     """Say how high the blocking incident holds, by the last moment at which a page would be in time."""
     if not len(blocked.levels):
+        if _left_out(case, top, blocked):
+            return f"it lies outside of the rule's hours ({case.current.hours}), at all hours the rule could see it"
         return "the expression returns nothing that lasts long enough around it"
-    by = f"by {format_duration(case.budget.max_delay_ms)} after its start"
+    by = f"by {duration(case.budget.max_delay_ms)} after its start"
     if blocked.peak(blocked.incident.interval.start_ms + case.budget.max_delay_ms) == float("-inf"):
         return f"{by} the expression has returned nothing for {format_duration(top.candidate.for_ms)}"
     falls, end = case.replay.signal().falls, number(top.weakest or 0.0)
     if not top.candidate.for_ms:
         return f"{by} its {'lowest' if falls else 'highest'} value is {end}"
-    held, further = ("at or below", "lower") if falls else ("at or above", "higher")
-    return f"{by} it has stayed {held} {end} for {format_duration(top.candidate.for_ms)}, and not {further}"
+    extreme, side = ("lowest", "at or below") if falls else ("highest", "at or above")
+    return f"{by} the {extreme} level that it has stayed {side} for {format_duration(top.candidate.for_ms)} is {end}"
+
+
+def _left_out(case: Case, top: Plateau, blocked: Reach) -> bool:
+    """Tell whether only the rule's hours keep an incident from having a level."""
+    if not case.current.hours or case.replay.knobs.hours_span is None:
+        return False
+    at_all_hours = case.replay.reaches(window_ms=top.candidate.window_ms, for_ms=top.candidate.for_ms, hours="")
+    return any(reach.incident.id == blocked.incident.id and len(reach.levels) for reach in at_all_hours)
 
 
 def _need(case: Case, top: Plateau, reaches: tuple[Reach, ...]) -> str:
@@ -141,7 +152,7 @@ def _enough(found: tuple[Enough | None, Enough | None]) -> tuple[str, ...]:
     rest = ""
     if len(ways) == 1:
         rest = "; a longer delay alone would not do" if later is None else "; more false pages alone would not do"
-    return (f"Enough would be {' or '.join(ways)}{rest}.",)
+    return (f"Enough would be {' or '.join(ways)}{rest}; less leaves the threshold no room.",)
 
 
 def _then(way: Enough) -> str:

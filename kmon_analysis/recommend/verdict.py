@@ -30,9 +30,9 @@ from kmon_analysis.recommend.holdout import MIN_WEEKS, folds_of, forward_chain, 
 from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.recommend.refusal import heldout_sentence, inseparable, kept_headline, nearest, objections
-from kmon_analysis.recommend.wording import allowance, number, odds, paged_falsely, pages, span
+from kmon_analysis.recommend.wording import allowance, number, observed, odds, paged_falsely, pages
 from kmon_analysis.tabular import counted
-from kmon_analysis.timing import WEEK_MS, duration_of, format_duration, format_instant
+from kmon_analysis.timing import WEEK_MS, duration, duration_of, format_duration, format_instant, span
 
 __all__ = ["fate", "limits_of", "marked", "recommend"]
 
@@ -260,7 +260,7 @@ def _fixed_reasons(case: Case) -> tuple[str, ...]:
     if past.outcomes:
         reasons.append(
             f"It found {past.caught} of {counted(past.incidents, 'incident')} with {pages(past.false_pages)} "
-            f"in {span(past.weeks)}."
+            f"in {observed(past.weeks)}."
         )
     else:
         reasons.append(f"It {paged_falsely(past)}; no incident concerns it: what it would find is unknown.")
@@ -322,7 +322,7 @@ def _without_incidents(case: Case, base: RuleAdvice, own: Plateau) -> RuleAdvice
         needed = uncertainty.quiet_weeks_needed(budget.false_pages_per_week)
         reasons.append(
             f"It takes {needed:.1f} weeks without a false page to show (nine times out of ten) that a rule keeps to "
-            f"{allowance(budget)}; {span(past.weeks)} were observed."
+            f"{allowance(budget)}; {observed(past.weeks)} were observed."
         )
     physics = detection_table(case.replay, case.current)
     reasons += _arithmetic(physics)
@@ -355,7 +355,7 @@ def _arithmetic(physics: Sequence[Mapping[str, Any]]) -> list[str]:
             return "is hidden: the rule fires without any fault then"
         if math.isinf(time.seconds):
             return "never pages"
-        return f"pages after {format_duration(max(60, round(time.seconds / 60) * 60) * 1000)}"
+        return f"pages after {duration(max(60, round(time.seconds / 60) * 60) * 1000)}"
 
     busy, calm = hours[0], hours[-1]
     return [
@@ -366,9 +366,10 @@ def _arithmetic(physics: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _untested(case: Case) -> str:
     """Say which of its conditions the test on unseen weeks lacks."""
-    weeks, folds = case.replay.period.duration_ms / WEEK_MS, folds_of(case.replay.period)
+    folds = folds_of(case.replay.period)
     if not folds:
-        why = f"the history holds {weeks:.1f} weeks, and tuning on the first and testing on the last takes {MIN_WEEKS}"
+        whole = span(case.replay.period.duration_ms)
+        why = f"the history holds {whole}, and tuning on the first and testing on the last takes {MIN_WEEKS} weeks"
     elif not any(
         o.status != "no data" and o.incident.interval.start_ms >= folds[0].start_ms for o in case.past.outcomes
     ):
@@ -403,7 +404,7 @@ def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, t
     reasons = [alike] * (len(seen) > case.clusters)
     reasons += [f"The current rule: {fate(outcome)}." for outcome in seen.values()]
     reasons += [
-        f"With {setting} the past shows {pages(scored.false_pages)} in {span(scored.weeks)}, and: "
+        f"With {setting} the past shows {pages(scored.false_pages)} in {observed(scored.weeks)}, and: "
         + "; ".join(fate(outcome) for outcome in scored.outcomes if outcome.status != "no data")
         + ". "
         + _margin_sentence(top, setting, case.replay.signal().falls)
@@ -434,22 +435,23 @@ def fate(outcome: Outcome) -> str:
         return f"{name} finds the rule already firing"
     if outcome.status == "early":
         return f"{name} is paged before its labelled start"
-    return f"{name} is paged after {format_duration(outcome.delay_ms or 0)}"
+    return f"{name} is paged after {duration(outcome.delay_ms or 0)}"
 
 
 def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
     n, falls = case.clusters, case.replay.signal().falls
     lower = uncertainty.clopper_pearson(scored.caught, scored.incidents, level=0.95)[0]
-    delays = f"worst delay {format_duration(scored.worst_delay_ms or 0)}"
+    delays = f"worst delay {duration(scored.worst_delay_ms or 0)}"
     if n > TENTATIVE_INCIDENTS:
         middle = uncertainty.delay_summary([delay / 1000 for delay in scored.delays_ms])
-        delays = f"median delay {format_duration(round(middle.median_s) * 1000)}, {delays}"
+        delays = f"median delay {duration(round(middle.median_s) * 1000)}, {delays}"
     reasons = [
-        f"Past {span(case.weeks)}: found {scored.caught} of {counted(scored.incidents, 'incident')}, {delays}. "
+        f"In the past {span(case.weeks * WEEK_MS)} it found {scored.caught} of "
+        f"{counted(scored.incidents, 'incident')}, {delays}. "
         # The exact interval holds for a rule fixed before looking only: `uncertainty.clopper_pearson`.
         f"Had the rule been fixed before these incidents, that would show that it finds at least {lower:.0%} of such "
         "incidents (95% confidence); it was chosen by looking at them, which shows less.",
-        f"{pages(scored.false_pages).capitalize()} in {span(scored.weeks)} of normal time. "
+        f"{pages(scored.false_pages).capitalize()} in {observed(scored.weeks)}. "
         f"Current rule on the same weeks: {case.past.caught} of {case.past.incidents}, "
         f"{pages(case.past.false_pages)}.",
     ]

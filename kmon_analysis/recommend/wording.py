@@ -7,7 +7,7 @@ import math
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Budget, Candidate
 from kmon_analysis.tabular import counted
-from kmon_analysis.timing import format_duration
+from kmon_analysis.timing import WEEK_MS, duration, format_duration, span
 
 __all__ = [
     "allowance",
@@ -16,10 +16,10 @@ __all__ = [
     "figures",
     "listed",
     "number",
+    "observed",
     "odds",
     "paged_falsely",
     "pages",
-    "span",
     "thresholds",
 ]
 
@@ -46,28 +46,17 @@ def thresholds(one: float, other: float) -> str:
     return f"thresholds from {number(low)} to {number(high)}"
 
 
+def observed(weeks: float) -> str:
+    """Say in how much time false pages were counted: what was observed outside incidents and excluded windows."""
+    return f"{span(weeks * WEEK_MS)} of normal time"
+
+
 def paged_falsely(score: Score) -> str:
     """Say how often a rule paged falsely in the time of a score."""
     if not score.false_pages:
-        return f"never paged falsely in {span(score.weeks)}"
+        return f"never paged falsely in {observed(score.weeks)}"
     often = {1: "once", 2: "twice"}.get(score.false_pages, f"{score.false_pages} times")
-    return f"paged falsely {often} in {span(score.weeks)}"
-
-
-def span(weeks: float) -> str:
-    """Write a span in the largest unit of which it holds one.
-
-    Examples
-    --------
-    >>> span(4.0), span(0.5), span(0.01)
-    ('4.0 weeks', '3.5 days', '1.7 hours')
-    """
-    if weeks >= 1:
-        return f"{weeks:.1f} weeks"
-    if weeks >= 1 / 7:
-        return f"{weeks * 7:.1f} days"
-    hours = weeks * 7 * 24
-    return f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
+    return f"paged falsely {often} in {observed(score.weeks)}"
 
 
 def allowance(budget: Budget) -> str:
@@ -83,10 +72,10 @@ def pages(count: int) -> str:
 
 def figures(score: Score) -> str:
     """Write what a setting did in one line: incidents found, worst delay, false pages."""
-    delay = "" if score.worst_delay_ms is None else f", worst delay {format_duration(score.worst_delay_ms)}"
+    delay = "" if score.worst_delay_ms is None else f", worst delay {duration(score.worst_delay_ms)}"
     rate = "" if math.isnan(score.false_pages_per_week) else f" ({score.shown_rate} a week)"
     found = f"{score.caught} of {counted(score.incidents, 'incident')} found"
-    return f"{found}{delay}, {pages(score.false_pages)} in {span(score.weeks)}{rate}"
+    return f"{found}{delay}, {pages(score.false_pages)} in {observed(score.weeks)}{rate}"
 
 
 def candidate_words(candidate: Candidate) -> str:

@@ -14,8 +14,8 @@ from kmon_analysis.labelling.question import Question
 from kmon_analysis.labelling.session import Session
 from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.report.links import grafana_link, prometheus_link
-from kmon_analysis.report.words import clean, count, duration, moment, number, rough
-from kmon_analysis.timing import SECOND_MS, Interval, format_instant
+from kmon_analysis.report.words import clean, count, moment, number, rough
+from kmon_analysis.timing import SECOND_MS, Interval, duration, format_instant
 from kmon_analysis.timing import zone_of as named_zone
 
 __all__ = ["Links", "check_links", "facts", "links", "local_moment", "question_json", "zone_of"]

@@ -23,7 +23,7 @@ from kmon_analysis.recommend.advice import Advice, RuleAdvice, Written
 from kmon_analysis.report.page import render_report
 from kmon_analysis.rules.model import AlertingRule, RuleKey
 from kmon_analysis.rules.reader import parse_rules
-from kmon_analysis.timing import MINUTE_MS, Interval, format_duration, format_instant, zone_of
+from kmon_analysis.timing import MINUTE_MS, Interval, duration, format_instant, zone_of
 
 __all__ = ["FILES", "check_writable", "evidences", "write_advice"]
 
@@ -173,7 +173,7 @@ def evidences(advice: Advice) -> list[Evidence]:
         ]
         for interval in sorted(spared, key=lambda i: -i.duration_ms)[:QUIET_PER_RULE]:
             span = _bounded(interval.start_ms - lead, interval.end_ms + TAIL_MS)
-            when, length = format_instant(interval.start_ms), format_duration(interval.duration_ms)
+            when, length = format_instant(interval.start_ms), duration(interval.duration_ms)
             note = f"the old values paged falsely for {length} from {when}"
             found.append(_slice(replay, rule, f"{name} stays quiet on {when}", span, note))
     return found

@@ -23,8 +23,7 @@ from kmon_analysis.report.figure import (
     text_width,
 )
 from kmon_analysis.report.timeline import legend_beside, time_axis
-from kmon_analysis.report.words import duration
-from kmon_analysis.timing import DAY_MS
+from kmon_analysis.timing import DAY_MS, duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

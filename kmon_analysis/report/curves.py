@@ -31,8 +31,8 @@ from kmon_analysis.report.figure import (
 )
 from kmon_analysis.report.timeline import WRAP, legend_beside, setting_style, unit_words, value_name
 from kmon_analysis.report.view import WORDS, View, look, settings_of
-from kmon_analysis.report.words import apart, duration, number, same_duration
-from kmon_analysis.timing import MINUTE_MS
+from kmon_analysis.report.words import apart, number, same_duration
+from kmon_analysis.timing import MINUTE_MS, duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

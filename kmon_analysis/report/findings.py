@@ -11,18 +11,8 @@ from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
 from kmon_analysis.report.front import Outlook
-from kmon_analysis.report.words import (
-    allowance,
-    clean,
-    count,
-    duration,
-    number,
-    per_week,
-    rough,
-    same_duration,
-    shortened,
-    span,
-)
+from kmon_analysis.report.words import allowance, clean, count, number, per_week, rough, same_duration, shortened
+from kmon_analysis.timing import duration, span
 
 __all__ = ["delay_title", "front_title", "pages_title", "setting_words", "signal_title"]
 

@@ -20,9 +20,9 @@ from kmon_analysis.report.front import Outlook, front, outlook
 from kmon_analysis.report.front_table import front_table
 from kmon_analysis.report.tables import Table
 from kmon_analysis.report.templating import environment
-from kmon_analysis.report.words import allowance, count, duration, same_duration, span
+from kmon_analysis.report.words import allowance, count
 from kmon_analysis.report.zones import clock, local_zone, minute
-from kmon_analysis.timing import SECOND_MS, zone_of
+from kmon_analysis.timing import SECOND_MS, duration, span, zone_of
 
 __all__ = ["Checked", "render_report"]
 
@@ -153,9 +153,9 @@ def _analysed(advice: Advice, zone: str) -> list[tuple[str, str]]:
         ("Accepted", accepted),
         (
             "Pages",
-            f"{groups}; closer than {same_duration(settings.merge_gap_ms)} they are one; credited from "
-            f"{same_duration(settings.credit_before_ms)} before an incident to "
-            f"{same_duration(settings.credit_after_ms)} (and the rule's “for”) after it",
+            f"{groups}; closer than {duration(settings.merge_gap_ms)} they are one; credited from "
+            f"{duration(settings.credit_before_ms)} before an incident to "
+            f"{duration(settings.credit_after_ms)} (and the rule's “for”) after it",
         ),
     ]
     rows += [("Warning", warning) for warning in history.provenance.warnings]

@@ -16,19 +16,10 @@ from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.recommend.holdout import HeldOut
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
-from kmon_analysis.report.words import (
-    clean,
-    count,
-    describe,
-    duration,
-    number,
-    per_week,
-    rough,
-    same_duration,
-)
+from kmon_analysis.report.words import clean, count, describe, number, per_week, rough, same_duration
 from kmon_analysis.report.zones import day, minute
 from kmon_analysis.tabular import Cell, html_table, text_table
-from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS
+from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS, duration, span
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -388,7 +379,7 @@ def heldout_table(heldout: HeldOut, *, zone: str = "UTC") -> Table:
     now, tuned = heldout.current, heldout.proposed
     rows.append(
         (
-            f"together, {now.weeks:.1f} weeks, found in time",
+            f"together, {span(now.weeks * WEEK_MS)}, found in time",
             "",
             f"{now.caught_in_time} of {now.incidents}",
             f"{tuned.caught_in_time} of {tuned.incidents}",

@@ -11,7 +11,7 @@ from itertools import pairwise
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.tabular import shortened
-from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Interval, format_duration, zone_of
+from kmon_analysis.timing import DAY_MS, MINUTE_MS, SECOND_MS, Interval, format_duration, zone_of
 
 __all__ = [
     "allowance",
@@ -20,7 +20,6 @@ __all__ = [
     "compact",
     "count",
     "describe",
-    "duration",
     "moment",
     "number",
     "per_week",
@@ -28,7 +27,6 @@ __all__ = [
     "same_duration",
     "short_labels",
     "shortened",
-    "span",
     "zone_words",
 ]
 
@@ -122,28 +120,6 @@ def allowance(false_pages_per_week: float) -> str:
     return f"{false_pages_per_week:g} false page{'' if false_pages_per_week == 1 else 's'} a week"
 
 
-def duration(length_ms: float | None) -> str:
-    """Write a measured duration to two units.
-
-    Examples
-    --------
-    >>> duration(None), duration(0), duration(95_400), duration(3_725_000), duration(200_000_000)
-    ('–', '0 s', '1 min 35 s', '1 h 2 min', '2 d 7 h')
-    """
-    if length_ms is None or math.isnan(length_ms):
-        return NOTHING
-    rest = round(length_ms / SECOND_MS) * SECOND_MS
-    units = (("d", DAY_MS), ("h", HOUR_MS), ("min", MINUTE_MS), ("s", SECOND_MS))
-    for place, (unit, unit_ms) in enumerate(units):
-        whole, left = divmod(rest, unit_ms)
-        if not whole:
-            continue
-        small_unit, small_ms = units[min(place + 1, 3)]
-        small = left // small_ms if place < 3 else 0
-        return f"{whole} {unit} {small} {small_unit}" if small else f"{whole} {unit}"
-    return "0 s"
-
-
 def moment(instant_ms: int, *, seconds: bool = False, zone: tzinfo = UTC) -> str:
     """Write an instant for reading, to the minute; the caller says which zone that is."""
     written = datetime.fromtimestamp(instant_ms / SECOND_MS, zone)
@@ -182,14 +158,6 @@ def zone_words(zone: str, period: Interval) -> str:
             low, high = (middle, high) if ahead(middle) == ahead(before) else (low, middle)
         written.append(f"from {moment(high, zone=place)[:10]} {ahead(high)}")
     return f"{zone} ({', '.join(written[:3])}{', …' if len(written) > 3 else ''})"
-
-
-def span(length_ms: int) -> str:
-    """Write a long span in days, or weeks from four weeks on."""
-    days = length_ms / DAY_MS
-    if days >= 28:
-        return f"{days / 7:.1f} weeks"
-    return f"{days:.1f} days" if days >= 1 else duration(length_ms)
 
 
 def count(items: int, noun: str, plural: str | None = None) -> str:

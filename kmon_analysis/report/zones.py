@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from kmon_analysis.report.words import moment
-from kmon_analysis.timing import SECOND_MS, format_duration, zone_of
+from kmon_analysis.timing import SECOND_MS, duration, zone_of
 
 __all__ = ["clock", "day", "local_zone", "minute", "offset"]
 
@@ -65,7 +65,7 @@ def offset(length_ms: int) -> str:
     Examples
     --------
     >>> offset(270_000), offset(-120_000), offset(0), offset(10_451)
-    ('+4m30s', '-2m', '+0s', '+10s')
+    ('+4 min 30 s', '-2 min', '+0 s', '+10 s')
     """
     length_ms = round(length_ms / SECOND_MS) * SECOND_MS
-    return ("+" if length_ms >= 0 else "") + format_duration(length_ms)
+    return ("+" if length_ms >= 0 else "") + duration(length_ms)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from kmon_analysis.errors import Finding, SettingError, printable
 from kmon_analysis.labels import Labels
 from kmon_analysis.promql.syntax import Expr
-from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_table
-from kmon_analysis.timing import SECOND_MS
+from kmon_analysis.tabular import MOST_ROWS, Cell, html_list, html_table, text_table
+from kmon_analysis.timing import SECOND_MS, format_duration
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -182,7 +182,7 @@ class RuleFile:
                 rule.group,
                 rule.name,
                 "alert" if isinstance(rule, AlertingRule) else "record",
-                length_cell(rule.for_ms) if isinstance(rule, AlertingRule) else "–",
+                Cell(format_duration(rule.for_ms), rule.for_ms) if isinstance(rule, AlertingRule) else "–",
                 " ".join(rule.text.split()),
             )
             for rule in self.rules

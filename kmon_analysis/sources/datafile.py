@@ -17,7 +17,7 @@ from kmon_analysis.history import History, Provenance
 from kmon_analysis.labels import Labels
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.sources.connection import plain
-from kmon_analysis.timing import MINUTE_MS, format_duration, format_instant
+from kmon_analysis.timing import MINUTE_MS, duration, format_instant
 
 __all__ = ["Column", "Report", "described", "make_history", "opened", "read_number", "report_encoding"]
 
@@ -151,7 +151,7 @@ def described(
     if series.sample_count == len(series.labels) or history.scrape_interval_ms <= _LOOKBACK_MS:
         return history
     thin = (
-        f"its samples lie {format_duration(history.scrape_interval_ms)} apart, and a rule sees each for 5m: between "
+        f"its samples lie {duration(history.scrape_interval_ms)} apart, and a rule sees each for 5 min: between "
         "them nothing fires; export them closer (in Grafana: a shorter time range, or the query's Min step)"
     )
     return History(series, replace(provenance, warnings=(*warnings, thin)))

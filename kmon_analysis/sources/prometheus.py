@@ -22,7 +22,7 @@ from kmon_analysis.sources.reading import PROTOCOLS, Protocol, objection, read_p
 from kmon_analysis.sources.served import ask_groups, to_json
 from kmon_analysis.sources.server import ServerInfo, about, ask_server
 from kmon_analysis.sources.workers import in_threads
-from kmon_analysis.timing import MINUTE_MS, Interval, format_duration, format_instant
+from kmon_analysis.timing import MINUTE_MS, Interval, format_duration, format_end, format_instant
 
 if TYPE_CHECKING:
     from prometheus_api_client import PrometheusConnect
@@ -159,7 +159,7 @@ def fetch_history(
 
 
 def _nothing(history: History) -> SettingError:
-    span = f"{format_instant(history.interval.start_ms)} to {format_instant(history.interval.end_ms)}"
+    span = f"{format_instant(history.interval.start_ms)} to {format_end(history.interval.end_ms)}"
     return SettingError(
         f"has no sample of what the rules read from {span}; nothing was saved",
         place=history.provenance.source,

@@ -265,7 +265,13 @@ def test_an_argument_that_a_backtest_has_not_is_told_with_its_place(said, cure):
 
 @pytest.mark.parametrize(
     ("hours", "said"),
-    [((1,), "1h earlier"), ((2, 1), "1h or 2h earlier"), ((-5.5,), "5h30m later"), ((8,), "8h earlier"), ((0,), None)],
+    [
+        ((1,), "1 h earlier"),
+        ((2, 1), "1 h or 2 h earlier"),
+        ((-5.5,), "5 h 30 min later"),
+        ((8,), "8 h earlier"),
+        ((0,), None),
+    ],
 )
 def test_a_list_in_another_zone_is_asked_about(hours, said):
     listed = Incidents(

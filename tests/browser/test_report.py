@@ -10,7 +10,8 @@ from urllib.request import url2pathname
 import pytest
 
 import kmon_analysis as km
-from kmon_analysis.report.words import describe, duration, moment, number, per_week, same_duration
+from kmon_analysis.report.words import describe, moment, number, per_week, same_duration
+from kmon_analysis.timing import duration
 from tests.browser.checks import check_hostile, check_page, table_rows, words
 from tests.browser.hostile import MARKUP
 

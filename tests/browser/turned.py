@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 
 from kmon_analysis.backtest.rule import RuleBacktest
-from kmon_analysis.report.words import duration
-from kmon_analysis.timing import parse_duration
+from kmon_analysis.timing import duration, parse_duration
 
 __all__ = ["TUNER", "Turned", "check_numbers"]
 

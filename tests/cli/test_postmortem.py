@@ -11,7 +11,7 @@ def test_files_and_words(kmon, world, tmp_path):
     done = kmon("postmortem", "INC-2", *world.usual, "-o", tmp_path / "out", "--zone", "America/St_Johns")
     assert done.status == 0, done.err
     assert done.out.splitlines()[0].startswith("INC-2: 2026-01-")
-    assert "HighConsumerLag  paged at +5m" in done.out
+    assert "HighConsumerLag  paged at +5 min" in done.out
     assert "written: " in done.err
     found = {str(path) for path in tree(tmp_path / "out")}
     assert {"postmortem.html", "postmortem.md", "postmortem.json", "bundle/manifest.json", "bundle/history"} <= found

@@ -71,7 +71,7 @@ def test_phases_are_given_and_swept(kmon, world):
     assert "at 2 phases" in table
     given = kmon("backtest", *world.usual, "--phase", "17s")
     assert given.err == ""
-    assert "group kafka is evaluated 17s after its full intervals (as given)" in given.out
+    assert "group kafka is evaluated 17 s after its full intervals (as given)" in given.out
     by_path = kmon("backtest", *world.usual, "--rule-path", "/etc/prometheus/rules.yml")
     assert "by the rule file's path" in by_path.out
     both = kmon("backtest", *world.usual, "--phase", "1s", "--rule-path", "r.yml")

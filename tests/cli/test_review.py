@@ -104,7 +104,7 @@ def test_without_a_terminal_and_without_answers_there_is_a_table(review, path):
     before = path.read_bytes()
     found = review("--top", "2")
     lines = found.out.splitlines()
-    assert re.match(r" *# +from, UTC +for +peak +rule and labels$", lines[0])
+    assert re.match(r" *# +from, UTC +for +peak +rule, labels$", lines[0])
     assert re.match(r" *1 +2026-\d\d-\d\d \d\d:\d\d .* HighConsumerLag$", lines[1])
     assert "of a kind of their own; --top" in found.err
     assert path.read_bytes() == before

@@ -293,7 +293,7 @@ def test_the_doctor_sees_a_server(kmon, world, prometheus, tmp_path):
     found = kmon("doctor", "--prometheus", prometheus.url, "--rules", tmp_path / "r.yml")
     assert found.status == 1
     assert found.err == "missing: kafka_lag\n"
-    assert "kafka_lag: nothing now, nothing 1d ago" in found.out
+    assert "kafka_lag: nothing now, nothing 1 day ago" in found.out
 
 
 def test_backtest_and_doctor_from_a_real_server(kmon, world, prometheus, tmp_path):

@@ -193,4 +193,4 @@ def test_checks_once_for_probes_and_cron(box, cluster, tmp_path):
     box.add("UserRegistered", 600)
     ill = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ill.returncode == 1
-    assert "down  UserRegistered  the oldest pending event is 10m" in ill.stdout
+    assert "down  UserRegistered  the oldest pending event is 10 min" in ill.stdout

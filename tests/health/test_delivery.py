@@ -56,7 +56,7 @@ def test_only_the_event_with_an_old_row_is_down(box):
     )
     found = stale.run()
     assert not found.up
-    assert "the limit is 5m" in found.details["message"]
+    assert "the limit is 5 min" in found.details["message"]
     assert found.details["pending"] == 1
     assert fresh.run().up
     box.run("UPDATE outbox SET processed_at = created_at")
@@ -199,7 +199,7 @@ def test_a_statement_that_takes_too_long_is_ended_by_the_database(postgres_serve
     assert asked.run().up
     with box.engine.begin() as holder:
         holder.execute(text("LOCK TABLE busy IN ACCESS EXCLUSIVE MODE"))
-        assert "longer than 2s" in asked.run().details["message"]
+        assert "longer than 2 s" in asked.run().details["message"]
     assert asked.run().up
 
 

@@ -46,11 +46,11 @@ def test_firing_again_in_an_old_page_is_no_page():
     line = bumped((95, 103, 500.0), (106, 112, 500.0))
     found = made(history({"a": line}), rules=RULES.replace("for: 5m", "for: 0m"))
     assert found["HighLag"].merged_into_ms == minute(95)
-    assert did(found, found["HighLag"]) == "fired at -14m, in the page that began at -25m and had resolved"
-    assert summary(found).startswith("HighLag fired again (its page began at -25m) 14m before the labelled start")
+    assert did(found, found["HighLag"]) == "fired at -14 min, in the page that began at -25 min and had resolved"
+    assert summary(found).startswith("HighLag fired again (its page began at -25 min) 14 min before the labelled start")
 
 
-@pytest.mark.parametrize(("others", "amount"), [([incident("ALL", 0, 600)], "(none)"), ([], "(9h5m)")])
+@pytest.mark.parametrize(("others", "amount"), [([incident("ALL", 0, 600)], "(none)"), ([], "(9 h 5 min)")])
 def test_without_ordinary_time_no_false_pages_are_no_praise(others, amount):
     found = made(history({"a": bumped((122, 140, 500.0))}), incident(), *others)
     assert "little normal time" in codes(found)

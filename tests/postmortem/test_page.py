@@ -88,9 +88,9 @@ def test_the_page_tells_the_whole_story(made):
     text = Reader(render_page(made)).text.replace("\N{NO-BREAK SPACE}", " ")
     for words in [
         "Postmortem of INC-1",
-        "HighLag paged 7m after the labelled start, 8m before people knew; 1 other rule concerned did not page.",
+        "HighLag paged 7 min after the labelled start, 8 min before people knew; 1 other rule concerned did not page.",
         "2026-03-02 02:00:00 UTC (2026-03-02 07:45:00 +05:45 Asia/Kathmandu)",
-        "2026-03-02 02:15:00 UTC (2026-03-02 08:00:00 +05:45 Asia/Kathmandu), +15m",
+        "2026-03-02 02:15:00 UTC (2026-03-02 08:00:00 +05:45 Asia/Kathmandu), +15 min",
         "topic=a",
         "disk full",
         "Nobody looked.",
@@ -99,7 +99,7 @@ def test_the_page_tells_the_whole_story(made):
         "paged for 2 of 2 incidents and sent 0 false pages",
         "Silent its expression returned nothing that the incident concerns",
         "for 4m instead of 5m",
-        "nothing is known better than to 2m",
+        "nothing is known better than to 2 min",
         "is not known; full intervals are taken",
         "one example, no forecast",
     ]:
@@ -110,7 +110,7 @@ def test_markdown_says_the_same(made):
     text, kinds = shown(markdown(made))
     for words in [
         "Postmortem of INC-1",
-        "HighLag paged 7m after the labelled start",
+        "HighLag paged 7 min after the labelled start",
         "Nobody looked.",
         "firing, page",
         "for 4m instead of 5m",
@@ -206,7 +206,7 @@ RULES_AT_ONCE = "groups:\n- name: g\n  interval: 1m\n  rules:\n  - {alert: Flaps
 def test_a_notebook_shows_it(made, hostile):
     shown_html = made._repr_html_()
     assert "INC-1: 2026-03-02T02:00:00Z" in shown_html
-    assert "paged at +7m" in shown_html
+    assert "paged at +7 min" in shown_html
     assert "<script>window" not in hostile._repr_html_()
     assert "\x1b" not in repr(hostile)
     frame = made.to_frame()

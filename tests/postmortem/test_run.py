@@ -22,7 +22,7 @@ def test_a_page_is_told_from_breach_to_resolved():
     assert steps(made) == [(2, ("true", "pending"), 500.0), (7, ("firing", "page"), 500.0), (20, ("resolved",), 10.0)]
     assert made["Silent"].status == "nothing returned"
     assert repr(made).splitlines()[2:] == [
-        "HighLag  paged at +7m",
+        "HighLag  paged at +7 min",
         "Silent   its expression returned nothing that the incident concerns",
         "the history holds nothing of sent, needed by Silent",
     ]
@@ -49,10 +49,10 @@ def test_another_alert_that_pages_while_one_is_firing_is_told():
     held = history({"a": bumped((60, 400, 500.0)), "b": bumped((122, 140, 500.0))})
     made = km.postmortem(replayed(held, [incident()]), "INC-1")
     assert made["HighLag"].status == "already firing"
-    assert did(made, made["HighLag"]) == "had been firing since -55m: another of its alerts paged at +7m"
+    assert did(made, made["HighLag"]) == "had been firing since -55 min: another of its alerts paged at +7 min"
     assert summary(made) == "No page that tells of it alone: HighLag had been firing since before."
     alone = km.postmortem(replayed(history({"a": bumped((60, 400, 500.0))}), [incident()]), "INC-1")
-    assert did(alone, alone["HighLag"]) == "had been firing since -55m: no new page"
+    assert did(alone, alone["HighLag"]) == "had been firing since -55 min: no new page"
     assert summary(alone) == "No new page: HighLag had been firing since before."
 
 
@@ -65,8 +65,8 @@ def test_why_a_rule_did_not_page_is_said():
     )
     made = km.postmortem(replayed(history({"a": bumped((122, 140, 500.0))}), [incident()], rules), "INC-1")
     assert dict(made.table()[1]) == {
-        "Short": "was pending, and did not fire: the condition held for 17m at most (from +2m), “for” is 30m",
-        "High": "never came true: the value came nearest with 500 at +2m, the threshold is > 5,000",
+        "Short": "was pending, and did not fire: the condition held for 17 min at most (from +2 min), “for” is 30m",
+        "High": "never came true: the value came nearest with 500 at +2 min, the threshold is > 5,000",
         "Gone": "never came true: the condition was not true once",
     }
     assert summary(made) == "No rule paged for it."

@@ -10,7 +10,17 @@ from kmon_analysis.recommend.case import case_of
 from kmon_analysis.recommend.choose import best, survey
 from kmon_analysis.recommend.refusal import inseparable
 from kmon_analysis.timing import MINUTE_MS
+from tests.recommend.world import RULES, advise, lag_history
 from tests.report.samples import incident, replay
+
+
+def test_hours_that_leave_an_incident_out_are_named():
+    guard = "and on() (hour() >= 7 < 20)"
+    rules = RULES.format(threshold=500).replace("> 500", f"> 500 {guard}")
+    for day, left_out in ((2.1, True), (2.5, False)):
+        found = advise(*lag_history(4, incidents=[day, 9.5, 16.5, 20.5]), rules=rules)["HighConsumerLag"]
+        said = f"blocks: it lies outside of the rule's hours ({guard}), at all hours the rule could see it"
+        assert (said in found.reasons[0]) is left_out
 
 
 def blocked(before):

@@ -44,8 +44,9 @@ def test_without_incidents_it_refuses_and_speaks_of_no_recall():
     assert "2.3 weeks without a false page" in text_of(found)
     assert "kmon incidents suggest" in text_of(found)
     score = found.past_current
-    assert f"paged falsely {score.false_pages} times in 6.0 weeks: {score.shown_rate} a week, 1 accepted." in text_of(
-        found
+    assert (
+        f"paged falsely {score.false_pages} times in 6 weeks of normal time: {score.shown_rate} a week, 1 accepted."
+        in text_of(found)
     )
     past = found.to_json()["past"]["current"]
     assert past["caught"] is None
@@ -58,7 +59,7 @@ def test_one_incident_is_one_example_and_no_percentage():
     assert (found.verdict, found.headline) == ("keep", "Consistent with one example")
     assert found.proposed is None
     assert "%" not in text_of(found) + repr(advice)
-    assert "INC-1 (2026-01-25) is paged after 5m" in text_of(found)
+    assert "INC-1 (2026-01-25) is paged after 5 min" in text_of(found)
     assert re.search(r"shift test p = 0\.\d{3}", text_of(found))
     assert found.candidate is not None
     assert 900 < found.candidate.threshold < 8000
@@ -95,7 +96,7 @@ def test_six_and_more_are_recommended_when_unseen_weeks_agree():
     assert found.heldout.proposed.false_pages < found.heldout.current.false_pages
     low, high = found.next_4_weeks
     assert 0 <= low <= high < 20
-    assert re.search(r"median delay \d+[ms], worst delay \d+[ms]", text_of(found))
+    assert re.search(r"median delay \d+ (s|min), worst delay \d+ (s|min)", text_of(found))
     # The threshold is round and lies a third into the interval, on a logarithmic scale.
     assert found.proposed.threshold == float(f"{found.proposed.threshold:.1e}")
     ratio = found.proposed.threshold / found.plateau.quiet
@@ -118,10 +119,13 @@ def test_no_threshold_separates_and_the_blocking_incident_is_named():
     assert (found.verdict, found.headline) == ("refused", "No threshold separates")
     assert found.proposed is None
     assert found.reasons[0].startswith(
-        "INC-10 (2026-03-12) blocks: by 30m after its start its highest value is 300, but ordinary weeks need a "
+        "INC-10 (2026-03-12) blocks: by 30 min after its start its highest value is 300, but ordinary weeks need a "
     )
     past = found.past_current
-    assert f"9 of 10 incidents found, worst delay 5m, {past.false_pages} false pages in 9.9 weeks" in found.reasons[1]
+    assert (
+        f"9 of 10 incidents found, worst delay 5 min, {past.false_pages} false pages in 9.9 weeks of"
+        in found.reasons[1]
+    )
     assert f"it breaks the budget: {past.shown_rate} false pages a week, 1 accepted" in found.reasons[1]
     # It never gets above what ordinary weeks reach, whatever is accepted: 300 is below every peak.
     assert "Neither a longer delay nor more false pages" in found.reasons[2]
@@ -134,16 +138,16 @@ def test_a_thin_margin_keeps_the_current_rule():
     assert found.verdict == "keep"
     assert found.headline.startswith(
         "No safe better value found; the current rule breaks the budget: "
-        f"{past.false_pages_per_week:.2f} false pages a week, 1 accepted; firing for 14h12m of a normal week, 1h41m "
+        f"{past.false_pages_per_week:.2f} false pages a week, 1 accepted; firing for 14 h 12 min of a normal week, 1 h "
     )
     assert found.proposed is None
     # The best values found stand beside the current ones, and why they are not advised.
     near = advise_again(found)
     assert near.caught == 10
     assert found.reasons[0] == (
-        f"Best found: {found.candidate}: 10 of 10 incidents found, worst delay 0s, {near.false_pages} false pages in "
-        f"9.9 weeks ({near.shown_rate} a week). The current rule: 10 of 10 incidents found, worst delay 5m, "
-        f"{past.false_pages} false pages in 9.9 weeks ({past.shown_rate} a week)."
+        f"Best found: {found.candidate}: 10 of 10 incidents found, worst delay 0 s, {near.false_pages} false pages in "
+        f"9.9 weeks of normal time ({near.shown_rate} a week). The current rule: 10 of 10 incidents found, worst delay "
+        f"5 min, {past.false_pages} false pages in 9.9 weeks of normal time ({past.shown_rate} a week)."
     )
     top = found.plateau
     assert found.reasons[1].startswith("It is not advised because the margin is thin")
@@ -180,7 +184,7 @@ def test_unseen_weeks_that_disagree_keep_the_current_rule():
     new, old = found.heldout.proposed, found.heldout.current
     assert found.reasons[1] == (
         f"It is not advised because on unseen weeks tuning did worse than the current rule: {new.caught_in_time} of 6 "
-        f"found in time, {new.false_pages} false pages in 6.0 weeks; current rule on the same weeks: "
+        f"found in time, {new.false_pages} false pages in 6 weeks of normal time; current rule on the same weeks: "
         f"{old.caught_in_time} of 6, {old.false_pages} false pages."
     )
 
@@ -192,8 +196,8 @@ def test_short_histories_say_so_and_predict_nothing():
     assert short.next_4_weeks is None
     assert short.overfit_ratio is None
     assert (
-        "Not tested on unseen weeks: the history holds 1.5 weeks, and tuning on the first and testing on the last "
-        "takes 6." in text_of(short)
+        "Not tested on unseen weeks: the history holds 10.5 days, and tuning on the first and testing on the last "
+        "takes 6 weeks." in text_of(short)
     )
     provisional = only(advise(*lag_history(3, incidents=days)))
     assert provisional.headline.startswith("Provisional, re-run on 2026-02-02")
@@ -263,7 +267,7 @@ def test_rules_without_a_threshold_are_scored_and_kept():
     rules = RULES.format(threshold=500).replace("kafka_consumer_lag_sum > 500", "absent(kafka_consumer_lag_sum)")
     found = only(advise(*lag_history(4, incidents=[3.5]), rules=rules))
     assert found.verdict == "keep"
-    assert found.headline == "Nothing to tune; the current rule breaks the budget: 0 of 1 incident found within 30m"
+    assert found.headline == "Nothing to tune; the current rule breaks the budget: 0 of 1 incident found within 30 min"
     assert "no threshold that can turn" in text_of(found)
     assert "0 of 1" in text_of(found)
 
@@ -313,7 +317,7 @@ def test_no_incident_is_no_reason_to_keep_a_fixed_rule_either():
     rules = RULES.format(threshold=500).replace("kafka_consumer_lag_sum > 500", "absent(kafka_consumer_lag_sum)")
     found = only(advise(*lag_history(4), rules=rules))
     assert (found.verdict, found.headline) == ("refused", "No recommendation for detection")
-    assert "It never paged falsely in 4.0 weeks" in text_of(found)
+    assert "It never paged falsely in 4 weeks of normal time" in text_of(found)
 
 
 def test_without_incidents_arithmetic_says_how_long_a_fault_goes_unnoticed():
@@ -333,7 +337,7 @@ def test_without_incidents_arithmetic_says_how_long_a_fault_goes_unnoticed():
     found = only(advise(History(rates, history.provenance), nothing))
     said = next(reason for reason in found.reasons if reason.startswith("By arithmetic alone"))
     assert '{consumergroup="email", topic="user.registered"}' in said
-    assert "pages after 9m" in said
+    assert "pages after 9 min" in said
     assert len(found.physics) == 3
 
 
@@ -344,16 +348,16 @@ def test_a_rule_about_nothing_in_the_history_is_not_called_quiet():
     assert "no series that the rule asks for" in found.reasons[0]
     missing = RULES.format(threshold=500).replace("kafka_consumer_lag_sum > 500", "absent(kafka_consumergroup_lag)")
     always = only(advise(*lag_history(4, incidents=[3.5]), rules=missing))
-    assert always.headline.startswith("Nothing to tune; the current rule breaks the budget: firing for 167h59m of a")
+    assert always.headline.startswith("Nothing to tune; the current rule breaks the budget: firing for 6 d 23 h of a")
 
 
 def test_minutes_have_no_weekly_rate():
     history, nothing = lag_history(1 / 7 / 24)
     advice = advise(history, nothing, threshold=10)
-    assert "1.0 hours" in text_of(only(advice))
+    assert "1 h of normal time" in text_of(only(advice))
     assert "00.00" not in repr(advice)
     begun = History.from_frame(history.to_frame().iloc[:30])
-    assert re.search(r"\b(29|30) minutes\b", text_of(only(advise(begun, nothing, threshold=10))))
+    assert re.search(r"\b(29|30) min of normal time\b", text_of(only(advise(begun, nothing, threshold=10))))
 
 
 def test_a_history_of_minutes_gets_a_verdict_without_a_comparison_with_chance():

@@ -157,7 +157,7 @@ def test_the_page_says_what_it_rests_on(report, life):
     for words in [
         "3 rules: 1 to change, 1 to leave alone, 1 without advice.",
         "simulator user-service",
-        "2026-03-02 00:00 to 2026-05-11 00:00, 10.0 weeks",
+        "2026-03-02 00:00 to 2026-05-11 00:00, 10 weeks",
         "Prometheus 2.42.0",
         "1 false page a week for each rule; a delay of 30 min",
         "7 incidents, 6 of them must page; 1 excluded window",

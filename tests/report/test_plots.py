@@ -222,7 +222,12 @@ def test_the_front_shows_what_beats_the_rule(life, advised):
     markers = {line.get_marker(): line for line in ax.lines if line.get_marker() in "Ds"}
     assert float(markers["D"].get_xdata()[0]) == now.false_pages_per_week
     assert float(markers["D"].get_ydata()[0]) == now.worst_delay_ms / MINUTE_MS
-    assert [text.get_text() for text in ax.texts] == ["0", "0"]
+    assert [text.get_text() for text in ax.texts] == ["0", "0", "a"]
+    # The letter stands at a point that the proposal does not beat in this past.
+    new, (pages, delay) = life.score(advised.proposed.threshold, for_ms=advised.proposed.for_ms), ax.texts[2].xy
+    assert pages <= new.false_pages_per_week
+    assert delay <= new.worst_delay_ms / MINUTE_MS
+    assert (pages, delay) != (new.false_pages_per_week, new.worst_delay_ms / MINUTE_MS)
 
 
 def svg_tree(figure, alt="what it shows"):

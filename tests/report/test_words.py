@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from kmon_analysis.errors import SettingError
 from kmon_analysis.labels import Labels
 from kmon_analysis.report.figure import drawable
-from kmon_analysis.report.words import clean, moment, rough, short_labels, shortened, span, zone_words
-from kmon_analysis.timing import DAY_MS, Interval
+from kmon_analysis.report.words import clean, moment, rough, short_labels, shortened, zone_words
+from kmon_analysis.timing import DAY_MS, Interval, span
 
 HOSTILE = ["<script>", "a|b", "`x`", "\u202eevil\u202c", "\x1b[31mred", "two\nlines", "$\\frac$", "_hidden", "[bold]"]
 
@@ -119,7 +119,7 @@ def test_hostile_labels_are_shown_and_harmless():
 def test_readings_of_time_and_number():
     assert moment(0) == "1970-01-01 00:00"
     assert moment(61_000, seconds=True) == "1970-01-01 00:01:01"
-    assert span(70 * DAY_MS) == "10.0 weeks"
-    assert span(3 * DAY_MS) == "3.0 days"
+    assert span(70 * DAY_MS) == "10 weeks"
+    assert span(3 * DAY_MS) == "3 days"
     assert rough(999.7) == "1,000"
     assert rough(-1234.5) == "−1,234"

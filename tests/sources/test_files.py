@@ -208,7 +208,7 @@ def test_samples_too_thin_for_rules_are_warned_of(write):
         return read_csv(write(f"time,up\n{rows}")).provenance.warnings
 
     [warning] = told(301)
-    assert "5m1s apart" in warning
+    assert "5 min 1 s apart" in warning
     assert told(300) == ()
     assert read_csv(write("time,up,down\n1767225600,1,\n1767229200,,1\n")).provenance.warnings == ()
 
