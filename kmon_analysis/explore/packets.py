@@ -17,10 +17,10 @@ import numpy.typing as npt
 from kmon_analysis.explore.choices import GroupBy
 from kmon_analysis.explore.counting import FALSE, KINDS, TRUE
 from kmon_analysis.explore.model import COLUMNS, Numbers, TunerModel, View
-from kmon_analysis.promql.printer import format_expr
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.figure import Scale, scale_for
 from kmon_analysis.report.tables import MEDIAN_FROM
+from kmon_analysis.report.timeline import unit_words, value_name
 from kmon_analysis.report.words import (
     clean,
     compact,
@@ -159,7 +159,7 @@ def picture_of(
             "scale": scale.note,
             "axis": [scale.kind, scale.low, scale.high, scale.linear_to],
             "places": _places(scale, model.choices.thresholds),
-            "unit": shortened(clean(format_expr(model.replay.knobs.signal)), 60),
+            "unit": ", ".join(filter(None, [clean(value_name(model.replay, 60)), unit_words(model.replay)])),
             "empty": math.isnan(lines.low),
         }
         shares = [

@@ -208,6 +208,8 @@ class Notebook:
         page = self.here.page
         page.evaluate("name => window.jupyterapp.commands.execute('apputils:change-theme', {theme: name})", name)
         page.wait_for_function("name => document.body.dataset.jpThemeName === name", arg=name)
+        # It covers the page while the style sheets change.
+        page.locator("#jupyterlab-splash").wait_for(state="detached")
 
     def unroll(self) -> None:
         """Make the window as high as the notebook, so that a picture shows all of it."""

@@ -74,8 +74,10 @@ def number_of(cell):
 
 def seconds_of(cell):
     sign = -1 if cell[0] == "-" else 1
-    units = {"h": 3600, "m": 60, "s": 1, "d": 86400}
-    return sign * sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+)([dhms])", cell))
+    units = {"h": 3600, "min": 60, "s": 1, "d": 86400}
+    parts = re.findall(r"([\d.]+)\s(d|h|min|s)\b", cell)
+    assert parts, cell
+    return sign * sum(float(count) * units[unit] for count, unit in parts)
 
 
 @pytest.mark.parametrize("width", [1280, 400])

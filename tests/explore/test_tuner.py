@@ -683,3 +683,16 @@ def test_a_rule_evaluated_elsewhere_turns_as_far_as_that_is_known():
     entry = tuner.use()["Far"]
     assert entry.evaluated_by == "somebody else"
     assert any("evaluated by somebody else" in reason for reason in entry.reasons)
+
+
+@pytest.mark.parametrize(
+    ("expr", "said"),
+    [
+        ("lag > 5", "lag"),
+        ("sum by (topic) (rate(kafka_server_BrokerTopicMetrics_MessagesInPerSec[5m])) < 5", "Some, messages a second"),
+        ("kafka_consumer_lag_sum > 5", "kafka_consumer_lag_sum, messages"),
+    ],
+)
+def test_the_axis_says_what_is_compared_and_in_which_unit(expr, said):
+    model = TunerModel(world("groups: [{name: g, rules: [{alert: Some, expr: '" + expr + "'}]}]"), "Some")
+    assert picture_of(model, model.deployed, None, model.replay.period).head["unit"] == said
