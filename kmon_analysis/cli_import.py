@@ -26,18 +26,20 @@ def register(app: typer.Typer) -> None:
 Examples:
   kmon import lag.csv --zone Europe/Berlin -o history \\
       --column 'kafka_consumer_lag_sum{topic="orders"}=orders'
+  kmon import lag.csv rate.csv --zone Europe/Berlin -o history \\
+      --column 'kafka_consumer_lag_sum{topic="{{t}}"}=lag of {{t}}'
   kmon import lag.csv --zone Europe/Berlin --time-format "%d.%m.%Y %H:%M" \\
       --decimal-comma -o history""",
     )(import_command)
 
 
 def import_command(
-    file: Annotated[
-        Path,
+    files: Annotated[
+        list[Path],
         typer.Argument(
             metavar="FILE",
-            help="A .csv with a header: a time column and one column a series, or one sample a row. Other files that "
-            "--history takes can be given, too.",
+            help="A .csv with a header: a time column and one column a series, or one sample a row. Several become one "
+            "history, of other metrics or other times. Other files that --history takes can be given, too.",
         ),
     ],
     out: HistoryOutOption,
@@ -57,7 +59,8 @@ def import_command(
         typer.Option(
             "--column",
             metavar="SERIES=NAME",
-            help='What the column NAME is: lag{topic="orders"}=orders. Repeat it for more; time=NAME is the times.',
+            help='What the column NAME is: lag{topic="orders"}=orders. Repeat it for more; time=NAME is the times. '
+            'By the legend of a panel: lag{topic="{{t}}"}={{t}}.',
         ),
     ] = None,
     scrape_interval: Annotated[
@@ -66,9 +69,9 @@ def import_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a history of a table whose times, numbers or columns need a word of explanation.
+    """Make a history of tables whose times, numbers or columns need a word of explanation.
 
-    Every verb then takes the folder with --history. Where the file explains itself, they take it as it is.
+    Every verb then takes the folder with --history. Where a file explains itself, they take it as it is.
     """
     from kmon_analysis.sources.files import open_history
     from kmon_analysis.timing import parse_duration, zone_of
@@ -92,6 +95,6 @@ def import_command(
         "scrape_interval": scrape_interval,
     }
     with working("reading"):
-        history = open_history(file, **options)
+        history = open_history(*files, **options)
         history.save(out)
     put_saved(history, out, as_json=as_json)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property
@@ -241,6 +241,30 @@ class History:
         return whole
 
     @classmethod
+    def joined(cls, histories: Iterable[History]) -> History:
+        """Return one history of several: of other metrics, or of other times.
+
+        Parameters
+        ----------
+        histories : iterable of History
+            At least one, in any order. A sample that several have is kept once.
+
+        Raises
+        ------
+        HistoryError
+            If two have other values for one series at the same time.
+        """
+        first, *others = histories
+        joined: dict[Labels, Samples] = {part.labels: part for part in first.series}
+        provenance = first.provenance
+        for other in others:
+            for part in other.series:
+                old = joined.get(part.labels)
+                joined[part.labels] = part if old is None else _woven(old, part, other.provenance.source)
+            provenance = _merged(provenance, other.provenance)
+        return cls(SeriesSet.from_samples(joined.values()), provenance)
+
+    @classmethod
     def from_frame(
         cls, frame: pd.DataFrame, scrape_interval: str | timedelta | None = None, source: str = "data frame"
     ) -> History:
@@ -356,6 +380,26 @@ def _steps(series: SeriesSet) -> Int64s:
 
 def _chained(old: Samples, new: Samples) -> Samples:
     return Samples(old.labels, np.concatenate([old.times, new.times]), np.concatenate([old.values, new.values]))
+
+
+def _woven(old: Samples, new: Samples, source: str) -> Samples:
+    """Return the samples of both, in order."""
+    times = np.concatenate([old.times, new.times])
+    values = np.concatenate([old.values, new.values])
+    order = np.argsort(times, kind="stable")
+    times, values = times[order], values[order]
+    repeated = np.flatnonzero(np.diff(times) == 0)
+    # By bits: a stale marker is not the NaN of a division.
+    differing = repeated[values.view(np.int64)[repeated] != values.view(np.int64)[repeated + 1]]
+    if len(differing):
+        at = differing[0]
+        raise HistoryError(
+            f"{old.labels} is {values[at]:g} in one and {values[at + 1]:g} in another at "
+            f"{format_instant(int(times[at]))}",
+            place=source,
+            cure="Leave one of them out, or give the series other names",
+        )
+    return Samples(old.labels, np.delete(times, repeated), np.delete(values, repeated))
 
 
 def _merged(old: Provenance, new: Provenance) -> Provenance:

@@ -11,15 +11,16 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO, TypedDict, Unpack
 
-from kmon_analysis.errors import SettingError, nearest
+from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
+from kmon_analysis.sources.csvnames import renamed, wanted_here
 from kmon_analysis.sources.csvtimes import Times
 from kmon_analysis.sources.datafile import Column, Report, make_history, opened, read_number, report_encoding
 from kmon_analysis.timing import duration_of
 from kmon_analysis.timing_written import EpochUnit
 
-__all__ = ["CsvOptions", "read_csv"]
+__all__ = ["CsvOptions", "read_csv", "split_columns"]
 
 _TIME_NAMES = frozenset({"time", "timestamp", "ts", "date", "datetime", "instant"})
 _METRIC_NAMES = frozenset({METRIC_NAME, "metric"})
@@ -62,7 +63,8 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
     decimal_comma : bool
         Whether numbers have a comma in place of the point.
     columns : Mapping, optional
-        What columns are called in the file, by what they are: ``{'lag{topic="orders"}': "orders"}``.
+        What columns are called in the file, by what they are: ``{'lag{topic="orders"}': "orders"}``. For all
+        columns of a dashboard's panel at once, give its legend: ``{'lag{topic="{{t}}"}': "{{t}}"}``.
     scrape_interval : str or timedelta, optional
         For example ``"15s"``; measured when not given.
 
@@ -98,7 +100,7 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
         try:
             rows, before = _rows(stream)
             try:
-                header = _renamed(next(rows, []), renames, before + 1, report)
+                header = renamed(next(rows, []), renames, _clock, before + 1, report)
                 columns = _Table(shlex.quote(str(file)), header, times, comma, before, report).read(rows)
             except csv.Error as error:
                 report.add(f"not CSV: {error}", rows.line_num + before, "Check the quotes; is the file cut?")
@@ -107,11 +109,26 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
     return make_history(file, columns, report, interval_ms)
 
 
+def split_columns(files: Sequence[Path], columns: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return what of `columns` each of several tables is meant by; what none has, the first is asked for."""
+    here: list[set[str]] = []
+    for file in files:
+        try:
+            with file.open(encoding="utf-8-sig", newline="") as stream:
+                here.append(wanted_here(next(_rows(stream)[0], []), columns, _clock))
+        except (OSError, UnicodeDecodeError, csv.Error):
+            # Reading the file itself says it better.
+            here.append(set())
+    nowhere = columns.keys() - set().union(*here)
+    here[0] |= nowhere
+    return [{what: name for what, name in columns.items() if what in those} for those in here]
+
+
 def _stamped(file: Path, renames: Mapping[str, str]) -> Iterator[tuple[int, tuple[str, ...], str]]:
     """Go through the times of a table, each with its line and what its row says of the series."""
     with file.open(encoding="utf-8-sig", newline="") as stream:
         rows, before = _rows(stream)
-        names = _renamed(next(rows, []), renames, before + 1, Report(str(file)))
+        names = renamed(next(rows, []), renames, _clock, before + 1, Report(str(file)))
         clock, value = _clock(names), _value(names)
         for row in rows:
             if len(row) == len(names):
@@ -142,17 +159,6 @@ def _rows(stream: TextIO) -> tuple[Any, int]:
         yield from stream
 
     return csv.reader(lines() if first else [], strict=True, delimiter=found[1] if found else ","), 1 if said else 0
-
-
-def _renamed(header: Sequence[str], wanted: Mapping[str, str], line: int, report: Report) -> list[str]:
-    """Return the header in the user's own names."""
-    names = [name.strip() for name in header]
-    called = {theirs.strip(): name for name, theirs in wanted.items()}
-    for name in called:
-        if name not in names:
-            there = ", ".join(repr(each) for each in names[:10])
-            report.add(f"no column is called {name!r}", line, nearest(name, names) or f"There are {there}")
-    return [called.get(name, name) for name in names]
 
 
 @dataclass
@@ -196,12 +202,11 @@ class _Table:
 
     def _wide(self, rows: Any, clock: int, others: Sequence[int]) -> dict[Labels, Column]:
         columns: dict[Labels, Column] = {}
-        named = {index: self._series(self.names[index], self.before + 1) for index in others}
+        named = self._named(others)
         for labels in named.values():
-            if labels is not None and labels in columns:
+            if labels in columns:
                 self.report.add(f"two columns are the series {labels}", self.before + 1, "Merge them, or rename one")
-            if labels is not None:
-                columns[labels] = Column()
+            columns[labels] = Column()
         last: int | None = None
         for line, row in self._numbered(rows):
             time = self.times.read(row[clock].strip(), line)
@@ -212,9 +217,30 @@ class _Table:
                 continue
             last = time
             for index, labels in named.items():
-                if labels is not None:
-                    self._take(columns[labels], time, row[index], labels, line)
+                self._take(columns[labels], time, row[index], labels, line)
         return columns
+
+    def _named(self, others: Sequence[int]) -> dict[int, Labels]:
+        """Return the series of each column, and say once which columns are none."""
+        named, unnamed = dict[int, Labels](), dict[str, SettingError]()
+        for index in others:
+            try:
+                named[index] = parse_series(self.names[index])
+            except SettingError as error:
+                unnamed[self.names[index]] = error
+        if unnamed:
+            first, *more = unnamed
+            also = f"; neither does {more[0]!r}" if len(more) == 1 else f"; neither do {len(more)} more columns"
+            cure = self._naming_cure(first, unnamed[first].cure)
+            if more:
+                cure += """, or all by the panel's legend: --column 'lag{topic="{{topic}}"}={{topic}}'"""
+            problem = f"{first!r} names no series: {unnamed[first].problem}{also if more else ''}"
+            self.report.add(problem, self.before + 1, cure)
+        return named
+
+    def _naming_cure(self, text: str, cure: str | None) -> str:
+        said = shlex.quote(f'lag{{topic="orders"}}={text}')
+        return f"{cure or 'Rename it'}, or say what it is: kmon import {self.quoted} --column {said} -o history"
 
     def _long(self, rows: Any, clock: int, value: int, others: Sequence[int]) -> dict[Labels, Column]:
         columns: dict[Labels, Column] = {}
@@ -245,11 +271,7 @@ class _Table:
         try:
             return parse_series(text)
         except SettingError as error:
-            cure = error.cure or "Rename it"
-            if line == self.before + 1:
-                said = shlex.quote(f'lag{{topic="orders"}}={text}')
-                cure += f", or say what it is: kmon import {self.quoted} --column {said} -o history"
-            self.report.add(f"{text!r} names no series: {error.problem}", line, cure)
+            self.report.add(f"{text!r} names no series: {error.problem}", line, error.cure or "Rename it")
             return None
 
     def _take(self, column: Column, time: int, text: str, name: Labels, line: int) -> None:

@@ -18,7 +18,7 @@ from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.series import SeriesSet
 from kmon_analysis.sources.connection import plain
-from kmon_analysis.sources.csvfile import CsvOptions, read_csv
+from kmon_analysis.sources.csvfile import CsvOptions, read_csv, split_columns
 from kmon_analysis.sources.datafile import Column, Report, described, make_history, opened, read_number, report_encoding
 from kmon_analysis.timing import format_instant
 
@@ -185,33 +185,44 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
-def open_history(path: str | Path, **options: Unpack[CsvOptions]) -> History:
-    """Open a history folder, or read a data file by its ending.
+def open_history(path: str | Path, *more: str | Path, **options: Unpack[CsvOptions]) -> History:
+    """Open a history folder, or read data files by their ending.
 
     Parameters
     ----------
     path : str or Path
         A folder written by ``kmon fetch``, ``kmon import`` or `History.save`, or a file: ``.csv``, ``.json`` (an answer
         of the query API), ``.om`` or ``.txt`` (OpenMetrics).
+    *more : str or Path
+        Further ones, whose samples belong to the same history: other metrics, or other times.
     **options
-        What a CSV file does not say of itself, such as ``zone="Europe/Berlin"``; see `read_csv`.
+        What CSV files do not say of themselves, such as ``zone="Europe/Berlin"``; see `read_csv`. Of several files,
+        each is asked for the ``columns`` that it has.
 
     Raises
     ------
     SettingError
         If the ending is of no known form, or an option is given for anything but CSV.
     HistoryError, DataFileError
-        If the folder is no history, or the file has faults.
+        If a folder is no history, a file has faults, or two of them disagree about a sample.
     """
-    place = Path(path)
+    places = [Path(each) for each in (path, *more)]
+    tables = [place for place in places if place.suffix.lower() == ".csv" and not place.is_dir()]
+    given = [name for name, value in options.items() if value]
+    if given and not tables:
+        raise SettingError(f"{given[0]} is about CSV", place=str(path), cure="Leave it out, or give a .csv file")
+    if len(places) == 1:
+        return _open_one(places[0], options)
+    shares = dict(zip(tables, split_columns(tables, options.get("columns") or {}), strict=True)) if tables else {}
+    return History.joined(_open_one(place, {**options, "columns": shares.get(place)}) for place in places)
+
+
+def _open_one(place: Path, options: CsvOptions) -> History:
     readers: dict[str, Callable[[Path], History]] = {".json": read_api_json}
     readers |= dict.fromkeys((".om", ".txt", ".openmetrics", ".prom"), read_openmetrics)
     ending = place.suffix.lower()
     if ending == ".csv" and not place.is_dir():
         return read_csv(place, **options)
-    given = [name for name, value in options.items() if value]
-    if given:
-        raise SettingError(f"{given[0]} is about CSV", place=str(place), cure="Leave it out, or give a .csv file")
     reader = readers.get(ending)
     if place.is_file() and reader is None:
         raise SettingError(

@@ -1,3 +1,4 @@
+import csv
 import itertools
 import json
 import subprocess
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kmon_analysis.errors import DataFileError, SettingError
+from kmon_analysis.errors import DataFileError, HistoryError, SettingError
 from kmon_analysis.history import History
 from kmon_analysis.labels import Labels
 from kmon_analysis.sources.files import open_history, read_api_json, read_csv, read_openmetrics
@@ -560,3 +561,95 @@ def test_we_read_what_promtool_dumps_and_loads(tmp_path):
 def test_a_setting_that_makes_no_sense(write):
     with pytest.raises(SettingError):
         read_csv(write("time,up\n1767225600,1\n"), scrape_interval="often")
+
+
+LEGENDS = "Time,pay / orders,pay / users,total\n1767225600,1,2,3\n"
+
+
+def test_columns_by_the_legend_of_a_panel(write):
+    by_legend = {'lag{group="{{g}}",topic="{{ t }}"}': "{{g}} / {{t}}", "all": "total"}
+    at = [(START, "1.0")], [(START, "2.0")], [(START, "3.0")]
+    assert content(read_csv(write(LEGENDS), columns=by_legend)) == {
+        'lag{group="pay", topic="orders"}': at[0],
+        'lag{group="pay", topic="users"}': at[1],
+        "all": at[2],
+    }
+    # A legend of nothing but a hole means all columns but the times, wherever those stand.
+    found = read_csv(write("a,b,Time\n1,2,1767225600\n"), columns={'lag{topic="{{t}}"}': "{{t}}"})
+    assert content(found) == {'lag{topic="a"}': at[0], 'lag{topic="b"}': at[1]}
+    # A column that is called with braces is no legend.
+    assert content(read_csv(write("t,{{a}}\n1767225600,1\n"), columns={"lag": "{{a}}"})) == {"lag": at[0]}
+
+
+def test_a_text_that_is_repeated_in_a_legend_is_the_same(write):
+    text = "t,a-a,a-b,a-b-a\n1767225600,1,2,3\n"
+    named = {'lag{topic="{{t}}"}': "{{t}}-{{t}}", "other": "a-b", "third": "a-b-a"}
+    assert set(content(read_csv(write(text), columns=named))) == {'lag{topic="a"}', "other", "third"}
+
+
+@given(st.text(min_size=1, max_size=12).filter(lambda text: text == text.strip() and text.isprintable()))
+@settings(deadline=None, max_examples=60)
+def test_any_text_goes_through_a_legend(tmp_path_factory, text):
+    file = tmp_path_factory.mktemp("files") / "x.csv"
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows([["t", f"lag of {text}"], ["1767225600", "1"]])
+    history = read_csv(file, columns={'lag{topic="{{t}}"}': "lag of {{t}}"})
+    assert [dict(labels) for labels in history.series.labels] == [{"__name__": "lag", "topic": text}]
+
+
+@pytest.mark.parametrize(
+    ("header", "columns", "problem"),
+    [
+        ("a,b", {'lag{t="{{t}}"}': "x {{t}}"}, "no column fits the legend 'x {{t}}'"),
+        ("a,b", {'lag{t="{{u}}"}': "{{t}}"}, "{{u}} of 'lag{t=\"{{u}}\"}' is not in the legend '{{t}}'"),
+        ("a,b", {'lag{t="{{t}}"': "{{t}}"}, "names no series"),
+        ("a/b/c", {'lag{t="{{t}}",u="{{u}}"}': "{{t}}/{{u}}"}, "'a/b/c' fits the legend '{{t}}/{{u}}' in two ways"),
+        ("a b", {'x{t="{{t}}"}': "{{t}} b", 'y{t="{{t}}"}': "a {{t}}"}, "'a b' fits two legends"),
+        ("a,A ", {'lag{t="x"}': "a", 'lag{u="{{t}}"}': "b{{t}}"}, "no column fits"),
+    ],
+)
+def test_legends_that_do_not_say_which(write, header, columns, problem):
+    text = f"t,{header}\n1767225600{',1' * (header.count(',') + 1)}\n"
+    with pytest.raises(DataFileError) as caught:
+        read_csv(write(text), columns=columns)
+    first = caught.value.findings[0]
+    assert first.line == 1
+    assert problem in first.problem
+
+
+def test_columns_that_are_no_series_are_told_at_once(write):
+    line, problem, cure = one_fault(write("t,pay / orders\n1767225600,1\n"))
+    assert (line, "neither" in problem, "legend" in cure) == (1, False, False)
+    assert "--column 'lag{topic=\"orders\"}=pay / orders'" in cure
+    assert "; neither does 'pay / users'" in one_fault(write("t,pay / orders,pay / users\n1767225600,1,2\n"))[1]
+    _, problem, cure = one_fault(write("t,pay / orders,pay / users,all / x\n1767225600,1,2,3\n"))
+    assert "; neither do 2 more columns" in problem
+    assert "--column 'lag{topic=\"{{topic}}\"}={{topic}}'" in cure
+
+
+def test_several_tables_become_one_history(write):
+    lag = write("Time,orders,users\n2026-01-01 01:00,1,2\n2026-01-01 01:01,1,\n", "lag.csv")
+    rate = write("Time,orders in\n2026-01-01 01:00,7\n2026-01-01 01:01,8\n", "rate.csv")
+    later = write("Time,orders\n2026-01-01 01:01,1\n2026-01-01 01:02,3\n", "later.csv")
+    columns = {'lag{t="{{t}}"}': "{{t}}", 'rate{t="orders"}': "orders in"}
+    history = open_history(rate, later, lag, zone="Europe/Berlin", columns=columns)
+    step = 60_000
+    assert content(history) == {
+        'lag{t="orders"}': [(START, "1.0"), (START + step, "1.0"), (START + 2 * step, "3.0")],
+        'lag{t="users"}': [(START, "2.0")],
+        'rate{t="orders"}': [(START, "7.0"), (START + step, "8.0")],
+    }
+    assert history.provenance.source == "file rate.csv; file later.csv; file lag.csv"
+    with pytest.raises(DataFileError, match="no column is called 'nobody'"):
+        open_history(rate, lag, zone="Europe/Berlin", columns=columns | {"x": "nobody"})
+    with pytest.raises(SettingError, match="zone is about CSV"):
+        open_history(write("up 1 1767225600\n# EOF\n", "x.om"), write("{}", "x.json"), zone="UTC")
+
+
+def test_tables_that_disagree_are_refused(write):
+    one = write("t,up\n1767225600,1\n1767225660,NaN\n", "one.csv")
+    same = write("t,up\n1767225660,NaN\n1767225720,1\n", "same.csv")
+    other = write("t,up\n1767225600,2\n", "other.csv")
+    assert open_history(one, same).series.sample_count == 3
+    with pytest.raises(HistoryError, match="up is 1 in one and 2 in another at 2026-01-01T00:00:00Z"):
+        open_history(one, other)
