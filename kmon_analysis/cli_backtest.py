@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.listing import outcome_rows, page_rows
 from kmon_analysis.labels import Labels
-from kmon_analysis.tabular import length_cell, text_table
+from kmon_analysis.tabular import LONGEST_CELL, length_cell, text_table
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest
@@ -16,7 +16,7 @@ __all__ = ["listing", "rule_rows"]
 
 def rule_rows(result: Backtest) -> list[dict[str, Any]]:
     """Return an object a rule for ``--json``: its counts, pages, outcomes and notes."""
-    pages, outcomes = list(page_rows(result.scores)), list(outcome_rows(result.scores))
+    pages, outcomes = list(page_rows(result.scores, result.history)), list(outcome_rows(result.scores))
     return [
         {
             "rule": name,
@@ -33,18 +33,31 @@ def listing(result: Backtest) -> str:
     """List the outcomes and pages of every rule, a line each."""
     outcomes = [
         [
-            *(each[key] for key in ("rule", "incident", "start", "status")),
+            *(each[key] for key in ("rule", "incident", "start")),
+            each["status"] if each["must_page"] else f"{each['status']}, need not page",
             each["first_firing"] or "–",
             length_cell(None if each["delay_s"] is None else each["delay_s"] * 1000),
         ]
         for each in outcome_rows(result.scores)
     ]
     paged = [
-        [each["rule"], each["start"], each["end"], each["kind"], each["incident"] or "–", str(Labels(each["labels"]))]
-        for each in page_rows(result.scores)
+        [
+            *(each[key] for key in ("rule", "start", "end")),
+            "" if each["ended_by"] == "resolved" else each["ended_by"],
+            each["kind"],
+            each["incident"] or "–",
+            # The rule's name stands in the first column already.
+            str(Labels(each["labels"]).without("alertname")),
+        ]
+        for each in page_rows(result.scores, result.history)
     ]
     tables = [
         text_table(["rule", "incident", "start", "outcome", "first firing", "delay"], outcomes, left=5),
-        text_table(["rule", "page starts", "ends", "kind", "incident", "alert"], paged, left=6),
+        text_table(
+            ["rule", "page starts", "ends", "ended by", "kind", "incident", "alert"],
+            paged,
+            left=7,
+            longest=LONGEST_CELL,
+        ),
     ]
     return "\n" + "\n\n".join(tables)

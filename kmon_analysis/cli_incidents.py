@@ -142,7 +142,8 @@ ColumnOption = Annotated[
     typer.Option(
         "--column",
         metavar="ROLE=NAME",
-        help="What a column is called; ROLE is id, start, end, service, kind, cause or duration_ms. May be repeated.",
+        help="What a column is called; ROLE is id, start, end, service, kind, cause, duration_ms, detected, must_page, "
+        "rules, or labels.topic for the label topic. May be repeated.",
     ),
 ]
 MapOption = Annotated[

@@ -231,7 +231,14 @@ def shortened_cell(text: str, longest: int, sentence: int = LONGEST_SENTENCE) ->
     return f"{kept}…"
 
 
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int = 1, most: int | None = None) -> str:
+def text_table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    left: int = 1,
+    most: int | None = None,
+    longest: int = LONGEST_TEXT,
+) -> str:
     """Align a table for a terminal; the first `left` columns are set flush left, the others right.
 
     Parameters
@@ -242,6 +249,8 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: in
         Columns of words.
     most : int, optional
         Rows shown at most; a last line says how many there are beyond.
+    longest : int
+        Characters of a name or value; raise it where the last column tells rows apart.
 
     Examples
     --------
@@ -250,7 +259,7 @@ def text_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: in
     HighConsumerLag      7
     """
     shown = rows if most is None else rows[:most]
-    table = [[shortened_cell(printable(cell), LONGEST_TEXT) for cell in row] for row in [header, *shown]]
+    table = [[shortened_cell(printable(cell), longest) for cell in row] for row in [header, *shown]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     lines = []
     for row in table:

@@ -6,13 +6,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kmon_analysis.backtest.score import Score
+from kmon_analysis.history import History
 from kmon_analysis.timing import format_instant
 
 __all__ = ["outcome_rows", "page_rows"]
 
 
-def page_rows(scores: Mapping[str, Score]) -> Iterator[dict[str, Any]]:
-    """Yield for each page its rule, start and end (RFC 3339, UTC), kind, incident and alert labels."""
+def page_rows(scores: Mapping[str, Score], history: History) -> Iterator[dict[str, Any]]:
+    """Yield for each page its rule, start and end (RFC 3339, UTC), kind, incident and alert labels.
+
+    ``ended_by`` tells what its end is worth: ``resolved``, ``gap`` (nothing was recorded then, so the page may have
+    lasted longer) or ``end of history``.
+    """
+    last_ms = int(history.series.times.max(initial=history.provenance.start_ms))
+
+    def ended_by(end_ms: int) -> str:
+        if end_ms > last_ms:
+            return "end of history"
+        return "gap" if any(pause.start_ms <= end_ms < pause.end_ms for pause in history.silences) else "resolved"
+
     for rule, found in scores.items():
         for page in found.pages:
             when = page.episode.interval
@@ -20,6 +32,7 @@ def page_rows(scores: Mapping[str, Score]) -> Iterator[dict[str, Any]]:
                 "rule": rule,
                 "start": format_instant(when.start_ms),
                 "end": format_instant(when.end_ms),
+                "ended_by": ended_by(when.end_ms),
                 "kind": page.kind,
                 "incident": page.incident,
                 "labels": dict(page.episode.labels),

@@ -200,11 +200,14 @@ class Backtest(Mapping[str, RuleBacktest]):
         return pd.DataFrame(rows).set_index("rule") if rows else pd.DataFrame()
 
     def pages_frame(self) -> pd.DataFrame:
-        """Return one row a page: rule, start, end (UTC), kind, incident it is credited to, labels of the alert."""
+        """Return one row a page: rule, start, end (UTC), what ended it, kind, incident credited, labels of the alert.
+
+        ``ended_by`` is ``resolved``, ``gap`` (nothing was recorded then) or ``end of history``.
+        """
         import pandas as pd
 
-        columns = ["rule", "start", "end", "kind", "incident", "labels"]
-        frame = pd.DataFrame(list(page_rows(self.scores)), columns=columns)
+        columns = ["rule", "start", "end", "ended_by", "kind", "incident", "labels"]
+        frame = pd.DataFrame(list(page_rows(self.scores, self.history)), columns=columns)
         return frame.assign(start=pd.to_datetime(frame["start"], utc=True), end=pd.to_datetime(frame["end"], utc=True))
 
     def outcomes_frame(self) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
@@ -28,16 +29,17 @@ __all__ = ["FORMATS", "Format", "import_incidents"]
 
 Format = Literal["pagerduty", "opsgenie", "csv", "alerts"]
 FORMATS: tuple[Format, ...] = ("pagerduty", "opsgenie", "csv", "alerts")
-Role = Literal["id", "start", "end", "service", "kind", "cause", "duration_ms"]
-_ROLES: tuple[Role, ...] = ("id", "start", "end", "service", "kind", "cause", "duration_ms")
-_NEEDED: tuple[Role, ...] = ("id", "start", "end")
+_ROLES = ("id", "start", "end", "service", "kind", "cause", "duration_ms", "detected", "must_page", "rules")
+_NEEDED = ("id", "start", "end")
+_LABEL = re.compile(r"labels\.([a-zA-Z_][a-zA-Z0-9_]*)")
+_YES, _NO = ("true", "yes", "y", "1"), ("false", "no", "n", "0")
 # So many more lines with the same fault are named.
 _MOST_LINES = 5
 
 # PagerDuty: the raw incident report (reports/raw/incidents.csv) has created_on and resolved_on, the incident data of
 # its analytics API created_at and resolved_at. Opsgenie: the fields of its Alert API; report.closeTime is in
 # milliseconds since the alert was created.
-_COLUMNS: Mapping[Format, Mapping[Role, tuple[str, ...]]] = {
+_COLUMNS: Mapping[Format, Mapping[str, tuple[str, ...]]] = {
     "pagerduty": {
         "id": ("id", "incident_id", "incident_number"),
         "start": ("created_on", "created_at"),
@@ -60,6 +62,9 @@ _COLUMNS: Mapping[Format, Mapping[Role, tuple[str, ...]]] = {
         "service": ("service", "service_name", "component", "system"),
         "kind": ("kind",),
         "cause": ("cause", "title", "summary", "description"),
+        "detected": ("detected", "detected_at"),
+        "must_page": ("must_page",),
+        "rules": ("rules",),
     },
 }
 _OPEN = ("", "null", "none", "n/a", "-", "open")
@@ -88,7 +93,9 @@ def import_incidents(
     format : {"pagerduty", "opsgenie", "csv", "alerts"}
         Whose it is.
     columns : Mapping, optional
-        What columns are called, by what they hold: ``id``, ``start``, ``end``, ``service``, ``cause``, ``duration_ms``.
+        What columns are called, by what they hold: ``id``, ``start``, ``end``, ``service``, ``kind``, ``cause``,
+        ``duration_ms``, ``detected``, ``must_page`` (yes or no), ``rules`` (names of alerts, separated by commas), and
+        ``labels.topic`` for the label ``topic``. What `services` says of rules and labels goes before.
     zone : str, optional
         IANA name of the zone of times that name none.
     time_format : str, optional
@@ -203,22 +210,22 @@ class _Reading:
             service = row.cells[roles["service"]].strip() if "service" in roles else ""
             if service in self.how.services:
                 services[name] = service
-        return gathered((each for _, each in found.values()), self.left_out, self.notes(), self.path, services)
+        return gathered((each for _, each in found.values()), self.left_out, self.notes(roles), self.path, services)
 
-    def roles(self) -> dict[Role, str]:
+    def roles(self) -> dict[str, str]:
         """Find the columns."""
         known = _COLUMNS[self.format]
         for role, name in self.columns.items():
-            if role not in _ROLES:
+            if role not in _ROLES and not _LABEL.fullmatch(role):
                 raise SettingError(
                     f"{role!r} is nothing that a column can hold",
                     place="--column",
-                    cure=f"Known are {', '.join(_ROLES)}",
+                    cure=f"Known are {', '.join(_ROLES)} and labels.NAME",
                 )
             if self.table.column(name) is None:
                 self.faults.add(f"there is no column {shown(name)}", near_column(name, self.table), 1)
-        found: dict[Role, str] = {}
-        for role in _ROLES:
+        found: dict[str, str] = {}
+        for role in (*_ROLES, *(each for each in self.columns if each not in _ROLES)):
             column = self.table.column(self.columns[role]) if role in self.columns else None
             if role not in self.columns:
                 column = self.table.column(*known.get(role, ()))
@@ -232,11 +239,11 @@ class _Reading:
         self.faults.settle()
         return found
 
-    def day_comes_first(self, roles: Mapping[Role, str]) -> bool | None:
+    def day_comes_first(self, roles: Mapping[str, str]) -> bool | None:
         """Say what dates such as 03/01/2026 begin with, as one of the table's times tells for all of them."""
         if self.how.time_format is not None:
             return None
-        columns = [roles[role] for role in ("start", "end") if role in roles]
+        columns = [roles[role] for role in ("start", "end", "detected") if role in roles]
         try:
             return day_comes_first(row.cells[column] for row in self.table.rows for column in columns)
         except NotationError as error:
@@ -244,7 +251,7 @@ class _Reading:
             self.faults.settle()
         return None
 
-    def incident(self, row: Row, roles: Mapping[Role, str]) -> Incident | None:
+    def incident(self, row: Row, roles: Mapping[str, str]) -> Incident | None:
         """Read one row; None where it is left out or cannot be read."""
         given = {role: row.cells[column].strip() for role, column in roles.items()}
         name = given["id"]
@@ -269,10 +276,42 @@ class _Reading:
                 row.line,
             )
             return None
-        cause = given.get("cause", "")
-        interval = Interval(start_ms, end_ms)
-        rules, labels = concern.rules, concern.labels
-        return Incident(name, interval, labels, rules, kind=given.get("kind", ""), cause=cause, status=self.how.status)
+        detected_ms = self.detected(given, roles, row, start_ms)
+        rules = tuple(each.strip() for each in given.get("rules", "").split(",") if each.strip())
+        labels = {match[1]: text for role, text in given.items() if text and (match := _LABEL.fullmatch(role))}
+        return Incident(
+            name,
+            Interval(start_ms, end_ms),
+            {**labels, **concern.labels},
+            concern.rules or rules,
+            must_page=self.must_page(given, roles, row),
+            kind=given.get("kind", ""),
+            cause=given.get("cause", ""),
+            detected_ms=detected_ms,
+            status=self.how.status,
+        )
+
+    def must_page(self, given: Mapping[str, str], roles: Mapping[str, str], row: Row) -> bool:
+        """Read yes or no; a list that does not say means yes."""
+        text = given.get("must_page", "").lower()
+        if text and text not in (*_YES, *_NO):
+            self.faults.add(f"{roles['must_page']} is {shown(text)}", "Write yes or no", row.line)
+        return text not in _NO
+
+    def detected(self, given: Mapping[str, str], roles: Mapping[str, str], row: Row, start_ms: int) -> int | None:
+        """Read when people knew of an incident."""
+        text = given.get("detected", "")
+        if text.lower() in _OPEN:
+            return None
+        found = self.instant(text, roles["detected"], row)
+        if found is not None and found < start_ms:
+            self.faults.add(
+                f"{shown(given['id'])} was detected at {format_instant(found)}, before it starts at "
+                f"{format_instant(start_ms)}",
+                "Correct the times; mind their zones",
+                row.line,
+            )
+        return found
 
     def concern(self, service: str, name: str, row: Row) -> Concern | None:
         """Return what a row is about; None where it is left out."""
@@ -299,7 +338,7 @@ class _Reading:
             self.faults.add(f"{column}: {error.problem}", error.cure or "Correct it", row.line)
         return None
 
-    def end(self, given: Mapping[Role, str], roles: Mapping[Role, str], row: Row, start_ms: int | None) -> int | None:
+    def end(self, given: Mapping[str, str], roles: Mapping[str, str], row: Row, start_ms: int | None) -> int | None:
         """Read when an entry ended, as an instant or as a duration."""
         text = given.get("end", "")
         if text.lower() not in _OPEN:
@@ -345,7 +384,7 @@ class _Reading:
             self.faults.add(f"{column}: {problem}{more}", cure, line)
         self.faults.findings.sort(key=lambda found: found.line or 0)
 
-    def notes(self) -> Sequence[str]:
+    def notes(self, roles: Mapping[str, str]) -> Sequence[str]:
         """Say what should be known about what was taken over."""
         absent = [service for service in self.how.services if service not in self.met]
         said = [f"--map: no row has the service {shown(service)}" for service in absent]
@@ -356,6 +395,12 @@ class _Reading:
                 f"{counted(len(self.unmapped), 'service')} mapped to no rule, so that each of their incidents concerns "
                 f"every rule: {named}{more}"
             )
-        elif not self.how.services:
+        elif not self.how.services and "rules" not in roles:
             said.append("no service is mapped (--map), so that each incident concerns every rule")
+        unread = [column for column in self.table.columns if column and column not in roles.values()]
+        # The exports of known tools have dozens of columns that are about people and escalations.
+        if self.format == "csv" and unread:
+            named = ", ".join(map(shown, unread[:_MOST_LINES]))
+            more = f" and {len(unread) - _MOST_LINES:,} more" if len(unread) > _MOST_LINES else ""
+            said.append(f"not read: {named}{more}; --column ROLE=NAME says what a column holds")
         return [*said, PAGES]

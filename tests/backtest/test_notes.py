@@ -334,6 +334,22 @@ def test_every_page_and_every_outcome_is_listed():
     assert none.outcomes_frame()["first_firing"].isna().all()
 
 
+def test_it_is_told_what_ended_a_page():
+    whole = result_of(ALL, "> 500")
+    assert set(whole.pages_frame()["ended_by"]) == {"resolved"}
+    first = whole.pages_frame().iloc[0]
+    begin, end = (int(first[name].timestamp() * 1000) for name in ("start", "end"))
+    middle = (begin + end) // 2
+    cut = whole.history.series.between(whole.history.provenance.start_ms, middle)
+    later = whole.history.series.between(end + 6 * HOUR_MS, whole.history.provenance.end_ms)
+    paused = History.joined(History(part, whole.history.provenance) for part in (cut, later))
+    ended = backtest(whole.rules, paused, ALL).pages_frame()["ended_by"].tolist()
+    assert (ended[0], set(ended[1:])) == ("gap", {"resolved"})
+    stopped = History(cut, dataclasses.replace(whole.history.provenance, end_ms=middle))
+    only = whole.incidents.incidents[:1]
+    assert backtest(whole.rules, stopped, Incidents(only)).pages_frame()["ended_by"].tolist() == ["end of history"]
+
+
 def test_a_notebook_shows_the_message_alone():
     error = IncidentError([Finding("a\u202eb", "i.yml", 3)])
     assert error._render_traceback_() == ["IncidentError: i.yml:3: a\\u202eb"]

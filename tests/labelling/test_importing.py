@@ -103,6 +103,55 @@ def test_columns_of_ones_own(write):
     assert only.cause == "lag"
 
 
+RICH = """\
+Ticket;Begin;End;Topic;Group;Seen;Page;Alerts;Owner
+A;2026-03-01T08:00Z;2026-03-01T09:00Z;orders;;2026-03-01T08:10Z;No;Lag, Rate;ann
+B;2026-03-02T08:00Z;2026-03-02T09:00Z;;g;;;;bob
+"""
+RICH_COLUMNS = {
+    "id": "Ticket",
+    "start": "Begin",
+    "labels.topic": "Topic",
+    "labels.consumergroup": "Group",
+    "detected": "Seen",
+    "must_page": "Page",
+    "rules": "Alerts",
+}
+
+
+def test_columns_say_all_that_an_incident_has(write):
+    found = import_incidents(write(RICH), columns=RICH_COLUMNS)
+    first, second = found.incidents
+    assert (dict(first.labels), first.rules, first.must_page) == ({"topic": "orders"}, ("Lag", "Rate"), False)
+    assert first.detected_ms == parse_instant("2026-03-01T08:10:00Z")
+    assert (dict(second.labels), second.rules, second.must_page, second.detected_ms) == (
+        {"consumergroup": "g"},
+        (),
+        True,
+        None,
+    )
+    assert found.notes[0] == "not read: 'Owner'; --column ROLE=NAME says what a column holds"
+    # What services stand for goes before what a row says, and the labels of both hold.
+    mapped = import_incidents(
+        write(RICH), columns={**RICH_COLUMNS, "service": "Owner"}, services=["ann=Other{topic=users}"]
+    )
+    [ann] = [each for each in mapped.incidents if each.id == "A"]
+    assert (ann.rules, dict(ann.labels)) == (("Other",), {"topic": "users"})
+
+
+def test_columns_that_hold_something_else_are_refused(write):
+    text = RICH.replace("2026-03-01T08:10Z;No", "2026-03-01T07:10Z;maybe")
+    with pytest.raises(DataFileError) as caught:
+        import_incidents(write(text), columns=RICH_COLUMNS)
+    assert [(each.line, each.problem) for each in caught.value.findings] == [
+        (2, "'A' was detected at 2026-03-01T07:10:00Z, before it starts at 2026-03-01T08:00:00Z"),
+        (2, "Page is 'maybe'"),
+    ]
+    for role in ("labels.", "labels.a-b", "labels", "topic"):
+        with pytest.raises(SettingError, match="is nothing that a column can hold"):
+            import_incidents(write(RICH), columns={**RICH_COLUMNS, role: "Topic"})
+
+
 def test_a_missing_column_is_named_with_those_there(write):
     path = write("ticket,from_time,to_time\nT-1,1772352000,1772352600\n")
     with pytest.raises(DataFileError) as caught:
