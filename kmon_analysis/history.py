@@ -19,7 +19,7 @@ from kmon_analysis.errors import HistoryError, InputError, SettingError, printab
 from kmon_analysis.history_gaps import Absence, absences, silences
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import Int64s, Samples, SeriesSet
-from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, shortened
+from kmon_analysis.tabular import MOST_ROWS, counted, html_list, html_table, shortened
 from kmon_analysis.timing import Interval, duration, duration_of, format_end, format_instant
 from kmon_analysis.timing_clocks import zone_that_set_back
 
@@ -336,11 +336,13 @@ class History:
                 ends.append(f"nothing in the first {duration(silence.duration_ms)}")
             elif silence.end_ms == whole.end_ms:
                 ends.append(f"nothing in the last {duration(silence.duration_ms)}")
-        return ", ".join([f"{count:,} gap{'' if count == 1 else 's'}", *ends])
+        longest = [f"the longest {duration(max(each.longest_gap_ms for each in self.absences))}"] if count else []
+        return ", ".join([counted(count, "gap"), *longest, *ends])
 
     def __repr__(self) -> str:
         facts = self._facts()
-        warned = f", {len(self.provenance.warnings)} warnings" if self.provenance.warnings else ""
+        warnings = len(self.provenance.warnings)
+        warned = f", {counted(warnings, 'warning')}" if warnings else ""
         source = shortened(printable(facts["source"]), 120)
         return (
             f"<History: {facts['series']} series, {facts['samples']} samples, {facts['from']} to {facts['to']}, "

@@ -137,7 +137,7 @@ def test_a_hole_of_minutes_has_one_length_everywhere(tmp_path):
     assert "171 of 15,460 samples are missing (1.11 %), 166 of them in gaps" in words
     assert "lag: 1 of 4 series begin later than the history, 1 end earlier; at most 4 on one day" in words
     assert history.gap_count == 5
-    assert ", 5 gaps, " in repr(history)
+    assert ", 5 gaps, the longest 41 min, " in repr(history)
 
     found = coverage(history)
     hours = count // 60
