@@ -141,8 +141,6 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest, *, notes: 
         say(f"warning: {finding}")
     if len(strangers) > MOST_ALIKE:
         say(f"warning: {len(strangers) - MOST_ALIKE} more incidents name rules that are not in the rule file")
-    for finding in truth.check_within(result.history.interval).warnings:
-        say(f"warning: {finding}")
     for finding in truth.check_decided():
         say(f"warning: {finding}")
     for sentence in truth.check_circular():

@@ -317,8 +317,10 @@ class Incidents:
                 problem = f"{what} {side} the history, which spans {span}"
                 errors.append(self._finding(incident, problem, "Fetch that time as well, or leave the incident out"))
             elif when.start_ms < history.start_ms or when.end_ms > history.end_ms:
-                side = "starts before" if when.start_ms < history.start_ms else "ends after"
-                problem = f"{what} {side} the history, which spans {span}; only the part inside is seen"
+                side, means = "ends after", "only the part inside is seen"
+                if when.start_ms < history.start_ms:
+                    side, means = "starts before", "it is not scored, and pages within it are not false"
+                problem = f"{what} {side} the history, which spans {span}; {means}"
                 warnings.append(self._finding(incident, problem, "Fetch more history to see all of it"))
         return Coverage(tuple(errors), tuple(warnings))
 

@@ -39,7 +39,8 @@ class Note:
     Attributes
     ----------
     kind : str
-        ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``firing``, ``never reached``, ``shifted``.
+        ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``cut``, ``firing``, ``never reached``,
+        ``shifted``.
     text : str
         One or two sentences, with place, value and what to do where that is known.
     rules : tuple of str
@@ -111,6 +112,11 @@ def _outside(result: Backtest) -> Iterator[Note]:
         span = f"{format_instant(whole.start_ms)} to {format_end(whole.end_ms)}"
         text = str(left_out_finding(result.incidents, result.left_out, span))
         yield Note("outside", text, incidents=tuple(each.id for each in result.left_out))
+    cut = result.incidents.check_within(result.history.interval).warnings
+    for finding in cut[:_NAMED]:
+        yield Note("cut", str(finding))
+    if len(cut) > _NAMED:
+        yield Note("cut", f"so it is with {counted(len(cut) - _NAMED, 'more incident')}")
 
 
 # ---- series that are not there -------------------------------------------------------------------

@@ -132,10 +132,14 @@ def test_a_metric_that_is_not_there_is_a_warning(kmon, world, tmp_path):
 def test_an_incident_that_the_history_cuts_is_a_warning(kmon, world, tmp_path):
     path = tmp_path / "incidents.yml"
     path.write_text(incident("2026-01-04T23:00:00Z", "2026-01-05T01:00:00Z"))
-    found = kmon("backtest", "--history", world.history, "--rules", world.rules, "--incidents", path)
+    asked = ("backtest", "--history", world.history, "--rules", world.rules, "--incidents", path)
+    found = kmon(*asked)
     assert found.status == 0
-    assert "warning: " in found.err
-    assert "'INC-9' starts before the history" in found.err
+    assert "'INC-9' starts before the history" in found.out
+    assert "it is not scored, and pages within it are not false" in found.out
+    assert "no incidents" in found.out
+    [said] = [line for line in kmon(*asked, "--json").err.splitlines() if "INC-9" in line]
+    assert said.startswith("warning: ")
 
 
 HEAD = 'time,"lag{topic=""a""}"\n'
