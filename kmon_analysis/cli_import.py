@@ -38,8 +38,9 @@ def import_command(
         list[Path],
         typer.Argument(
             metavar="FILE",
-            help="A .csv with a header: a time column and one column a series, or one sample a row. Several become one "
-            "history, of other metrics or other times. Other files that --history takes can be given, too.",
+            help="A .csv with a header: a time column and one column a series; or one sample a row, with columns for "
+            "the time, value, metric (or --metric) and each label. Several become one history, of other metrics or "
+            "other times. Other files that --history takes can be given, too.",
         ),
     ],
     out: HistoryOutOption,
@@ -62,6 +63,13 @@ def import_command(
             help='What the column NAME is: lag{topic="orders"}=orders. Repeat it for more; time=NAME is the times. '
             'By the legend of a panel: lag{topic="{{t}}"}={{t}}.',
         ),
+    ] = None,
+    only_named: Annotated[
+        bool, typer.Option("--only-named", help="Leave out the columns that no --column names.")
+    ] = False,
+    metric: Annotated[
+        str | None,
+        typer.Option("--metric", metavar="NAME", help='Name of the series that have none, such as {topic="orders"}.'),
     ] = None,
     scrape_interval: Annotated[
         str | None,
@@ -93,8 +101,9 @@ def import_command(
         "decimal_comma": decimal_comma,
         "columns": read_pairs(column or [], 'lag{topic="orders"}=orders'),
         "scrape_interval": scrape_interval,
+        "only_named": only_named,
     }
     with working("reading"):
-        history = open_history(*files, **options)
+        history = open_history(*files, metric=metric, **options)
         history.save(out)
     put_saved(history, out, as_json=as_json)

@@ -13,6 +13,8 @@ __all__ = ["Concern", "parse_services"]
 
 _MAPPED = re.compile(r"(?P<service>[^=]+)=(?P<rules>[^{}]*)(?:\{(?P<labels>.*)\})?\s*", re.DOTALL)
 _LABEL = re.compile(r'\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*=\s*("(?:[^"\\]|\\.)*"|[^,"]*?)\s*(?:,|$)')
+# Braces after each of several rules.
+_EACH = re.compile(r"([^{},]+)\{([^{}]*)\}")
 # No alert is called so; labels are meant.
 _ROUNDED = re.compile(r"[(\[]([^()\[\]]*=[^()\[\]]*)[)\]]\s*$")
 _HOW = "Write it as --map 'Kafka lag=HighConsumerLag', or with labels: 'Orders=HighConsumerLag{topic=orders}'"
@@ -59,14 +61,23 @@ def parse_services(texts: Iterable[str]) -> Mapping[str, Concern]:
             raise SettingError(f"{text!r} maps no service to a rule", cure=_HOW)
         service = match["service"].strip()
         rules = tuple(dict.fromkeys(name.strip() for name in match["rules"].split(",") if name.strip()))
-        labels = _labels(match["labels"] or "", text)
+        try:
+            labels = _labels(match["labels"] or "", text)
+        except SettingError as error:
+            each = _EACH.findall(text[match.start("rules") :])
+            if len(each) > 1:
+                meant = f"{','.join(name.strip() for name, _ in each)}{{{','.join(given for _, given in each)}}}"
+                error.cure = f"One set of labels, for all rules, says which series: --map '{service}={meant}'"
+            raise
         if rounded := _ROUNDED.search(match["rules"]):
             meant = f"{text[: match.start('rules')]}{match['rules'][: rounded.start()]}{{{rounded[1]}}}"
             raise SettingError(f"{text!r}: labels stand in braces", cure=f"Write it as --map '{meant}'")
         if not rules and not labels:
             raise SettingError(f"{text!r} maps the service to nothing", cure=_HOW)
         if service in found:
-            raise SettingError(f"the service {service!r} is mapped twice", cure="Put its rules into one: 'X=A,B'")
+            raise SettingError(
+                f"the service {service!r} is mapped twice", cure="Put its rules into one: 'X=A,B{topic=a}'"
+            )
         found[service] = Concern(rules, labels)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypedDict, Unpack
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
-from kmon_analysis.sources.csvnames import renamed, wanted_here
+from kmon_analysis.sources.csvnames import named_columns, renamed, wanted_here
 from kmon_analysis.sources.csvtimes import Times
 from kmon_analysis.sources.datafile import Column, Report, make_history, opened, read_number, report_encoding
 from kmon_analysis.timing import duration_of
@@ -40,6 +40,7 @@ class CsvOptions(TypedDict, total=False):
     decimal_comma: bool
     columns: Mapping[str, str] | None
     scrape_interval: str | timedelta | None
+    only_named: bool
 
 
 def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
@@ -67,6 +68,8 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
         columns of a dashboard's panel at once, give its legend: ``{'lag{topic="{{t}}"}': "{{t}}"}``.
     scrape_interval : str or timedelta, optional
         For example ``"15s"``; measured when not given.
+    only_named : bool
+        Whether to leave out the columns of a wide table that `columns` does not name.
 
     Returns
     -------
@@ -100,8 +103,12 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
         try:
             rows, before = _rows(stream)
             try:
-                header = renamed(next(rows, []), renames, _clock, before + 1, report)
-                columns = _Table(shlex.quote(str(file)), header, times, comma, before, report).read(rows)
+                theirs: list[str] = next(rows, [])
+                header = renamed(theirs, renames, _clock, before + 1, report)
+                table = _Table(shlex.quote(str(file)), header, times, comma, before, report)
+                if options.get("only_named"):
+                    table.meant = named_columns(theirs, renames, _clock)
+                columns = table.read(rows)
             except csv.Error as error:
                 report.add(f"not CSV: {error}", rows.line_num + before, "Check the quotes; is the file cut?")
         except UnicodeDecodeError:
@@ -171,6 +178,7 @@ class _Table:
     comma: bool
     before: int
     report: Report
+    meant: Collection[int] | None = None
 
     def read(self, rows: Any) -> dict[Labels, Column]:
         """Return the samples of each series."""
@@ -187,6 +195,12 @@ class _Table:
         others = [index for index in range(len(names)) if index != clock]
         if value is not None:
             return self._long(rows, clock, value, others)
+        if self.meant is not None:
+            others = [index for index in others if index in self.meant]
+            if not others:
+                self.report.add(
+                    "no column is named", top, """Say what they are: --column 'lag{topic="orders"}=orders'"""
+                )
         return self._wide(rows, clock, others)
 
     def _numbered(self, rows: Any) -> Iterator[tuple[int, list[str]]]:
@@ -233,7 +247,8 @@ class _Table:
             also = f"; neither does {more[0]!r}" if len(more) == 1 else f"; neither do {len(more)} more columns"
             cure = self._naming_cure(first, unnamed[first].cure)
             if more:
-                cure += """, or all by the panel's legend: --column 'lag{topic="{{topic}}"}={{topic}}'"""
+                cure += """, or all by the panel's legend: --column 'lag{topic="{{topic}}"}={{topic}}'; """
+                cure += "--only-named leaves the others out"
             problem = f"{first!r} names no series: {unnamed[first].problem}{also if more else ''}"
             self.report.add(problem, self.before + 1, cure)
         return named

@@ -9,7 +9,7 @@ from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.labels import Labels, parse_series
 from kmon_analysis.sources.datafile import Report
 
-__all__ = ["renamed", "wanted_here"]
+__all__ = ["named_columns", "renamed", "wanted_here"]
 
 # As in Grafana's "Legend": {{topic}}.
 _HOLE = re.compile(r"\{\{\s*(\w+)\s*\}\}", re.ASCII)
@@ -50,6 +50,17 @@ def renamed(
             if given.setdefault(name, labels) != labels:
                 report.add(f"{name!r} fits two legends, one is {legend!r}", line, "Name this column on its own")
     return [given.get(name, name) for name in names]
+
+
+def named_columns(
+    header: Sequence[str], wanted: Mapping[str, str], clock_of: Callable[[Sequence[str]], int]
+) -> set[int]:
+    """Return the places of the columns that `wanted` names, on their own or by a legend."""
+    names = [name.strip() for name in header]
+    exact, rest = _exact(wanted, names), _unnamed(names, wanted, clock_of)
+    legends = [_pattern(theirs.strip()) for series, theirs in wanted.items() if series not in exact]
+    meant = {*exact.values(), *(name for name in rest if any(legend.fullmatch(name) for legend in legends))}
+    return {place for place, name in enumerate(names) if name in meant}
 
 
 def wanted_here(header: Sequence[str], wanted: Mapping[str, str], clock_of: Callable[[Sequence[str]], int]) -> set[str]:

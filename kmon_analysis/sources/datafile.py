@@ -14,16 +14,18 @@ import numpy as np
 
 from kmon_analysis.errors import DataFileError, Finding
 from kmon_analysis.history import History, Provenance
-from kmon_analysis.labels import Labels
+from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.sources.connection import plain
+from kmon_analysis.tabular import counted
 from kmon_analysis.timing import MINUTE_MS, duration, format_instant
 
-__all__ = ["Column", "Report", "described", "make_history", "opened", "read_number", "report_encoding"]
+__all__ = ["NAMELESS", "Column", "Report", "described", "make_history", "opened", "read_number", "report_encoding"]
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 # How far Prometheus looks back for a sample, unless told otherwise.
 _LOOKBACK_MS = 5 * MINUTE_MS
+NAMELESS = 'no metric name, and no rule finds such series: kmon import --metric NAME (in Python: metric="NAME")'
 _MOST_FINDINGS = 50
 _MOST_ALIKE = 5
 
@@ -140,6 +142,11 @@ def described(
     if not series.sample_count:
         report.add("there are no samples", None, "Check that this is the right file")
         report.settle()
+    nameless = [labels for labels in series.labels if METRIC_NAME not in labels]
+    if nameless:
+        more = len(nameless) - 1
+        who = f"{nameless[0]} and {counted(more, 'series', 'series')} more have" if more else f"{nameless[0]} has"
+        warnings += (f"{who} {NAMELESS}",)
     provenance = Provenance(
         source=f"file {file.name}",
         start_ms=int(series.times.min()),

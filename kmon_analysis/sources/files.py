@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -15,11 +16,20 @@ import numpy as np
 
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History
-from kmon_analysis.labels import METRIC_NAME, Labels
+from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
 from kmon_analysis.series import SeriesSet
 from kmon_analysis.sources.connection import plain
 from kmon_analysis.sources.csvfile import CsvOptions, read_csv, split_columns
-from kmon_analysis.sources.datafile import Column, Report, described, make_history, opened, read_number, report_encoding
+from kmon_analysis.sources.datafile import (
+    NAMELESS,
+    Column,
+    Report,
+    described,
+    make_history,
+    opened,
+    read_number,
+    report_encoding,
+)
 from kmon_analysis.timing import format_instant
 
 __all__ = ["CsvOptions", "open_history", "read_api_json", "read_csv", "read_openmetrics"]
@@ -185,7 +195,9 @@ def _unescaped(text: str) -> str:
     return _ESCAPED.sub(lambda match: "\n" if match[1] == "n" else match[1], text)
 
 
-def open_history(path: str | Path, *more: str | Path, **options: Unpack[CsvOptions]) -> History:
+def open_history(
+    path: str | Path, *more: str | Path, metric: str | None = None, **options: Unpack[CsvOptions]
+) -> History:
     """Open a history folder, or read data files by their ending.
 
     Parameters
@@ -195,6 +207,8 @@ def open_history(path: str | Path, *more: str | Path, **options: Unpack[CsvOptio
         of the query API), ``.om`` or ``.txt`` (OpenMetrics).
     *more : str or Path
         Further ones, whose samples belong to the same history: other metrics, or other times.
+    metric : str, optional
+        Name of the series that have none, such as ``{topic="orders"}``, which sums and dashboards give.
     **options
         What CSV files do not say of themselves, such as ``zone="Europe/Berlin"``; see `read_csv`. Of several files,
         each is asked for the ``columns`` that it has.
@@ -202,7 +216,7 @@ def open_history(path: str | Path, *more: str | Path, **options: Unpack[CsvOptio
     Raises
     ------
     SettingError
-        If the ending is of no known form, or an option is given for anything but CSV.
+        If the ending is of no known form, an option is given for anything but CSV, or `metric` is no name.
     HistoryError, DataFileError
         If a folder is no history, a file has faults, or two of them disagree about a sample.
     """
@@ -211,10 +225,24 @@ def open_history(path: str | Path, *more: str | Path, **options: Unpack[CsvOptio
     given = [name for name, value in options.items() if value]
     if given and not tables:
         raise SettingError(f"{given[0]} is about CSV", place=str(path), cure="Leave it out, or give a .csv file")
+    if metric is not None and set(parse_series(metric)) != {METRIC_NAME}:
+        raise SettingError(f"{metric!r} is no name of a metric", cure="Write it without labels")
     if len(places) == 1:
-        return _open_one(places[0], options)
-    shares = dict(zip(tables, split_columns(tables, options.get("columns") or {}), strict=True)) if tables else {}
-    return History.joined(_open_one(place, {**options, "columns": shares.get(place)}) for place in places)
+        history = _open_one(places[0], options)
+    else:
+        shares = dict(zip(tables, split_columns(tables, options.get("columns") or {}), strict=True)) if tables else {}
+        history = History.joined(_open_one(place, {**options, "columns": shares.get(place)}) for place in places)
+    return history if metric is None else _named(history, metric)
+
+
+def _named(history: History, metric: str) -> History:
+    """Name the series that have no name."""
+    named = [
+        part if METRIC_NAME in part.labels else replace(part, labels=part.labels.updated({METRIC_NAME: metric}))
+        for part in history.series
+    ]
+    warnings = tuple(text for text in history.provenance.warnings if not text.endswith(NAMELESS))
+    return History(SeriesSet.from_samples(named), replace(history.provenance, warnings=warnings), history.path)
 
 
 def _open_one(place: Path, options: CsvOptions) -> History:

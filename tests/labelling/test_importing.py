@@ -316,6 +316,14 @@ def test_services_that_cannot_be_read(texts):
     assert caught.value.cure
 
 
+def test_one_set_of_labels_is_for_all_rules():
+    with pytest.raises(SettingError) as caught:
+        parse_services(["pay / in=Lag{topic=a}, Rate{group=b}"])
+    assert caught.value.cure.endswith("--map 'pay / in=Lag,Rate{topic=a,group=b}'")
+    quoted = parse_services(['pay=Lag{topic="x{y},c{z}"}'])
+    assert quoted["pay"].labels == Labels({"topic": "x{y},c{z}"})
+
+
 @pytest.mark.parametrize("text", ["billing=Lag(group=a)", "billing=Lag [group=a] "])
 def test_labels_in_other_brackets_are_no_rule(text):
     with pytest.raises(SettingError, match="labels stand in braces") as caught:

@@ -653,3 +653,26 @@ def test_tables_that_disagree_are_refused(write):
     assert open_history(one, same).series.sample_count == 3
     with pytest.raises(HistoryError, match="up is 1 in one and 2 in another at 2026-01-01T00:00:00Z"):
         open_history(one, other)
+
+
+def test_columns_that_nobody_named_are_left_out_when_asked(write):
+    text = "Time,pay / orders,total,Total of 3,up\n1767225600,1,2,3,4\n"
+    named = {'lag{topic="{{t}}"}': "pay / {{t}}", "all": "total"}
+    found = content(read_csv(write(text), columns=named, only_named=True))
+    assert set(found) == {'lag{topic="orders"}', "all"}
+    assert "Total of 3" in one_fault(write(text), columns=named)[1]
+    assert one_fault(write(text), only_named=True)[1] == "no column is named"
+
+
+def test_series_without_a_name_are_told_and_get_one(write):
+    text = 'Time,"{topic=""a""}","{topic=""b""}",up\n1767225600,1,2,3\n1767225660,1,2,3\n'
+    [warning] = open_history(write(text)).provenance.warnings
+    assert warning.startswith('{topic="a"} and 1 series more have no metric name, and no rule finds such series')
+    history = open_history(write(text), metric="lag")
+    assert set(content(history)) == {'lag{topic="a"}', 'lag{topic="b"}', "up"}
+    assert history.provenance.warnings == ()
+    body = matrix([({"topic": "a"}, [(START, "1"), (START + 60_000, "1")])])
+    assert set(content(open_history(write(json.dumps(body), "x.json"), metric="lag"))) == {'lag{topic="a"}'}
+    for name in ('lag{topic="a"}', "", "1x", "{}"):
+        with pytest.raises(SettingError):
+            open_history(write(text), metric=name)
