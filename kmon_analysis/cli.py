@@ -15,6 +15,7 @@ from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_incidents import incidents_app
 from kmon_analysis.cli_jmx import jmx_app
 from kmon_analysis.cli_options import (
+    AlertsOption,
     CreditAfterOption,
     CreditBeforeOption,
     EndOption,
@@ -40,6 +41,7 @@ from kmon_analysis.cli_options import (
     StoreOption,
     TimeoutOption,
     VersionOption,
+    check_alerts,
     check_before_work,
     check_budget,
     check_zone,
@@ -48,7 +50,16 @@ from kmon_analysis.cli_options import (
     patience_of,
     read_truth,
 )
-from kmon_analysis.cli_terminal import let_be_quiet, put, put_json, put_saved, say, set_up_streams, shown, working
+from kmon_analysis.cli_terminal import (
+    let_be_quiet,
+    put,
+    put_json,
+    put_saved,
+    say,
+    set_up_streams,
+    shown,
+    working,
+)
 from kmon_analysis.errors import KmonError, SettingError
 from kmon_analysis.progress import quiet
 
@@ -404,6 +415,7 @@ def tune_command(
             "[default: 1/3]",
         ),
     ] = 1 / 3,
+    rule: AlertsOption = None,
     group_by: GroupByOption = None,
     merge_gap: MergeGapOption = "5m",
     credit_before: CreditBeforeOption = "15m",
@@ -425,8 +437,8 @@ def tune_command(
     check_budget(max_delay, false_pages, placement)
     check_zone(zone)
     check_before_work(out, rules)
-    read = read_rules(rules)
-    truth = read_truth(incidents)
+    read, truth = read_rules(rules), read_truth(incidents)
+    check_alerts(read, rule)
     truth.require_decided()
     with working("starting") as work:
         result = replay(read, truth, samples, settings, work)
@@ -435,7 +447,8 @@ def tune_command(
             max_delay=max_delay,
             false_pages_per_week=false_pages,
             placement=placement,
-            progress=lambda rule, done, total: show_rule(work, rule, done, total),
+            only=rule or (),
+            progress=lambda name, done, total: show_rule(work, name, done, total),
         )
     say_warnings(read, truth, result)
     finish(advice, out, as_json=as_json, zone=zone)

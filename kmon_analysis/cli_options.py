@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kmon_analysis.sources.connection import Patience
 
 __all__ = [
+    "AlertsOption",
     "CreditAfterOption",
     "CreditBeforeOption",
     "EndOption",
@@ -48,6 +49,7 @@ __all__ = [
     "TimeoutOption",
     "VersionOption",
     "ZoneOption",
+    "check_alerts",
     "check_before_work",
     "check_budget",
     "check_zone",
@@ -140,6 +142,10 @@ CreditBeforeOption = Annotated[
     typer.Option(
         "--credit-before", metavar="TIME", help="A page up to this long before an incident's start has found it."
     ),
+]
+AlertsOption = Annotated[
+    list[str] | None,
+    typer.Option("--rule", metavar="ALERT", help="Tune this alert, leave the others as they are. May be repeated."),
 ]
 CreditAfterOption = Annotated[
     str,
@@ -376,6 +382,13 @@ def check_zone(zone: str) -> None:
     from kmon_analysis.timing import zone_of
 
     zone_of(zone, place="--zone")
+
+
+def check_alerts(rules: RuleFile, names: Sequence[str] | None) -> None:
+    """Look whether the rules of --rule are there."""
+    with naming("--rule"):
+        for name in names or ():
+            rules.alert(name)
 
 
 def check_before_work(out: Path, rules: Path | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -197,6 +197,7 @@ def recommend(
     false_pages_per_week: float = 1.0,
     firing_ratio: float = 0.01,
     placement: float = 1 / 3,
+    only: Collection[str] = (),
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Advice:
     """Advise values for each rule of a backtest, or say why not.
@@ -214,6 +215,8 @@ def recommend(
         Accepted share of normal time in which the alert may fire.
     placement : float
         Where in the feasible interval the threshold goes, from 0 (false-page edge) to 1 (incident edge).
+    only : collection of str
+        Names of the alerts to advise on; empty: all. The others stay as they are.
     progress : callable, optional
         Called with a rule's name, steps done and steps in all; None: shown in a notebook.
 
@@ -226,6 +229,8 @@ def recommend(
     ------
     IncidentError
         If the incidents hold suggestions that nobody has confirmed or rejected.
+    SettingError
+        If a rule of this name is not in the file.
     """
     with working("tuning", terminal=False) as work:
 
@@ -240,6 +245,7 @@ def recommend(
             false_pages_per_week=false_pages_per_week,
             firing_ratio=firing_ratio,
             placement=placement,
+            only=only,
             progress=progress or tuning,
         )
 

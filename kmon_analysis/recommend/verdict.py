@@ -7,7 +7,7 @@ is too thin, unseen weeks that disagree, a search that fits noise; what passes a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from kmon_analysis.backtest.notes import is_blind
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, alert_names
 from kmon_analysis.backtest.score import Outcome, Score
+from kmon_analysis.errors import SettingError
 from kmon_analysis.recommend import chance, uncertainty
 from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Setting
@@ -53,6 +54,7 @@ def recommend(
     false_pages_per_week: float = 1.0,
     firing_ratio: float = 0.01,
     placement: float = 1 / 3,
+    only: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Advice:
     """Advise values for each rule of a backtest, or say why not.
@@ -70,6 +72,8 @@ def recommend(
         Accepted share of normal time in which the alert may fire.
     placement : float
         Where in the feasible interval the threshold goes, from 0 (false-page edge) to 1 (incident edge).
+    only : collection of str
+        Names of the alerts to advise on; empty: all. The others stay as they are.
     progress : callable, optional
         Called with a rule's name, steps done and steps in all.
 
@@ -82,13 +86,20 @@ def recommend(
     ------
     IncidentError
         If the incidents hold suggestions that nobody has confirmed or rejected.
+    SettingError
+        If a rule of this name is not in the file.
     """
+    if isinstance(only, str):
+        raise SettingError(f"only={only!r} is a text", cure=f"Write only=[{only!r}]")
+    for name in only:
+        result.rules.alert(name)
     result.incidents.require_decided()
     delay_ms = duration_of(max_delay, "max_delay")
     budget = Budget(delay_ms, false_pages_per_week, firing_ratio, placement)
     advices = {
         name: _advise(name, replay, result.scores[name], budget, result.history.scrape_interval_ms, progress)
         for name, replay in result.items()
+        if not only or name in only
     }
     for name, advice in advices.items():
         if name in result.evaluated_by:
@@ -101,6 +112,8 @@ def recommend(
                 said, reasons = (f"{note.text}.",), advices[name].reasons
                 advices[name] = replace(advices[name], reasons=(*said, *reasons) if first else (*reasons, *said))
     for name, reason in result.refused.items():
+        if only and name not in only:
+            continue
         advices[name] = RuleAdvice(name, "refused", "Not evaluated", (str(reason),), None)
     return Advice(result, budget, {name: advices[name] for name in alert_names(result.rules) if name in advices})
 

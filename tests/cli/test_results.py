@@ -121,6 +121,14 @@ def test_pages_and_outcomes_are_listed(kmon, world):
 # ---- tune ---------------------------------------------------------------------------------------
 
 
+def test_an_alert_to_tune_that_is_not_there(kmon, world, tmp_path):
+    found = kmon("tune", *world.usual, "--max-delay", "30m", "--rule", "HighConsumerLg", "-o", tmp_path / "out")
+    assert found.status == 2
+    assert "--rule: " in found.err
+    assert "Did you mean HighConsumerLag" in found.err
+    assert not (tmp_path / "out").exists()
+
+
 def test_tune_writes_its_four_files_and_says_so(tuned):
     out, found = tuned
     assert found.status == 0, found.err

@@ -72,6 +72,32 @@ def test_two_incidents_say_two_thirds_and_no_interval():
     assert "%" not in text_of(found)
 
 
+TWO_RULES = (
+    RULES.format(threshold=500)
+    + """  - alert: VeryHighConsumerLag
+    expr: kafka_consumer_lag_sum > 700
+    for: 1m
+"""
+)
+
+
+def test_one_rule_of_two_is_tuned_and_the_other_stays(tmp_path):
+    history, known = lag_history(8, incidents=TEN[:5])
+    both = advise(history, known, rules=TWO_RULES)
+    assert [advice.decision for advice in both.values()] == ["tuned", "tuned"]
+    one = advise(history, known, rules=TWO_RULES, only=["VeryHighConsumerLag"])
+    assert list(one) == ["VeryHighConsumerLag"]
+    assert one["VeryHighConsumerLag"].to_json() == both["VeryHighConsumerLag"].to_json()
+    one.write(tmp_path)
+    written = (tmp_path / "rules.yml").read_text()
+    assert "kafka_consumer_lag_sum > 500\n    for: 5m" in written
+    assert "kafka_consumer_lag_sum > 700" not in written
+    with pytest.raises(SettingError, match="no alert 'HighLag'"):
+        advise(history, known, rules=TWO_RULES, only=["HighLag"])
+    with pytest.raises(SettingError, match="is a text"):
+        advise(history, known, rules=TWO_RULES, only="HighConsumerLag")
+
+
 @pytest.mark.parametrize("count", [3, 5])
 def test_three_to_five_are_tentative(count):
     found = only(advise(*lag_history(8, incidents=TEN[:count])))
