@@ -33,6 +33,7 @@ __all__ = [
     "format_instant",
     "parse_duration",
     "parse_instant",
+    "shown_end",
     "span",
     "zone_of",
 ]
@@ -305,7 +306,12 @@ def format_end(end_ms: int) -> str:
     >>> format_end(60_001), format_end(60_000), format_end(60_500)
     ('1970-01-01T00:01:00Z', '1970-01-01T00:01:00Z', '1970-01-01T00:01:00.500Z')
     """
-    return format_instant(end_ms - 1 if end_ms % SECOND_MS == 1 else end_ms)
+    return format_instant(shown_end(end_ms))
+
+
+def shown_end(end_ms: int) -> int:
+    """Return what `format_end` writes of the end of a half-open span, in ms UTC."""
+    return end_ms - 1 if end_ms % SECOND_MS == 1 else end_ms
 
 
 @dataclass(frozen=True, slots=True, order=True)

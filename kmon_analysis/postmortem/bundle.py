@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 import shutil
 from collections.abc import Callable, Mapping
@@ -24,20 +25,24 @@ from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 import kmon_analysis
 from kmon_analysis.backtest.run import Backtest, observed_evaluations
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import InputError, OutputError
 from kmon_analysis.history import History
+from kmon_analysis.history_gaps import Int64s, alive
 from kmon_analysis.incidents import format_incidents
 from kmon_analysis.labels import METRIC_NAME
 from kmon_analysis.postmortem.markdown import markdown
 from kmon_analysis.postmortem.page import render_page
+from kmon_analysis.postmortem.recording import holes
 from kmon_analysis.postmortem.tojson import json_bytes
 from kmon_analysis.promql.needs import fixed_selections, selections
 from kmon_analysis.promql.semantics import Semantics
 from kmon_analysis.sources.kept import FOLDER, Kept
-from kmon_analysis.timing import EvaluationGrid
+from kmon_analysis.timing import EvaluationGrid, Interval
 
 if TYPE_CHECKING:
     from kmon_analysis.postmortem.run import Postmortem
@@ -194,7 +199,7 @@ def sliced(backtest: Backtest) -> History:
     Notes
     -----
     Observed time is time in which the history holds any sample at all: where the series that the rules read do not
-    show all of it, series that do are added.
+    show all of it, or not where recording stopped and went on, series that do are added.
     """
     history, series = backtest.history, backtest.history.series
     dot_all = all(replay.semantics.dot_all for replay in backtest.results.values())
@@ -208,6 +213,7 @@ def sliced(backtest: Backtest) -> History:
     recorded = {rule.record for rule in backtest.rules.recordings}
     chosen |= {place for place, labels in enumerate(series.labels) if labels.value(METRIC_NAME) in recorded}
     chosen |= _witnesses(backtest, chosen)
+    chosen |= _edges(backtest, chosen)
     about = replace(history.provenance, scrape_interval_ms=history.scrape_interval_ms)
     return History(series if len(chosen) == len(series) else series.take(sorted(chosen)), about)
 
@@ -234,6 +240,30 @@ def _witnesses(backtest: Backtest, chosen: set[int]) -> set[int]:
                 added.add(place)
                 missing = missing[~helps]
     return added
+
+
+def _edges(backtest: Backtest, chosen: set[int]) -> set[int]:
+    """Return series that have the last sample before, and the next after, a time of which nothing is recorded."""
+    parts = backtest.history.series
+    added: set[int] = set()
+    if len(chosen) == len(parts):
+        return added
+    for gap in holes(backtest):
+        ends = {place: _around(alive(parts[place]), gap) for place in range(len(parts))}
+        for side, best in ((0, max), (1, min)):
+            wanted = best(each[side] for each in ends.values())
+            if not any(ends[place][side] == wanted for place in chosen | added):
+                added.add(next(place for place, each in ends.items() if each[side] == wanted))
+    return added
+
+
+def _around(times: Int64s, gap: Interval) -> tuple[float, float]:
+    """Return the last sample before a time and the first one at or after its end; infinite without any."""
+    before, after = np.searchsorted(times, (gap.start_ms, gap.end_ms))
+    return (
+        float(times[before - 1]) if before else -math.inf,
+        float(times[after]) if after < len(times) else math.inf,
+    )
 
 
 def _copy_answers(backtest: Backtest, target: History) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import kmon_analysis
 from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.postmortem.answers import KNOBS, Answer, Rung
+from kmon_analysis.postmortem.recording import spans_words
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.words import did, everywhere, happened, knob_words, sooner_than, summary, why_not
 from kmon_analysis.recommend.candidates import Setting
@@ -18,7 +19,7 @@ from kmon_analysis.report.tables import Table
 from kmon_analysis.report.words import clean, describe, number, per_week, short_labels
 from kmon_analysis.report.zones import clock, local_zone, offset
 from kmon_analysis.tabular import Cell
-from kmon_analysis.timing import WEEK_MS, duration, span
+from kmon_analysis.timing import WEEK_MS, duration, shown_end, span
 
 if TYPE_CHECKING:
     from kmon_analysis.postmortem.run import Postmortem
@@ -119,6 +120,8 @@ def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
         yield "Kind", incident.kind
     if incident.cause:
         yield "Cause", incident.cause
+    if made.unrecorded:
+        yield "Not recorded", f"{spans_words(made.unrecorded, when)}: what happened then is not known"
     yield "Must page", "yes" if incident.must_page else "no"
     if incident.suggested_by:
         rules = ", ".join(incident.suggested_by)
@@ -127,7 +130,10 @@ def _facts(made: Postmortem) -> Iterator[tuple[str, str]]:
             f"made from what {rules} itself saw: that it finds the incident is no evidence for it",
         )
     history = made.backtest.history.interval
-    yield "History (UTC)", f"{clock(history.start_ms)} to {clock(history.end_ms)}, {span(history.duration_ms)}"
+    yield (
+        "History (UTC)",
+        f"{clock(history.start_ms)} to {clock(shown_end(history.end_ms))}, {span(history.duration_ms)}",
+    )
     settings = made.backtest.settings
     yield (
         "Pages",
@@ -173,14 +179,18 @@ def _overall(made: Postmortem) -> Table:
         rows.append((incident.detected_ms, 2, "incident", "people know of it"))
     history = made.backtest.history.interval
     rows.append((incident.interval.end_ms, 3, "incident", "ends"))
-    if incident.interval.end_ms > history.end_ms:
-        rows.append((history.end_ms, 4, "history", "ends: nothing is known from here on"))
+    for gap in made.unrecorded:
+        if gap.start_ms == history.end_ms:
+            words = "ends: nothing is known from here on"
+        else:
+            words = f"nothing recorded {spans_words([gap], incident.interval)} (not known)"
+        rows.append((shown_end(gap.start_ms) if gap.start_ms == history.end_ms else gap.start_ms, 4, "history", words))
     for story in made.concerned:
         steps = [step for step in story.steps if step.life is not None]
         first_true = min((step.at_ms for step in steps if "true" in step.words), default=None)
         pages = [page.episode.interval.start_ms for page in story.pages]
         if first_true is not None:
-            unknown = any(life.from_first for life in story.lives)
+            unknown = any(life.from_first or (life.from_gap and life.active_ms == first_true) for life in story.lives)
             rows.append(
                 (first_true, 1, story.rule, "condition true" + (" (since when is not known)" if unknown else ""))
             )
@@ -189,13 +199,22 @@ def _overall(made: Postmortem) -> Table:
             rows.append((pages[5], 1, story.rule, f"{len(pages) - 5} more pages"))
         ends = [page.episode.interval.end_ms for page in story.pages]
         if ends:
-            rows.append((max(ends), 1, story.rule, "still firing when the history ends" if story.open else "resolved"))
+            rows.append((max(ends), 1, story.rule, _end_words(story, max(ends))))
     return Table(
         "Timeline",
         (*_time_header(made), "who", "what"),
         tuple((*_times(made, at_ms), clean(who), what) for at_ms, _, who, what in sorted(rows)),
         frozenset({0, 1, 2, 3, 4}),
     )
+
+
+def _end_words(story: RuleStory, end_ms: int) -> str:
+    """Say what the end of a rule's last page is worth."""
+    if any(life.firing_ms is not None and life.end_ms is None for life in story.lives):
+        return "still firing when the history ends"
+    if any(life.end_ms == end_ms and life.ended == "gap" for life in story.lives):
+        return "page not recorded any further: when it resolved is not known"
+    return "resolved"
 
 
 def _rules(made: Postmortem) -> Table:
@@ -219,11 +238,11 @@ def _rules(made: Postmortem) -> Table:
 
 def _section(made: Postmortem, story: RuleStory) -> Section:
     replay = made.backtest.results[story.rule]
-    tone = "good" if story.status in ("paged", "paged early") else "plain" if story.status == "no data" else "bad"
+    tone = "good" if story.paged else "bad" if story.known and story.status != "no data" else "plain"
     table, notes = _sooner(made, story)
     return Section(
         rule=story.rule,
-        verdict=story.status,
+        verdict=story.status if story.known or story.status == "no data" else "not known",
         tone=tone,
         headline=did(made, story),
         expression=replay.rule.text.strip("\n"),
@@ -261,7 +280,7 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
         return None, tuple(filter(None, [_no_ladder(story)]))
     reference = made.references[story.rule]
     reference_is_own = reference.kind == "own page"
-    notes = [f"Sooner than {sooner_than(reference, start_ms)}."]
+    notes = [f"Sooner than {sooner_than(reference, start_ms, known=story.known)}."]
     beyond = [rung for rung in rungs if not rung.answers]
     notes += [
         f"{duration(rung.sooner_ms)} sooner would be {offset(rung.deadline_ms - start_ms)}, before any page "
@@ -270,7 +289,7 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
     ]
     rows = []
     if not reference_is_own:
-        notes += filter(None, [_caught_at_all(rungs, start_ms)])
+        notes += filter(None, [_caught_at_all(story, rungs, start_ms)])
     for knob in KNOBS:
         for first, last, answer in _spans(rungs, knob):
             if answer.why in _UNASKED:
@@ -331,16 +350,18 @@ def _spans(rungs: tuple[Rung, ...], knob: str) -> Iterator[tuple[Rung, Rung, Ans
 
 
 def _no_ladder(story: RuleStory) -> str:
+    so_far = "" if story.known else " in what is recorded"
     return {
         "paged early": "It paged before the labelled start; what is sooner than that is asked with --sooner.",
         "paged": "It paged within a minute of the labelled start; what is sooner than that is asked with --sooner.",
-        "nothing returned": "No threshold, window or “for” would have caught it: nothing that the incident concerns "
-        "was returned, so there was nothing to compare. Only another expression would, for example one with absent().",
+        "nothing returned": f"No threshold, window or “for” would have caught it{so_far}: nothing that the incident "
+        "concerns was returned, so there was nothing to compare. Only another expression would, for example one with "
+        "absent().",
         "no data": "Nothing can be said of other settings: the history holds nothing of this time.",
     }.get(story.status, "")
 
 
-def _caught_at_all(rungs: tuple[Rung, ...], start_ms: int) -> str:
+def _caught_at_all(story: RuleStory, rungs: tuple[Rung, ...], start_ms: int) -> str:
     """Say of a rule that did not page whether any setting would have, and which one most quietly."""
     asked = next((rung.answers for rung in rungs if not rung.sooner_ms), ())
     priced = [(answer.price, answer.setting) for answer in asked if answer.price and answer.setting]
@@ -358,7 +379,8 @@ def _caught_at_all(rungs: tuple[Rung, ...], start_ms: int) -> str:
         for answer in asked
         if answer.why not in _UNASKED
     )
-    return f"No setting that was tried would have caught it. {reasons}."
+    so_far = "" if story.known else " in what is recorded"
+    return f"No setting that was tried would have caught it{so_far}. {reasons}."
 
 
 def _row(

@@ -112,8 +112,27 @@ def _ends(result: Backtest, incident: Incident, told: Sequence[RuleStory]) -> It
                 {**facts, "rules": cut},
             )
     for story in told:
+        # A rule whose pending alert never fired has nothing to resolve.
         if story.open:
-            yield Limit("open", f"{story.rule} had not resolved when the history ends.", {"rule": story.rule})
+            fired = any(life.firing_ms is not None for life in story.lives if life.end_ms is None)
+            words = "had not resolved" if fired else "was pending, and had not fired,"
+            yield Limit("open", f"{story.rule} {words} when the history ends.", {"rule": story.rule})
+        lost = [life.end_ms for life in story.lives if life.ended == "gap" and life.end_ms is not None]
+        if lost:
+            yield Limit(
+                "cut",
+                f"{story.rule} was pending or firing when nothing was recorded any more, at "
+                f"{format_instant(lost[0])}: until when is not known.",
+                {"rule": story.rule, "at": [format_instant(at_ms) for at_ms in lost]},
+            )
+        found = [life.active_ms for life in story.lives if life.from_gap]
+        if found:
+            yield Limit(
+                "unknown since",
+                f"{story.rule} was pending or firing when recording went on, at {format_instant(found[0])}: since when "
+                "is not known.",
+                {"rule": story.rule, "at": [format_instant(at_ms) for at_ms in found]},
+            )
         if any(life.from_first for life in story.lives):
             yield Limit(
                 "unknown past",

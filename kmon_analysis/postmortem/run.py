@@ -83,6 +83,11 @@ class Postmortem:
         return tuple(story for story in self.rules if story.concerned)
 
     @property
+    def unrecorded(self) -> tuple[Interval, ...]:
+        """The parts of the incident of which nothing is recorded: what happened in them is not known."""
+        return next((story.unrecorded for story in self.rules if story.concerned), ())
+
+    @property
     def period(self) -> Interval:
         """What the pictures show: the time in which a page counts, with a margin."""
         window = self.incident.interval

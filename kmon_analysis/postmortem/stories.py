@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +14,7 @@ from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Outcome, Page, Score, columns_of, credit_window
 from kmon_analysis.incidents import Incident
 from kmon_analysis.labels import Labels
+from kmon_analysis.postmortem.recording import holes, unrecorded
 from kmon_analysis.postmortem.timeline import Life, Step, lives_of, pages_around, steps_of
 from kmon_analysis.recommend.candidates import Setting, current_setting
 from kmon_analysis.timing import Interval
@@ -69,6 +71,8 @@ class RuleStory:
         What the rule did in the whole history.
     reason : str
         Why it is not evaluated, in the words of whoever refused it.
+    unrecorded : tuple of Interval
+        The parts of the incident of which nothing is recorded.
     """
 
     rule: str
@@ -84,11 +88,22 @@ class RuleStory:
     returned_ratio: float = 0.0
     score: Score | None = None
     reason: str = ""
+    unrecorded: tuple[Interval, ...] = ()
 
     @property
     def concerned(self) -> bool:
         """Whether the incident is the rule's business, and the rule could be evaluated."""
         return self.status not in ("not concerned", "not evaluated")
+
+    @property
+    def paged(self) -> bool:
+        """Whether it found the incident."""
+        return self.status in ("paged", "paged early")
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known what it did: a rule that did not page may have, where nothing is recorded."""
+        return self.paged or self.status == "already firing" or not (self.unrecorded and self.concerned)
 
     @property
     def longest(self) -> Life | None:
@@ -118,7 +133,10 @@ class RuleStory:
 
 def stories_of(result: Backtest, incident: Incident) -> tuple[RuleStory, ...]:
     """Tell of every rule of a file what it did, those that have no part in it last."""
-    told = [_story(name, replay, result.scores[name], incident) for name, replay in result.results.items()]
+    gaps = holes(result)
+    told = [_story(name, replay, result.scores[name], incident, gaps) for name, replay in result.results.items()]
+    missing = unrecorded(gaps, result.history.interval, incident.interval)
+    told = [replace(story, unrecorded=missing) for story in told]
     nowhere = credit_window(incident, result.settings, 0)
     told += [
         RuleStory(name, "not evaluated", None, None, nowhere, reason=error.problem)
@@ -137,16 +155,16 @@ def outcome_of(score: Score, incident: Incident) -> Outcome | None:
     return None
 
 
-def _story(name: str, replay: RuleBacktest, score: Score, incident: Incident) -> RuleStory:
+def _story(name: str, replay: RuleBacktest, score: Score, incident: Incident, gaps: Sequence[Interval]) -> RuleStory:
     window = credit_window(incident, replay.settings, replay.rule.for_ms)
     setting, op = current_setting(replay), replay.knobs.op
     reach = next((each for each in replay.reaches() if each.incident.id == incident.id), None)
     if reach is None:
         return RuleStory(name, "not concerned", setting, op, window, score=score)
     level = replay.level()
-    lives = lives_of(replay, incident, window)
+    lives = lives_of(replay, incident, window, gaps)
     pages = pages_around(score, replay, incident, window)
-    returned, closest = _looked_at(replay, incident, window)
+    returned, closest = _looked_at(replay, incident, window, gaps)
     judged = reach.status(level)
     status: Status
     if judged == "missed":
@@ -172,12 +190,15 @@ def _story(name: str, replay: RuleBacktest, score: Score, incident: Incident) ->
     )
 
 
-def _looked_at(replay: RuleBacktest, incident: Incident, window: Interval) -> tuple[float, Closest | None]:
-    """Return how often the expression returned something in a window, and its most telling value."""
+def _looked_at(
+    replay: RuleBacktest, incident: Incident, window: Interval, gaps: Sequence[Interval]
+) -> tuple[float, Closest | None]:
+    """Return how often the expression returned something in a window, and its most telling value that was recorded."""
     signal = replay.signal()
     columns = columns_of(window, signal.times)
     times = signal.times[columns]
     returned = np.zeros(len(times), dtype=np.bool_)
+    recorded = np.array([not any(at_ms in gap for gap in gaps) for at_ms in times.tolist()], dtype=np.bool_)
     best, closest = -math.inf, None
     for group in signal.groups:
         for row, labels in enumerate(group.members):
@@ -185,6 +206,7 @@ def _looked_at(replay: RuleBacktest, incident: Incident, window: Interval) -> tu
                 continue
             ranks = group.ranks[row, columns]
             returned |= ranks > 0
+            ranks = np.where(recorded, ranks, 0)
             peak = int(ranks.max(initial=0))
             level = float(group.distinct[peak - 1]) if peak else -math.inf
             if peak and level > best:

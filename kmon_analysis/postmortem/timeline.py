@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ __all__ = ["Ended", "Life", "Step", "Word", "lives_of", "pages_around", "steps_o
 
 Bools = npt.NDArray[np.bool_]
 Word = Literal["true", "pending", "firing", "page", "reset", "resolved", "still pending", "still firing"]
-Ended = Literal["value", "no sample", "open"]
+Ended = Literal["value", "no sample", "gap", "open"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,15 @@ class Life:
         Last evaluation at which the condition was true; ``keep_firing_for`` may keep it firing for longer.
     end_ms : int or None
         First evaluation at which it was neither pending nor firing; None: the history ends before.
-    ended : {"value", "no sample", "open"}
-        What ended it: the value was on the good side again, or there was none.
+    ended : {"value", "no sample", "gap", "open"}
+        What ended it: the value was on the good side again, there was none, or nothing at all was recorded then, so
+        that it is not known whether it ended.
     values : tuple of (float or None)
-        Compared value at `active_ms`, `firing_ms`, and `end_ms`; None where there is none, or no threshold.
-    from_first : bool
-        Whether it was active at the first evaluation of the history: since when is not known.
+        Compared value at `active_ms`, `firing_ms`, and `end_ms`, or at `last_true_ms` where the history ends before;
+        None where there is none, or no threshold.
+    from_first, from_gap : bool
+        Whether it was active at the first evaluation of the history, or after nothing had been recorded: since when is
+        not known.
     """
 
     group: int
@@ -58,6 +62,7 @@ class Life:
     ended: Ended
     values: tuple[float | None, float | None, float | None]
     from_first: bool
+    from_gap: bool = False
 
     @property
     def held_ms(self) -> int:
@@ -93,7 +98,9 @@ class Step:
     page: Page | None = None
 
 
-def lives_of(replay: RuleBacktest, incident: Incident, window: Interval) -> tuple[Life, ...]:
+def lives_of(
+    replay: RuleBacktest, incident: Incident, window: Interval, gaps: Sequence[Interval] = ()
+) -> tuple[Life, ...]:
     """Return every life that overlaps a window, of the alerts that an incident concerns.
 
     Parameters
@@ -104,6 +111,8 @@ def lives_of(replay: RuleBacktest, incident: Incident, window: Interval) -> tupl
         Says which alerts.
     window : Interval
         Lives that began before it or end behind it are given whole.
+    gaps : sequence of Interval
+        Where nothing was recorded.
 
     Returns
     -------
@@ -127,12 +136,19 @@ def lives_of(replay: RuleBacktest, incident: Incident, window: Interval) -> tupl
                 continue
             ranks = np.ascontiguousarray(group.ranks[row : row + 1])
             fires = kernels.firing(ranks, firing.pending, firing.width, firing.kept) > index
-            found += _lives(replay, firing, place, row, ranks[0] > index, fires, window)
+            found += _lives(replay, firing, place, row, ranks[0] > index, fires, window, gaps)
     return tuple(sorted(found, key=lambda life: (life.labels, life.active_ms)))
 
 
 def _lives(
-    replay: RuleBacktest, firing: Firing, place: int, row: int, above: Bools, fires: Bools, window: Interval
+    replay: RuleBacktest,
+    firing: Firing,
+    place: int,
+    row: int,
+    above: Bools,
+    fires: Bools,
+    window: Interval,
+    gaps: Sequence[Interval],
 ) -> list[Life]:
     """Cut one alert's states into lives."""
     signal = firing.signal
@@ -150,18 +166,25 @@ def _lives(
         def value(column: int | None) -> float | None:
             return None if column is None else _value(replay, group, row, column)
 
+        def recorded(column: int) -> bool:
+            return not any(int(times[column]) in gap for gap in gaps)
+
         ended: Ended = "open" if over is None else "value" if group.ranks[row, over] else "no sample"
+        if over is not None and not recorded(over):
+            ended = "gap"
+        last_true = start + int(np.flatnonzero(above[start:stop])[-1])
         found.append(
             Life(
                 group=place,
                 labels=group.members[row],
                 active_ms=int(times[start]),
                 firing_ms=None if first is None else int(times[first]),
-                last_true_ms=int(times[start + np.flatnonzero(above[start:stop])[-1]]),
+                last_true_ms=int(times[last_true]),
                 end_ms=None if over is None else int(times[over]),
                 ended=ended,
-                values=(value(start), value(first), value(over)),
+                values=(value(start), value(first), value(last_true if over is None else over)),
                 from_first=start == 0,
+                from_gap=start > 0 and not recorded(start - 1),
             )
         )
     return found
@@ -208,7 +231,7 @@ def steps_of(lives: tuple[Life, ...], pages: tuple[Page, ...]) -> tuple[Step, ..
             steps.append(Step(life.end_ms, life.labels, (word,), life.values[2], life))
         else:
             word = "still pending" if life.firing_ms is None else "still firing"
-            steps.append(Step(life.last_true_ms, life.labels, (word,), None, life))
+            steps.append(Step(life.last_true_ms, life.labels, (word,), life.values[2], life))
     # A page of several alerts may have begun with one that the incident does not concern.
     steps += [Step(at_ms, page.episode.labels, ("page",), None, None, page) for (_, at_ms), page in begun.items()]
     return tuple(sorted(steps, key=lambda step: (step.at_ms, step.labels)))

@@ -52,6 +52,10 @@ def postmortem_json(made: Postmortem) -> dict[str, Any]:
             "end": format_instant(result.history.interval.end_ms),
             "scrape_s": result.history.scrape_interval_ms / SECOND_MS,
         },
+        # What happened in these parts of the incident is not known.
+        "unrecorded": [
+            {"start": _at(span.start_ms, start_ms), "end": _at(span.end_ms, start_ms)} for span in made.unrecorded
+        ],
         "rules": [
             {
                 **_story(story, start_ms),
@@ -69,6 +73,7 @@ def _story(story: RuleStory, start_ms: int) -> dict[str, Any]:
     return {
         "rule": story.rule,
         "status": story.status,
+        "known": story.known and story.status != "no data",
         "values": _setting(story.setting),
         "op": story.op,
         "credited": {"start": format_instant(story.window.start_ms), "end": format_instant(story.window.end_ms)},
@@ -101,7 +106,7 @@ def _life(life: Life, start_ms: int) -> dict[str, Any]:
         "last_true": _instant(life.last_true_ms, start_ms),
         "end": _instant(life.end_ms, start_ms),
         "ended_by": life.ended,
-        "since_unknown": life.from_first,
+        "since_unknown": life.from_first or life.from_gap,
     }
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from kmon_analysis.kafka.hours import parse_hours, promql_guard
 from kmon_analysis.postmortem.answers import Answer, Reference
 from kmon_analysis.postmortem.pricing import HOURS
+from kmon_analysis.postmortem.recording import spans_words
 from kmon_analysis.postmortem.stories import RuleStory
 from kmon_analysis.postmortem.timeline import Step
 from kmon_analysis.recommend.candidates import Setting
@@ -35,6 +36,8 @@ def summary(made: Postmortem) -> str:
             anew = any(story.paged_anew_ms is not None for story in already)
             names = ", ".join(story.rule for story in already)
             page = "No page that tells of it alone" if anew else "No new page"
+            if made.unrecorded:
+                page += f" in what is recorded ({_where(made)} nothing is)"
             return f"{page}: {names} had been firing since before."
         return _nobody(made)
     after_ms = first[0] - start_ms
@@ -48,26 +51,63 @@ def summary(made: Postmortem) -> str:
         ahead_ms = made.incident.detected_ms - first[0]
         side = "before" if ahead_ms > 0 else "after"
         text += f", {duration(abs(ahead_ms))} {side} people knew" if ahead_ms else ", just when people knew"
+    story = next(each for each in told if each.rule == first[1])
+    text += _page_unsure(made, story)
     quiet = len(told) - len(paged)
-    return f"{text}; {count(quiet, 'other rule')} concerned did not page." if quiet else f"{text}."
+    known = all(each.known for each in told)
+    words = "did not page" if known else "did not page in what is recorded"
+    return f"{text}; {count(quiet, 'other rule')} concerned {words}." if quiet else f"{text}."
 
 
 def _nobody(made: Postmortem) -> str:
     """Say that no rule paged, as far as that is known."""
     if all(story.status == "no data" for story in made.concerned):
         return "The history holds nothing of this time: whether a rule paged is not known."
-    if made.incident.interval.end_ms > made.backtest.history.interval.end_ms:
-        return "No rule paged for it before the history ends, which is before the incident does."
     blind = [story.rule for story in made.concerned if story.status == "no data"]
     unknown = f"; of {', '.join(blind)} it is not known" if blind else ""
+    when, history = made.incident.interval, made.backtest.history.interval
+    if [(span.start_ms, span.end_ms) for span in made.unrecorded] == [(history.end_ms, when.end_ms)]:
+        return "No rule paged for it before the history ends, which is before the incident does."
+    if made.unrecorded == (when,):
+        return "Nothing of the incident itself is recorded: whether a rule paged is not known."
+    if made.unrecorded:
+        text = f"No rule paged for it in what is recorded{unknown}"
+        return f"{text}; {_where(made)} nothing is, so of that time it is not known."
     return f"No rule paged for it{unknown}."
 
 
+def _where(made: Postmortem) -> str:
+    return spans_words(made.unrecorded, made.incident.interval)
+
+
+def _page_unsure(made: Postmortem, story: RuleStory) -> str:
+    """Say of a rule that paged what is not known of when it did."""
+    first = story.first_ms
+    if first is None or not story.paged:
+        return ""
+    if any(first in span for span in made.unrecorded):
+        return f", while nothing is recorded ({_where(made)}): whether it did is not known"
+    before = [span for span in made.unrecorded if span.end_ms <= first]
+    if before:
+        return f"; nothing is recorded {spans_words(before, made.incident.interval)}: it may have paged before"
+    return ""
+
+
 def did(made: Postmortem, story: RuleStory) -> str:
-    """Say what a rule did, and why not more."""
+    """Say what a rule did, why not more, and what of it is not known."""
+    text = _did(made, story)
+    if story.status == "no data":
+        return text
+    if story.known:
+        return f"{text}{_page_unsure(made, story)}"
+    return f"{text}; nothing is recorded {_where(made)} (not known)"
+
+
+def _did(made: Postmortem, story: RuleStory) -> str:
     start_ms = made.incident.interval.start_ms
     first = None if story.first_ms is None else story.first_ms - start_ms
     again = story.merged_into_ms
+    so_far = "" if story.known else " in what is recorded"
     match story.status:
         case "paged" | "paged early" if first is not None and again is not None:
             return f"fired at {offset(first)}, in the page that began at {offset(again - start_ms)} and had resolved"
@@ -78,11 +118,11 @@ def did(made: Postmortem, story: RuleStory) -> str:
         case "already firing":
             return f"had been firing{_since(story, start_ms)}: {_more(story, start_ms)}"
         case "pending only":
-            return f"was pending, and did not fire: {because(story, start_ms)}"
+            return f"was pending, and did not fire{so_far}: {because(story, start_ms)}"
         case "never true":
-            return f"never came true: {because(story, start_ms)}"
+            return f"never came true{so_far}: {because(story, start_ms)}"
         case "nothing returned":
-            return "its expression returned nothing that the incident concerns"
+            return f"its expression returned nothing that the incident concerns{so_far}"
         case "no data":
             return "the history has no samples of this time"
         case "not evaluated":
@@ -104,6 +144,8 @@ def _since(story: RuleStory, start_ms: int) -> str:
 def _more(story: RuleStory, start_ms: int) -> str:
     """Say whether another alert of a rule that was firing already paged anew."""
     anew = story.paged_anew_ms
+    if anew is None and story.unrecorded:
+        return "no new page in what is recorded"
     return "no new page" if anew is None else f"another of its alerts paged at {offset(anew - start_ms)}"
 
 
@@ -119,7 +161,7 @@ def because(story: RuleStory, start_ms: int) -> str:
     if story.status == "pending only" and longest is not None and setting is not None:
         held = f"the condition held for {duration(longest.held_ms)} at most"
         held += f" (from {offset(longest.active_ms - start_ms)}), “for” is {same_duration(setting.for_ms)}"
-        lost = sum(life.ended == "no sample" for life in story.lives)
+        lost = sum(life.ended in ("no sample", "gap") for life in story.lives)
         if lost:
             held += f"; {count(lost, 'time')} a missing value took it back"
         if story.open:
@@ -148,8 +190,12 @@ def happened(step: Step) -> str:
     life = step.life
     if life is not None and step.words[0] == "true" and life.from_first:
         words[0] = "true at the first evaluation of the history"
+    if life is not None and step.words[0] == "true" and life.from_gap:
+        words[0] = "true when recording went on (since when is not known)"
     if step.words == ("resolved",) and life is not None and life.ended == "no sample":
         words[0] += ", no value any more"
+    if life is not None and life.ended == "gap" and step.words in (("resolved",), ("reset",)):
+        return "nothing recorded any more: until when it lasted is not known"
     return ", ".join(words)
 
 
@@ -172,14 +218,15 @@ def everywhere(story: RuleStory) -> str:
     )
 
 
-def sooner_than(reference: Reference, start_ms: int) -> str:
-    """Say what sooner is counted from."""
+def sooner_than(reference: Reference, start_ms: int, *, known: bool = True) -> str:
+    """Say what sooner is counted from; `known` is that of the rule's story."""
     when = offset(reference.at_ms - start_ms)
+    itself = "it did not page itself" if known else "no page of its own is recorded"
     return {
         "own page": f"its own page at {when}",
-        "detected": f"when people knew, at {when}; it did not page itself",
-        "other page": f"the page of {reference.rule} at {when}; it did not page itself",
-        "end": f"the end of the incident, at {when}; it did not page itself",
+        "detected": f"when people knew, at {when}; {itself}",
+        "other page": f"the page of {reference.rule} at {when}; {itself}",
+        "end": f"the end of the incident, at {when}; {itself}",
     }[reference.kind]
 
 

@@ -167,6 +167,17 @@ def test_only_what_the_rules_read_is_taken_along_and_what_shows_that_the_server_
     assert [labels["__name__"] for labels in sliced(replayed(held, [incident()])).series.labels] == ["lag"]
 
 
+def test_a_bundle_knows_where_recording_stopped_and_went_on(tmp_path, no_network):
+    lag, other = flat(), flat()
+    lag[135:200], other[138:195] = np.nan, np.nan
+    held, more = history({"a": lag}), history({"a": other}, name="up")
+    result = replayed(History(SeriesSet.from_samples([*held.series, *more.series]), held.provenance), [incident()])
+    made = km.postmortem(result, "INC-1")
+    assert [(gap.start_ms, gap.end_ms) for gap in made.unrecorded] == [(minute(138), minute(150))]
+    made.write(tmp_path)
+    assert rerun(tmp_path / "bundle").same
+
+
 def test_a_place_that_cannot_be_written_is_said(tmp_path):
     made, _ = written(tmp_path / "ok")
     (tmp_path / "file").write_text("")
