@@ -12,6 +12,7 @@ import numpy as np
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.backtest.shifted import shifted_sentence
+from kmon_analysis.backtest.windows import early_pages, short_window
 from kmon_analysis.errors import Finding, nearest, printable
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents, labels_agree
@@ -40,7 +41,7 @@ class Note:
     ----------
     kind : str
         ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``cut``, ``firing``, ``never reached``,
-        ``shifted``.
+        ``window``, ``start``, ``shifted``.
     text : str
         One or two sentences, with place, value and what to do where that is known.
     rules : tuple of str
@@ -75,6 +76,7 @@ def notes_of(result: Backtest) -> tuple[Note, ...]:
     for name, replay in result.results.items():
         if not is_blind(replay):
             notes += _firing(name, replay, result.scores[name])
+            notes += _windows(name, replay, result)
     return (*notes, *_shifted(result))
 
 
@@ -331,6 +333,14 @@ def _firing(name: str, replay: RuleBacktest, found: Score) -> Iterator[Note]:
             word, value = ("lowest", -peak) if signal.falls else ("highest", peak)
             text = f"{name}: the threshold {_number(replay.knobs.threshold)} is never reached; {word} {_number(value)}"
             yield Note("never reached", text, (name,))
+
+
+def _windows(name: str, replay: RuleBacktest, result: Backtest) -> Iterator[Note]:
+    """Say where a window holds too little: at all times, or at the start of the history."""
+    if short := short_window(replay, result.history.scrape_interval_ms, replay.knobs.window_ms):
+        yield Note("window", f"{name}: {short}", (name,))
+    if early := early_pages(replay, result.scores[name].pages):
+        yield Note("start", f"{name}: {early}", (name,))
 
 
 def _shifted(result: Backtest) -> Iterator[Note]:

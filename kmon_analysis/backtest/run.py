@@ -227,7 +227,7 @@ class Backtest(Mapping[str, RuleBacktest]):
             if is_blind(self.results[name]):
                 rows.append([name, "no data", "–", "–", "–", "–"])
                 continue
-            shown = [length_cell(found.median_delay_ms), length_cell(found.worst_delay_ms)]
+            shown = [found.shown_median, length_cell(found.worst_delay_ms)]
             caught = f"{found.caught} of {found.incidents}" if found.incidents else "no incidents"
             rows.append([name, caught, str(found.false_pages), found.shown_rate, *shown])
         rows += [[name, "not evaluated", "–", "–", "–", "–"] for name in self.refused]

@@ -19,10 +19,11 @@ from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labels import Labels
-from kmon_analysis.tabular import counted
+from kmon_analysis.tabular import Cell, counted, length_cell
 from kmon_analysis.timing import WEEK_MS, Interval, span
 
 __all__ = [
+    "MEDIAN_FROM",
     "Outcome",
     "OutcomeStatus",
     "Page",
@@ -44,6 +45,8 @@ Int64s = npt.NDArray[np.int64]
 OutcomeStatus = Literal["caught", "early", "already firing", "missed", "no data"]
 # Assignment cost of a page and an incident that do not touch; far above any real distance in ms.
 _APART = 1e15
+# A median of fewer delays suggests more than it holds.
+MEDIAN_FROM = 6
 
 
 def credit_window(incident: Incident, settings: Settings, for_ms: int) -> Interval:
@@ -328,6 +331,13 @@ class Score:
     def median_delay_ms(self) -> float | None:
         """Median delay of the incidents that were found."""
         return float(np.median(self.delays_ms)) if self.delays_ms else None
+
+    @property
+    def shown_median(self) -> Cell:
+        """The same for a table, which shows no median of few."""
+        if 0 < len(self.delays_ms) < MEDIAN_FROM:
+            return Cell(f"needs {MEDIAN_FROM} found", None)
+        return length_cell(self.median_delay_ms)
 
     @property
     def worst_delay_ms(self) -> int | None:

@@ -14,7 +14,7 @@ import numpy as np
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.signal import Signal
 from kmon_analysis.errors import SettingError
-from kmon_analysis.kafka.hours import parse_hours, promql_guard
+from kmon_analysis.kafka.hours import parse_hours, promql_guard, seasons
 from kmon_analysis.recommend.candidates import Setting, candidates, current_setting
 from kmon_analysis.report.figure import Scale, scale_for
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, SECOND_MS, duration_of
@@ -28,6 +28,7 @@ __all__ = [
     "guard_of",
     "read_duration",
     "read_threshold",
+    "season_words",
     "signal_scale",
     "threshold_stops",
 ]
@@ -39,6 +40,8 @@ STOPS = 240
 MOST_LABELS = 12
 AS_DEPLOYED, EVERY_HOUR = "as deployed", "at all hours"
 _GUARD = re.compile(r"\s*(?:and|unless)\b")
+# A comma that parts thousands; any other one may be a decimal comma.
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:,\d{3})+(?![\d,])(?!\.\d*,)")
 _OFFERED_HOURS = ("Mon-Fri 08:00-18:00", "Mon-Fri 08:00-20:00", "06:00-22:00")
 _HOLDS = (
     *(0, 30 * SECOND_MS),
@@ -178,7 +181,7 @@ def read_threshold(text: str) -> float:
     Raises
     ------
     SettingError
-        If it is no finite number.
+        If it is no finite number, or a comma in it does not part thousands.
 
     Examples
     --------
@@ -186,8 +189,13 @@ def read_threshold(text: str) -> float:
     (12000.0, 0.001)
     """
     shown = text.strip()[:40]
+    plain = shown.replace("\N{MINUS SIGN}", "-")
+    if "," in plain and not _GROUPED.match(plain):
+        raise SettingError(
+            f"{shown!r} can be read in two ways", cure="Give a number with a decimal point, for example 12000 or 0.5"
+        )
     try:
-        value = float(shown.replace(",", "").replace("\N{MINUS SIGN}", "-"))
+        value = float(plain.replace(",", ""))
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
@@ -207,6 +215,12 @@ def read_duration(said: str | timedelta, name: str) -> int:
     if name == "window" and value <= 0:
         raise SettingError("a window of 0 holds nothing", cure='Give a positive duration, for example "5m"')
     return value
+
+
+@lru_cache(maxsize=64)
+def season_words(text: str, zone: str) -> str:
+    """Write hours with their zone, and what a guard in UTC watches of them in each season."""
+    return seasons(parse_hours(text, zone))
 
 
 @lru_cache(maxsize=64)

@@ -16,16 +16,15 @@ import numpy.typing as npt
 
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
-from kmon_analysis.backtest.score import Score
+from kmon_analysis.backtest.score import MEDIAN_FROM, Score
 from kmon_analysis.explore.choices import Choices, GroupBy, choices_of, signal_scale
 from kmon_analysis.explore.counting import FALSE, Tally, Track, tally, track
 from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.candidates import Setting, current_setting
 from kmon_analysis.report.figure import Scale
 from kmon_analysis.report.shapes import SignalLines, presence, signal_lines, thin_mask
-from kmon_analysis.report.tables import MEDIAN_FROM
 from kmon_analysis.report.words import clean
-from kmon_analysis.tabular import html_table, text_table
+from kmon_analysis.tabular import html_list, html_table, text_table
 from kmon_analysis.timing import Interval
 
 __all__ = ["COLUMNS", "Numbers", "TunerModel", "View", "numbers_of"]
@@ -102,6 +101,8 @@ class View:
         Start and length, in milliseconds, of the alert states in the period shown, no shorter than a pixel.
     table : tuple of (list of str, list of list of str) or None
         Header and rows of the comparison with the deployed values, for showing.
+    notes : tuple of str
+        What there is to say of the knobs, for showing.
     """
 
     setting: Setting
@@ -111,18 +112,20 @@ class View:
     pending: Floats
     firing: Floats
     table: tuple[list[str], list[list[str]]] | None = field(default=None, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __repr__(self) -> str:
         if self.table is None:
             return f"View({self.setting}: {self.numbers.pages} pages, {self.numbers.false_pages} false)"
         header, rows = self.table
-        return text_table([clean(cell) for cell in header], rows, left=1)
+        return "\n".join([text_table([clean(cell) for cell in header], rows, left=1), *self.notes])
 
     def _repr_html_(self) -> str | None:
         if self.table is None:
             return None
         header, rows = self.table
-        return html_table(["", *header[1:]], rows, caption=f"{header[0]}, deployed and chosen", sortable=False)
+        table = html_table(["", *header[1:]], rows, caption=f"{header[0]}, deployed and chosen", sortable=False)
+        return table + html_list(self.notes)
 
 
 @dataclass

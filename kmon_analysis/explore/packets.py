@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.backtest.score import MEDIAN_FROM
+from kmon_analysis.backtest.windows import full_from_ms
 from kmon_analysis.explore.choices import GroupBy
 from kmon_analysis.explore.counting import FALSE, KINDS, TRUE
 from kmon_analysis.explore.model import COLUMNS, Numbers, TunerModel, View
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.figure import Scale, scale_for
-from kmon_analysis.report.tables import MEDIAN_FROM
 from kmon_analysis.report.timeline import unit_words, value_name
 from kmon_analysis.report.words import (
     clean,
@@ -63,6 +64,8 @@ _STATUS = {
     "no data": "no data",
 }
 _KIND = {"true": "for an incident", "duplicate": "again for an incident", "false": "false", "excluded": "excluded"}
+# Beside a false page at the start of the history.
+_EARLY = ", before the window was full"
 
 
 def group_words(group_by: GroupBy) -> str:
@@ -265,6 +268,7 @@ def _pages(model: TunerModel, view: View, most: int) -> list[dict[str, Any]]:
         )
         for place in set(owners)
     }
+    full = full_from_ms(model.replay, setting.window_ms)
     ids = [f"for {shortened(clean(outcome.incident.id), _NAME)}" for outcome in found.outcomes]
     rows = zip(
         found.starts[:most].tolist(),
@@ -280,7 +284,7 @@ def _pages(model: TunerModel, view: View, most: int) -> list[dict[str, Any]]:
             "end": end,
             "length": duration(end - start),
             "kind": KINDS[kind],
-            "words": ids[credited] if kind == TRUE else _KIND[KINDS[kind]],
+            "words": ids[credited] if kind == TRUE else _KIND[KINDS[kind]] + _EARLY * (kind == FALSE and start < full),
             "alert": alerts[owner],
         }
         for start, end, kind, credited, owner in rows
@@ -303,7 +307,7 @@ def comparison_rows(deployed: Numbers, chosen: Numbers) -> list[list[str]]:
         return f"{numbers.caught} of {numbers.incidents}" if numbers.incidents else "none observed"
 
     def median(numbers: Numbers) -> str:
-        few = numbers.delay_median_ms is None and numbers.incidents
+        few = numbers.delay_median_ms is None and numbers.caught
         return f"needs {MEDIAN_FROM} found" if few else duration(numbers.delay_median_ms)
 
     pairs = (deployed, chosen)

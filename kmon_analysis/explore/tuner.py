@@ -16,6 +16,8 @@ itself with matplotlib. Names that programs may rely on (accessible names of the
 - ``[data-kmon="numbers"]`` (a status region) holds the numbers as JSON in its attribute ``data-numbers``:
   ``{"seq", "chosen": {...}, "deployed": {...}, "values": {...}, "period": [start, end]}``, fields as in
   `kmon_analysis.explore.model.Numbers`
+- ``[data-kmon="about-threshold"]``, also ``window``, ``for`` and ``hours``, says below a knob what there is to say of
+  it; a box whose text cannot be used has ``aria-invalid="true"``, and "use these values" uses nothing then
 - ``[data-kmon="export"]`` says what an export would hold now
 - ``[data-kmon="message"]`` (an alert region) holds what went wrong, or what was done
 """
@@ -30,16 +32,24 @@ from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.run import Backtest
+from kmon_analysis.backtest.windows import short_window
 from kmon_analysis.errors import SettingError, nearest
-from kmon_analysis.explore.choices import AS_DEPLOYED, EVERY_HOUR, GroupBy, guard_of, read_duration, read_threshold
+from kmon_analysis.explore.choices import (
+    AS_DEPLOYED,
+    EVERY_HOUR,
+    GroupBy,
+    guard_of,
+    read_duration,
+    read_threshold,
+    season_words,
+)
 from kmon_analysis.explore.model import TunerModel, View
 from kmon_analysis.explore.packets import comparison_rows, group_words
-from kmon_analysis.kafka.hours import parse_hours, seasons
 from kmon_analysis.recommend.advice import Advice
 from kmon_analysis.recommend.by_hand import chosen_by_hand
 from kmon_analysis.recommend.candidates import Setting
 from kmon_analysis.report.words import clean, describe
-from kmon_analysis.tabular import html_table, text_table
+from kmon_analysis.tabular import html_list, html_table, text_table
 from kmon_analysis.timing import Interval, zone_of
 
 if TYPE_CHECKING:
@@ -135,7 +145,7 @@ class Tuner:
     def view(self) -> View:
         """The rule where the knobs stand."""
         found = self.model.at(self.setting, self.group_by)
-        return replace(found, table=self._table(found))
+        return replace(found, table=self._table(found), notes=tuple(self.notes().values()))
 
     def turn(
         self,
@@ -279,10 +289,35 @@ class Tuner:
     @property
     def hours_words(self) -> str:
         """The hours as words, in their zone, and what its seasons leave of them; empty where no words were chosen."""
-        text, zone = self.hours
-        if not zone or self.setting.hours is None:
+        return self._hours_words(self.stand)
+
+    def _hours_words(self, stand: Stand) -> str:
+        text, zone = stand.hours(self.model.replay.knobs.hours)
+        if not zone or stand.setting.hours is None:
             return ""
-        return seasons(parse_hours(text, zone))
+        return season_words(text, zone)
+
+    def notes(self, stand: Stand | None = None) -> dict[str, str]:
+        """Return what there is to say of a knob where it stands, by its name.
+
+        Parameters
+        ----------
+        stand : Stand, optional
+            None: where the knobs stand now.
+        """
+        at = self.stand if stand is None else stand
+        setting, found = at.setting, {}
+        scrape_ms = self.advice.backtest.history.scrape_interval_ms
+        short = short_window(self.model.replay, scrape_ms, setting.window_ms, setting.hours or "")
+        if short:
+            found["window"] = f"{short[0].upper()}{short[1:]}."
+        words = self._hours_words(at)
+        if words:
+            # Words in brackets are the seasons, which only some zones have.
+            kept = ": rules know UTC only, so counted and exported are the hours that hold all year: "
+            kept = kept if words.endswith(")") else ", counted and exported as "
+            found["hours"] = clean(f"Hours: {words}{kept}{setting.hours}")
+        return found
 
     @property
     def exported(self) -> str:
@@ -320,7 +355,8 @@ class Tuner:
         values = ["values", describe(self.model.deployed), describe(self.setting)]
         guards = [clean(setting.hours or "at all hours") for setting in (self.model.deployed, self.setting)]
         if self.hours_words:
-            guards[1] = f"{clean(self.hours_words)}: {guards[1]}"
+            # What a season leaves of them, and the guard, is in the notes: a cell has no room for it.
+            guards[1] = clean(" ".join(self.hours))
         hours = [["hours", *guards]] if len({*guards}) > 1 else []
         return [self.name, *_WORDS], [values, *hours, *rows]
 
@@ -348,7 +384,7 @@ class Tuner:
 
     def __repr__(self) -> str:
         header, rows = self.table()
-        return text_table([clean(cell) for cell in header], rows, left=1)
+        return "\n".join([text_table([clean(cell) for cell in header], rows, left=1), *self.notes().values()])
 
     def _repr_html_(self) -> str:
         from kmon_analysis.report.figure import img_html, png_bytes
@@ -358,6 +394,7 @@ class Tuner:
         said = f"{clean(self.name)}: deployed and chosen values over time, as in the table"
         return (
             html_table(["", *header[1:]], rows, caption=f"{self.name}, deployed and chosen", sortable=False)
+            + html_list([*self.notes().values()])
             + f"<p>{html.escape(note)}</p>"
             + img_html(png_bytes(self.plot(), dpi=110), said)
         )

@@ -85,8 +85,30 @@ class TunerWidget(anywidget.AnyWidget):
         self.refresh()
         self.on_msg(self._heard)
 
-    def refresh(self, message: str = "", *, wrong: bool = False, lists: bool = True, drawn: str = "") -> None:
-        """Send what is new where the tuner's knobs stand now; `drawn` is the key of a picture that is shown already."""
+    def refresh(
+        self,
+        message: str = "",
+        *,
+        wrong: bool = False,
+        fields: Sequence[str] = (),
+        lists: bool = True,
+        drawn: str = "",
+    ) -> None:
+        """Send what is new where the tuner's knobs stand now.
+
+        Parameters
+        ----------
+        message : str
+            What was done, or went wrong.
+        wrong : bool
+            Whether it went wrong.
+        fields : sequence of str
+            The knobs whose value cannot be used.
+        lists : bool
+            Whether the lists are sent, too.
+        drawn : str
+            Key of a picture that is shown already.
+        """
         tuner = self._tuner
         self._shown = tuner.stand
         with self.hold_sync():
@@ -94,7 +116,10 @@ class TunerWidget(anywidget.AnyWidget):
             if picture.key != drawn:
                 self.picture, self.points = picture.head, picture.points
             told |= {"export": f"in the export: {tuner.exported}", "can_propose": tuner.proposed is not None}
-            self.view = json.dumps({**told, "seq": self._seq, "message": clean(message), "wrong": wrong})
+            told |= {"seq": self._seq, "message": clean(message), "wrong": wrong}
+            if fields:
+                told["fields"] = [*fields]
+            self.view = json.dumps(told)
             if lists:
                 self.lists = json.dumps({"at": told["at"], **lists_of(tuner.model, view)})
 
@@ -116,6 +141,7 @@ class TunerWidget(anywidget.AnyWidget):
         hours, zone = stand.hours(model.replay.knobs.hours)
         told["values"] |= {"hours": clean(" ".join(hours.split())), "zone": clean(zone)}
         told["picture"] = drawn.key
+        told["notes"] = self._tuner.notes(stand)
         # All that an answer depends on, by knob: it is that of every move there.
         told["at"] = {
             "threshold": repr(setting.threshold),
@@ -167,7 +193,7 @@ class TunerWidget(anywidget.AnyWidget):
             message = self._move(content)
             message = self._use() if kind == "use" else message
         except KmonError as error:
-            self.refresh(_one_line(error), wrong=True, lists=lists)
+            self.refresh(_one_line(error), wrong=True, fields=self._faulty(content), lists=lists)
         else:
             self.refresh(message, lists=lists, drawn=str(content.get("drawn", "")))
 
@@ -274,6 +300,18 @@ class TunerWidget(anywidget.AnyWidget):
         if turned:
             tuner.turn(**turned)
         return ""
+
+    def _faulty(self, content: dict[str, Any]) -> list[str]:
+        """Name the knobs of a message whose value cannot be used, whatever the others are."""
+        found = []
+        for names in (("threshold",), ("window",), ("for",), ("hours", "zone")):
+            alone = {name: content[name] for name in names if name in content}
+            try:
+                zone_of(str(alone.get("zone") or "UTC"))
+                self._tuner.turned(**self._turned(alone))
+            except KmonError:
+                found.append(names[0])
+        return found
 
     def _turned(self, content: dict[str, Any]) -> dict[str, Any]:
         """Return the knobs that a message turns, as `Tuner.turn` wants them."""

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,8 +20,15 @@ from kmon_analysis.errors import SettingError
 
 __all__ = ["Outcome", "ToolCheck", "Verification", "find_promtool", "promtool_version", "verify_files"]
 
-Outcome = Literal["ok", "failed", "absent", "skipped"]
+Outcome = Literal["ok", "failed", "absent", "skipped", "empty"]
 
+_TESTED: Mapping[Outcome, str] = {
+    "ok": "their unit tests passed",
+    "failed": "their unit tests FAILED",
+    "skipped": "their unit tests were not there to run",
+    "absent": "their unit tests did not run",
+    "empty": "no unit test was run, since the file of tests holds none",
+}
 _VERSION = re.compile(r"promtool, version (\S+)")
 _RESOURCE = re.compile(r"^\"?kind\"?:\s*[\"']?PrometheusRule\b", re.MULTILINE)
 _CONTROL = re.compile(r"[^\S\n]|[^\x20-\x7e\n\u00a0-\ud7ff\ue000-\uffff]")
@@ -33,8 +40,8 @@ class ToolCheck:
 
     Attributes
     ----------
-    outcome : {"ok", "failed", "absent", "skipped"}
-        ``absent``: no promtool; ``skipped``: nothing to check.
+    outcome : {"ok", "failed", "absent", "skipped", "empty"}
+        ``absent``: no promtool; ``skipped``: no file to check; ``empty``: a file of unit tests that holds none.
     output : str
         What promtool printed.
     """
@@ -74,9 +81,8 @@ class Verification:
             return "Not verified: promtool was not found on PATH or at KMON_PROMTOOL."
         if self.missing:
             return f"Not verified: there is no file {self.missing}."
-        words = {"ok": "passed", "failed": "FAILED", "skipped": "were not there to run", "absent": "did not run"}
         accepted = "accepts" if self.check.outcome == "ok" else "REFUSES"
-        return f"promtool {self.version} {accepted} the rules; their unit tests {words[self.test.outcome]}."
+        return f"promtool {self.version} {accepted} the rules; {_TESTED[self.test.outcome]}."
 
 
 def find_promtool() -> Path | None:
@@ -150,7 +156,19 @@ def verify_files(
         test = ToolCheck("skipped")
         if tests is not None:
             test = _run([str(promtool), "test", "rules", tests.name], tests.parent, timeout_s)
+            if test.outcome == "ok" and _holds_no_test(tests):
+                # promtool calls that a success.
+                test = ToolCheck("empty", test.output)
     return Verification(promtool_version(promtool), check, test)
+
+
+def _holds_no_test(path: Path) -> bool:
+    """Tell whether a file of unit tests that promtool accepts has none in it."""
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError):
+        return False
+    return not (content.get("tests") if isinstance(content, dict) else content)
 
 
 def _plain_form(path: Path) -> str | None:

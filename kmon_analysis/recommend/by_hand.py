@@ -13,6 +13,7 @@ from dataclasses import replace
 from kmon_analysis.backtest.grouping import alertmanager_grouping, page_words
 from kmon_analysis.backtest.run import alert_names
 from kmon_analysis.backtest.score import Score
+from kmon_analysis.backtest.windows import early_pages, short_window
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.case import Case, breaches, case_of, meets, suspects_of
@@ -73,11 +74,12 @@ def chosen_by_hand(
     past = result.scores[name] if grouping == result.settings.group_by else replay.score()
     case = case_of(replay, past, budget, result.history.scrape_interval_ms)
     counted = _counted(result.settings.group_by, grouping)
+    short = _short(case, setting, result.history.scrape_interval_ms)
     entry = RuleAdvice(
         name,
         "keep",
         _kept(case, asked=advice.budget is not None),
-        ("Its values were looked at and left as they are.", *counted, *limits_of(case)),
+        ("Its values were looked at and left as they are.", *short, *counted, *limits_of(case)),
         case.current,
         past_current=case.past,
         suspects=suspects_of(case.past),
@@ -94,8 +96,10 @@ def chosen_by_hand(
             reasons=(
                 f"{_HEADLINE} with the whole past in view: this is no recommendation, and nothing was held out to test "
                 "it on.",
+                *short,
                 *counted,
                 *_found(case, score),
+                *_early(case, setting, score),
                 *([] if advice.budget is None else [_kept_to_budget(case, score)]),
                 *_circular(case),
                 *_procedure(known),
@@ -114,6 +118,18 @@ def chosen_by_hand(
 def _kept(case: Case, *, asked: bool) -> str:
     broken = breaches(case.budget, case.past) if asked else []
     return "Keep the current rule, by hand" + (f"; it breaks the budget: {'; '.join(broken)}" if broken else "")
+
+
+def _short(case: Case, setting: Setting, scrape_interval_ms: int) -> list[str]:
+    """Say that the window is too short for the scrapes, where it is."""
+    said = short_window(case.replay, scrape_interval_ms, setting.window_ms, setting.hours or "")
+    return [f"{said[0].upper()}{said[1:]}."] if said else []
+
+
+def _early(case: Case, setting: Setting, score: Score) -> list[str]:
+    """Say which false pages begin before the window was full."""
+    said = early_pages(case.replay, score.pages, setting.window_ms)
+    return [f"{said[0].upper()}{said[1:]}."] if said else []
 
 
 def _other_hours(current: Setting, setting: Setting, words: str) -> str:

@@ -18,6 +18,7 @@ from kmon_analysis.backtest.notes import is_blind
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, alert_names
 from kmon_analysis.backtest.score import Outcome, Score
+from kmon_analysis.backtest.windows import early_pages
 from kmon_analysis.errors import SettingError
 from kmon_analysis.recommend import chance, uncertainty
 from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
@@ -108,9 +109,15 @@ def recommend(
         for name in (name for name in note.rules if name in advices):
             # Labels and times that fit nothing stand first: they explain away what the other reasons say.
             first = note.kind in ("labels", "shifted")
-            if first or note.kind in ("no data", "never reached"):
+            if first or note.kind in ("no data", "never reached", "window", "start"):
                 said, reasons = (f"{note.text}.",), advices[name].reasons
                 advices[name] = replace(advices[name], reasons=(*said, *reasons) if first else (*reasons, *said))
+    for name, advice in advices.items():
+        setting, found = advice.proposed or advice.candidate, advice.past_proposed or advice.past_candidate
+        if setting is not None and found is not None:
+            early = early_pages(result[name], found.pages, setting.window_ms)
+            more = [f"With {setting} {early}."] if early else []
+            advices[name] = replace(advice, reasons=(*advice.reasons, *more))
     for name, reason in result.refused.items():
         if only and name not in only:
             continue

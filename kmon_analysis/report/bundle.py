@@ -13,6 +13,7 @@ from kmon_analysis.backtest.grouping import alertmanager_grouping, page_words
 from kmon_analysis.backtest.pages import Episode
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
+from kmon_analysis.backtest.windows import short_window
 from kmon_analysis.errors import OutputError
 from kmon_analysis.export.rulefile import Change, edit_rules
 from kmon_analysis.export.unittests import Evidence, make_unit_tests
@@ -98,7 +99,10 @@ def _changes(advice: Advice) -> tuple[dict[AlertKey, Change], dict[AlertKey, str
         changes[before.key] = change
         digest = advice.backtest.history.digest[:12]
         how = "chosen by hand with kmon_analysis" if verdict.by_hand else "tuned by kmon_analysis"
-        notes[before.key] = f"{how}: was {verdict.current}{_former_hours(verdict)}; history {digest}{_grouped(verdict)}"
+        notes[before.key] = (
+            f"{how}: was {verdict.current}{_former_hours(verdict)}; history {digest}{_grouped(verdict)}"
+            f"{_too_short(advice, verdict)}"
+        )
     return changes, notes
 
 
@@ -108,6 +112,16 @@ def _former_hours(advice: RuleAdvice) -> str:
     if now is None or then is None or now.hours == then.hours:
         return ""
     return f", {' '.join(now.hours.split())}" if now.hours else ", at all hours"
+
+
+def _too_short(advice: Advice, verdict: RuleAdvice) -> str:
+    """Say what a window does that is too short for the scrapes."""
+    setting = verdict.proposed
+    if setting is None:
+        return ""
+    scrape_ms = advice.backtest.history.scrape_interval_ms
+    said = short_window(advice.backtest[verdict.rule], scrape_ms, setting.window_ms, setting.hours or "")
+    return f"; {said}" if said else ""
 
 
 def _grouped(advice: RuleAdvice) -> str:

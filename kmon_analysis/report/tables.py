@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from kmon_analysis.backtest.breach import peak_of
 from kmon_analysis.backtest.grouping import page_words
 from kmon_analysis.backtest.rule import RuleBacktest
-from kmon_analysis.backtest.score import Outcome, Page, Score
+from kmon_analysis.backtest.score import MEDIAN_FROM, Outcome, Page, Score
 from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import Setting
@@ -38,8 +38,6 @@ __all__ = [
     "weekly_table",
 ]
 
-# A median of fewer delays suggests more than it holds.
-MEDIAN_FROM = 6
 REVIEWED = 10
 _STATUS = {
     "caught": "found",
@@ -211,8 +209,8 @@ def comparison(advice: RuleAdvice) -> Table:
     if advice.group_by is not None:
         row("one page for", [clean(page_words(advice.group_by))] * len(settings))
     row("incidents found", [found(s) for s in scores])
-    if all(score.incidents >= MEDIAN_FROM for score in scores):
-        row("median delay", [duration(s.median_delay_ms) for s in scores])
+    if any(len(score.delays_ms) >= MEDIAN_FROM for score in scores):
+        row("median delay", [s.shown_median for s in scores])
     row("worst delay", [duration(s.worst_delay_ms) for s in scores])
     row("pages", [f"{len(s.pages):,}" for s in scores])
     row("of them false", [f"{s.false_pages:,}" for s in scores])

@@ -288,6 +288,63 @@ def test_a_wrong_value_says_so_and_turns_nothing(visit, served, result):
         assert shown.message == ""
 
 
+@pytest.mark.parametrize("text", ["abc", "", "12000 messages", "1.234,5"])
+def test_nothing_is_used_while_a_box_holds_what_cannot_be(visit, served, result, text):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        box, about = shown.control("threshold, exact", "textbox"), shown.page.locator("[data-kmon=about-threshold]")
+        box.fill(text)
+        # The click takes the focus from the box, so both come at once.
+        shown.page.get_by_role("button", name="use these values").click()
+        about.get_by_text("Give a number").wait_for()
+        shown.settle()
+        assert (box.input_value(), box.get_attribute("aria-invalid")) == (text, "true")
+        shown.slide("for", 3)
+        assert "Give a number" in about.text_content()
+        shown.page.get_by_role("button", name="use these values").click()
+        assert shown.message == "Nothing was used: correct threshold first."
+        assert tuner.advice.rules == {}
+        shown.slide("threshold", 100)
+        assert (box.get_attribute("aria-invalid"), about.is_visible()) == ("false", False)
+        shown.press("use these values")
+        assert tuner.advice["HighConsumerLag"].proposed == tuner.setting
+
+
+def test_the_zone_of_hours_is_named_and_what_it_leaves_of_them(visit, served, result):
+    with visit() as here:
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        hours, zone = shown.control("hours", "combobox"), shown.page.get_by_label("time zone of the hours")
+        assert f"Mon-Fri 08:00-18:00 {zone.input_value()}" in hours.inner_text()
+        hours.select_option("Mon-Fri 08:00-18:00")
+        zone.fill("Europe/Berlin")
+        zone.press("Enter")
+        shown.settle()
+        assert "06:00-22:00 Europe/Berlin" in hours.inner_text()
+        about = shown.page.locator("[data-kmon=about-hours]").text_content()
+        assert "(09:00-18:00 in summer, 08:00-17:00 in winter)" in about
+        assert "hour() >= 7 < 16" in about
+        shown.control("time zone", "combobox").select_option("Europe/Zurich")
+        assert "Europe/Zurich" in shown.page.locator("[data-kmon=shown]").text_content()
+
+
+def test_a_click_in_the_list_brings_the_picture_into_view(visit, served, result):
+    with visit() as here:
+        here.page.set_viewport_size({"width": 1280, "height": 500})
+        tuner = result.explore("HighConsumerLag")
+        shown = Shown(here, tuner, served)
+        scroll = shown.page.locator("[data-kmon=pages] .kmon-scroll")
+        bottom = scroll.evaluate("e => e.getBoundingClientRect().bottom")
+        rows = scroll.evaluate("e => [...e.querySelectorAll('tr')].map((r) => r.getBoundingClientRect().bottom)")
+        assert len(rows) > 7
+        assert min(abs(bottom - each) for each in rows) < 3
+        shown.page.locator("[data-kmon=pages] button").first.click()
+        shown.settle()
+        box = shown.box("[data-kmon=picture]")
+        assert -1 < box["y"] <= box["y"] + box["height"] < 501
+
+
 def test_pages_and_incidents_zoom_and_the_button_goes_back(visit, served, result):
     with visit() as here:
         tuner = result.explore("HighConsumerLag")

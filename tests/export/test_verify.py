@@ -90,3 +90,11 @@ def test_kubernetes_documents_are_shown_in_plain_form(folder):
     assert (found.check.outcome, found.test.outcome) == ("ok", "ok"), found
     (folder / "r.yml").write_text("kind: PrometheusRule\nspec: 5\n")
     assert verify_files(folder / "r.yml").check.outcome == "failed"
+
+
+def test_a_file_without_tests_is_not_called_passed(folder):
+    require("promtool")
+    (folder / "t.yml").write_text("rule_files: [r.yml]\nevaluation_interval: 1m\ntests: []\n")
+    found = verify_files(folder / "r.yml", folder / "t.yml")
+    assert (found.check.outcome, found.test.outcome, found.ok) == ("ok", "empty", True)
+    assert found.sentence.endswith("accepts the rules; no unit test was run, since the file of tests holds none.")

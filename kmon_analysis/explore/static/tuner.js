@@ -8,6 +8,8 @@ const TICK_STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 100
 // Milliseconds without a move after which the kernel is told; moves in one question ahead, thresholds that come first in it
 // and before all others; answers that are kept, and pictures.
 const REST = 200, ASKED = 32, NEXT = 12, NEAR = 48, ANSWERS = 4000, PICTURES = 64;
+// Of a list, before it scrolls.
+const WHOLE_ROWS = 7;
 const LINE_COUNT = 6, LINEAR_SHARE = 0.6666666666666666;
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
@@ -36,6 +38,10 @@ const identifier = (() => { let last = 0; return (name) => `kmon-${name}-${++las
 
 function localZone() {
   try { return Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC"; } catch { return "UTC"; }
+}
+
+function everyZone() {
+  try { return Intl.supportedValuesOf("timeZone"); } catch { return []; }
 }
 
 class Clock {
@@ -142,6 +148,9 @@ class Tuner {
     this.clock = new Clock("UTC");
     this.controls = {};
     this.lists = {};
+    // Of each knob whose box holds what cannot be used: why.
+    this.faults = {};
+    this.asked = [];
     this.take();
     this.build();
     this.listeners = [
@@ -209,6 +218,7 @@ class Tuner {
   // What was answered ahead is shown at once, and told to the kernel when the hand rests.
   send(change, move) {
     const found = move && this.known ? this.answerTo(move) : undefined;
+    this.forgive(change);
     this.waiting = { ...(this.waiting ?? {}), ...change };
     this.known = Boolean(found && this.pictures.has(found.picture));
     if (!this.known) return this.flush();
@@ -225,6 +235,7 @@ class Tuner {
     this.waiting = null;
     this.inFlight = true;
     this.seq = this.nextSeq;
+    this.asked = Object.keys(content);
     const drawn = this.known ? { drawn: this.shown.picture } : {};
     this.model.send({ kind, seq: this.seq, ...drawn, ...content });
   }
@@ -232,6 +243,7 @@ class Tuner {
   answered() {
     const news = this.read("view");
     if ((news.seq ?? 0) >= this.seq) this.inFlight = false;
+    if (news.wrong) this.blame(news);
     if (this.known && this.waiting !== null) {
       // The hand is ahead of this answer.
       Object.assign(this.shown, { export: news.export, can_propose: news.can_propose });
@@ -243,6 +255,29 @@ class Tuner {
     if (!this.known) this.flush();
     this.root.setAttribute("aria-busy", this.known ? "false" : "true");
     this.idle();
+  }
+
+  // What is typed anew, or turned otherwise, is judged anew.
+  forgive(change) {
+    if (change.reset || change.propose) this.faults = {};
+    for (const [name, value] of Object.entries(change)) {
+      if (value !== undefined) delete this.faults[name === "zone" ? "hours" : name.replace("_stop", "")];
+    }
+  }
+
+  // A box that holds what cannot be used says so until it is corrected, and nothing is used meanwhile.
+  blame({ fields = [], message }) {
+    for (const name of fields) if (this.asked.includes(name)) this.faults[name] = message;
+    if (this.waiting?.kind !== "use" || !Object.keys(this.faults).length) return;
+    const { kind, ...rest } = this.waiting;
+    this.waiting = Object.keys(rest).length ? rest : null;
+  }
+
+  use() {
+    const names = Object.keys(this.faults);
+    if (!names.length) return this.send({ kind: "use" });
+    this.shown = { ...this.shown, message: `Nothing was used: correct ${names.join(" and ")} first.`, wrong: true };
+    this.showAll();
   }
 
   idle(after = REST) {
@@ -358,7 +393,7 @@ class Tuner {
       make("div", { class: "kmon-top" }, controls,
         make("div", { class: "kmon-side" }, this.table, this.numbers,
           make("div", { class: "kmon-buttons" },
-            this.button("use these values", () => this.send({ kind: "use" }), true),
+            this.button("use these values", () => this.use(), true),
             this.button("back to deployed", () => this.back({ reset: true, propose: undefined })),
             this.proposed = this.button("back to proposed", () => this.back({ propose: true, reset: undefined }))),
           this.exported = make("div", { class: "kmon-export", "data-kmon": "export" }),
@@ -387,8 +422,24 @@ class Tuner {
         keydown: (event) => event.stopPropagation(),
       },
     });
-    this.controls[name] = { range, box, stops };
-    return make("div", { class: "kmon-row" }, make("label", { for: id, text: name }), range, box);
+    const aside = this.aside(name, box);
+    this.controls[name] = { range, box, stops, aside };
+    return make("div", { class: "kmon-row" }, make("label", { for: id, text: name }), range, box, aside);
+  }
+
+  // What there is to say of a knob stands below it.
+  aside(name, box) {
+    const id = identifier("aside");
+    box.setAttribute("aria-describedby", id);
+    return make("div", { id, class: "kmon-aside", "data-kmon": `about-${name}`, hidden: "" });
+  }
+
+  showAside(name) {
+    const { aside, box } = this.controls[name], fault = this.faults[name], text = fault ?? this.view.notes?.[name] ?? "";
+    if (aside.textContent !== text) aside.textContent = text;
+    aside.hidden = !text;
+    aside.classList.toggle("kmon-wrong", fault !== undefined);
+    box.setAttribute("aria-invalid", fault === undefined ? "false" : "true");
   }
 
   slid(name) {
@@ -406,22 +457,32 @@ class Tuner {
       type: "text", "aria-label": "hours, as text", placeholder: "Mon-Fri 08:00-18:00", spellcheck: "false", hidden: "",
       on: { change: () => this.sendHours(), keydown: (event) => event.stopPropagation() },
     });
+    const known = identifier("zones");
     const zone = make("input", {
-      type: "text", "aria-label": "time zone of the hours", spellcheck: "false", hidden: "",
+      type: "text", "aria-label": "time zone of the hours", title: "time zone of the hours, such as Europe/Berlin", list: known,
+      spellcheck: "false", hidden: "",
       on: { change: () => this.sendHours(), keydown: (event) => event.stopPropagation() },
     });
     const select = make("select", { id, "aria-label": "hours", on: { change: () => this.sendHours() } },
       ...this.facts.hours.map((text) => make("option", { value: text, text })),
       make("option", { value: "own", text: "other hours…" }));
     zone.value = this.here;
-    this.controls.hours = { select, own, zone };
+    const aside = this.aside("hours", own);
+    this.controls.hours = { select, own, zone, aside, box: own };
+    const zones = make("datalist", { id: known }, ...everyZone().map((value) => make("option", { value })));
     return make("div", { class: "kmon-row kmon-hours" }, make("label", { for: id, text: "hours" }),
-      make("span", { class: "kmon-wide" }, select, own, zone));
+      make("span", { class: "kmon-wide" }, select, own, zone, zones), aside);
   }
 
   showHours() {
     const { select, own, zone } = this.controls.hours;
     own.hidden = select.value !== "own";
+    // Hours mean nothing without their zone.
+    for (const each of select.options) {
+      const named = !["own", "as deployed", "at all hours"].includes(each.value);
+      const text = named ? `${each.value} ${zone.value}` : each.text;
+      if (each.text !== text) each.text = text;
+    }
     zone.hidden = select.value === "as deployed" || select.value === "at all hours";
   }
 
@@ -460,6 +521,8 @@ class Tuner {
     }, make("option", { value: "UTC", text: "UTC" }));
     this.zones = select;
     if (this.here !== "UTC") select.append(make("option", { value: this.here, text: `${this.here} (this browser)` }));
+    const others = everyZone().filter((zone) => zone !== "UTC" && zone !== this.here);
+    select.append(make("optgroup", { label: "all zones" }, ...others.map((value) => make("option", { value, text: value }))));
     this.offerZone(this.view.values?.zone);
     select.value = this.clock.zone;
     this.stretch = make("span", { class: "kmon-note", "data-kmon": "shown" });
@@ -482,9 +545,15 @@ class Tuner {
     const caption = make("h4", { text: name });
     const body = make("tbody");
     const table = make("table", {}, body);
-    const box = make("section", { class: "kmon-list", "aria-label": name, "data-kmon": name }, caption,
-      make("div", { class: "kmon-scroll" }, table));
-    return { box, caption, table, body, key: "" };
+    const scroll = make("div", { class: "kmon-scroll" }, table);
+    const box = make("section", { class: "kmon-list", "aria-label": name, "data-kmon": name }, caption, scroll);
+    return { box, caption, scroll, table, body, key: "" };
+  }
+
+  // Half a row looks like the end of the list: whole ones, and a shadow where there are more.
+  wholeRows({ scroll, body }) {
+    const last = body.rows[Math.min(WHOLE_ROWS, body.rows.length) - 1];
+    scroll.style.maxHeight = last && body.rows.length > WHOLE_ROWS ? `${last.offsetTop + last.offsetHeight + 1}px` : "none";
   }
 
   // -- showing --
@@ -505,6 +574,7 @@ class Tuner {
     if (!lists.at || !(fit || again || this.lists.pages.key === "")) return;
     this.showIncidents(lists, again);
     this.showPages(lists, again);
+    for (const list of Object.values(this.lists)) this.wholeRows(list);
     if (fit) for (const { box } of Object.values(this.lists)) box.dataset.seq = this.view.seq;
   }
 
@@ -518,12 +588,13 @@ class Tuner {
       // A hand on the slider is ahead of the kernel: it is not pulled back.
       if (!busy) {
         control.range.value = values[`${name}_stop`];
-        const kept = document.activeElement === control.box && (this.view.wrong || control.box.dataset.typing);
-        if (!kept) control.box.value = values[name];
+        const typing = document.activeElement === control.box && control.box.dataset.typing;
+        if (!typing && !(name in this.faults)) control.box.value = values[name];
       }
+      this.showAside(name);
       control.range.setAttribute("aria-valuetext", control.box.value);
     }
-    if (this.controls.hours && !busy && !this.view.wrong && !this.writingHours) {
+    if (this.controls.hours && !busy && !this.view.wrong && !("hours" in this.faults) && !this.writingHours) {
       const { select, own, zone } = this.controls.hours;
       select.value = this.facts.hours.includes(values.hours) ? values.hours : "own";
       if (select.value === "own") own.value = values.hours;
@@ -531,6 +602,7 @@ class Tuner {
       this.offerZone(values.zone);
       this.showHours();
     }
+    if (this.controls.hours) this.showAside("hours");
     if (this.controls.group && !busy) this.controls.group.select.value = values.group;
     this.proposed.hidden = !this.view.can_propose;
     if (this.exported.textContent !== this.view.export) this.exported.textContent = this.view.export;
@@ -587,7 +659,11 @@ class Tuner {
   }
 
   jump(span, text, name) {
-    return make("button", { type: "button", class: "kmon-jump", text, "aria-label": name, on: { click: () => this.zoomTo(span) } });
+    return make("button", { type: "button", class: "kmon-jump", text, "aria-label": name, on: { click: () => {
+      this.zoomTo(span);
+      // The lists stand below the picture: where it is out of sight nothing would seem to happen.
+      this.frame.scrollIntoView({ block: "nearest" });
+    } } });
   }
 
   // -- zooming --
