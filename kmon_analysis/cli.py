@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kmon_analysis import __version__, cli_import, cli_kafka, cli_postmortem, cli_verify
+from kmon_analysis.cli_advice import finish
 from kmon_analysis.cli_health import health_app
 from kmon_analysis.cli_incidents import incidents_app
 from kmon_analysis.cli_jmx import jmx_app
+from kmon_analysis.cli_once import refuse_repeats
 from kmon_analysis.cli_options import (
     AlertsOption,
     CreditAfterOption,
@@ -57,7 +59,6 @@ from kmon_analysis.cli_terminal import (
     put_saved,
     say,
     set_up_streams,
-    shown,
     working,
 )
 from kmon_analysis.errors import KmonError, SettingError
@@ -68,7 +69,6 @@ if TYPE_CHECKING:
     from kmon_analysis.backtest.settings import Settings
     from kmon_analysis.cli_terminal import Work
     from kmon_analysis.incidents import Incidents
-    from kmon_analysis.recommend.advice import Advice
     from kmon_analysis.rules.model import RuleFile
     from kmon_analysis.sources.prometheus import Progress
 
@@ -166,6 +166,8 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest, *, notes: 
         say(f"warning: {text}")
     for name, reason in result.refused.items():
         say(f"warning: {name} is not evaluated: {reason}")
+    if result.release_note and notes:
+        say(f"note: {result.release_note}")
 
 
 def stop_without_data(result: Backtest) -> None:
@@ -462,58 +464,6 @@ def show_rule(work: Work, rule: str, done: int, total: int) -> None:
     work.update(done, total)
 
 
-def finish(advice: Advice, out: Path, *, as_json: bool, zone: str) -> None:
-    """Write the files, show the table and the reasons, and fail when the verification failed."""
-    with working("writing") as work:
-        written = advice.write(out, stage=work.begin, zone=zone)
-    if as_json:
-        put_json(advice.to_json())
-    else:
-        show_advice(advice)
-    say(written.sentence)
-    say("written: " + ", ".join(str(path) for path in written.paths))
-    if not any(rule.proposed for rule in advice.values()):
-        say(f"nothing was advised: {written.paths[0]} is the deployed file, unchanged")
-    if written.failed:
-        say(written.output)
-        raise typer.Exit(1)
-
-
-def show_advice(advice: Advice) -> None:
-    """Print the before/after table and the reasons of every verdict."""
-    from rich.console import Console
-    from rich.padding import Padding
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(highlight=False)
-    header, rows = advice.table()
-    # The verdict is said below the table, too: in a narrow terminal the numbers need its place.
-    kept = [place for place, title in enumerate(header) if title != "verdict" or console.width >= 100]
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for place in kept:
-        table.add_column(header[place], justify="left" if place < 3 else "right", no_wrap=place < 4)
-    for row in rows:
-        # Text, not str: square brackets in names are no markup.
-        table.add_row(*(Text(plain_cell(row[place])) for place in kept))
-    with console.capture() as captured:
-        console.print(table)
-        for rule in advice.values():
-            console.print()
-            console.print(Text(plain_cell(f"{rule.rule}: {rule.headline}"), style="bold"))
-            reasons = Table.grid(padding=(0, 1, 0, 0))
-            for reason in rule.reasons:
-                reasons.add_row(Text("•"), Text(shown(reason)))
-            console.print(Padding(reasons, (0, 0, 0, 2), expand=False))
-    # Rich fills lines with blanks up to the edge.
-    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
-
-
-def plain_cell(text: str) -> str:
-    """Return one line that is safe to show."""
-    return shown(text).replace("\n", "\\n")
-
-
 cli_verify.register(app)
 cli_kafka.register(app)
 cli_postmortem.register(app)
@@ -555,25 +505,27 @@ def lab_command(
 # ---- running ------------------------------------------------------------------------------------
 
 INTERRUPTED = 130
+# As the shell says of a program that SIGPIPE ended.
+NOBODY_READS = 141
 UsageError: Any = typer.BadParameter.__base__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; every error we foresee is one message and an exit status.
-
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        Instead of the process's own.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
+    """Run the command line, with these arguments or the process's own; return the exit status."""
     set_up_streams()
     try:
+        return run(arguments)
+    except BrokenPipeError:
+        # Whoever read stdout has seen enough; nothing may be written there at exit either.
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        return NOBODY_READS
+
+
+def run(arguments: Sequence[str] | None) -> int:
+    """Run a verb; every error we foresee is one message and an exit status."""
+    try:
         command = typer.main.get_command(app)
+        refuse_repeats(command)
         let_be_quiet(command)
         status = command(args=None if arguments is None else list(arguments), prog_name="kmon", standalone_mode=False)
         sys.stdout.flush()
@@ -584,10 +536,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verb = error.ctx.command_path if error.ctx else "kmon"
         say(f"{verb}: {error.format_message()}\n  {verb} --help tells what there is.")
         return 2
-    except BrokenPipeError:
-        # Whoever read stdout has seen enough; nothing may be written there at exit either.
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
-        return 1
+    except SystemExit as end:
+        # The parser ends with 1 where nobody reads on, which would read as a finding.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        raise
     except (KeyboardInterrupt, typer.Abort):
         status = INTERRUPTED
     if status == INTERRUPTED:

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["health_app"]
 
-health_app = typer.Typer(
-    name="health", help="The integration health endpoint: is Kafka there, are events delivered.", no_args_is_help=True
-)
+health_app = typer.Typer(name="health", help="The integration health endpoint: is Kafka there, are events delivered.")
 
 ConfigOption = Annotated[Path, typer.Option("--config", metavar="FILE", help="What is checked: integrations.yml.")]
 NEEDED = ("confluent_kafka", "prometheus_client", "sqlalchemy", "starlette", "uvicorn")

@@ -11,6 +11,7 @@ import typer
 
 from kmon_analysis.cli_terminal import naming, say
 from kmon_analysis.errors import OutputError, SettingError
+from kmon_analysis.promql.semantics import DEFAULT_VERSION
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.settings import Settings
@@ -158,7 +159,8 @@ VersionOption = Annotated[
     typer.Option(
         "--semantics",
         metavar="RELEASE",
-        help="Prometheus release to replay, for example 2.42 or 3.5; by default the one that recorded the history.",
+        help="Prometheus release to replay, for example 2.42 or 3.5; by default the one that recorded the history; "
+        f"{DEFAULT_VERSION} where it names none, as CSV and OpenMetrics text do not.",
     ),
 ]
 IntervalOption = Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -118,13 +119,28 @@ def verify_command(
         )
     with working("asking promtool"):
         found = verify_files(rules, tests)
+    if found.check.outcome == "failed":
+        check_yaml(rules)
     if as_json:
         put_json({"version": found.version, "check": found.check.outcome, "test": found.test.outcome, "ok": found.ok})
     say(found.sentence)
     if not found.ok:
         outputs = [check.output for check in (found.check, found.test) if check.outcome == "failed"]
-        say("\n".join(line for output in outputs for line in output.splitlines() if line.strip()))
+        lines = [line for output in outputs for line in output.splitlines() if line.strip()]
+        # promtool repeats itself.
+        say("\n".join(line for line, _ in groupby(lines)))
         raise typer.Exit(1)
+
+
+def check_yaml(path: Path) -> None:
+    """Refuse a file that is no YAML as every verb does: it is bad input, not a finding about rules."""
+    from kmon_analysis.errors import RuleFileError
+    from kmon_analysis.rules.document import Source
+
+    source = Source(path.read_text(encoding="utf-8", errors="replace"), str(path))
+    source.documents()
+    if source.findings:
+        raise RuleFileError(source.findings)
 
 
 def verify_reality(prometheus: str, rules: Path | None, samples: Samples, settings: Settings, *, as_json: bool) -> None:

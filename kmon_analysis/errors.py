@@ -47,6 +47,7 @@ __all__ = [
     "SourceUnreachable",
     "nearest",
     "printable",
+    "sentence",
 ]
 
 
@@ -60,7 +61,7 @@ class KmonError(Exception):
     place : str, optional
         Where: ``file:line:column``, an option, a URL without credentials.
     cure : str, optional
-        The next step, as an imperative sentence without a final stop.
+        The next step, as an imperative sentence without a final stop, or a question with its mark.
     """
 
     exit_status = 2
@@ -73,7 +74,7 @@ class KmonError(Exception):
 
     def __str__(self) -> str:
         where = f"{self.place}: " if self.place else ""
-        what_next = f"\n  {self.cure}." if self.cure else ""
+        what_next = f"\n  {sentence(self.cure)}" if self.cure else ""
         return f"{where}{self.problem}{what_next}"
 
     def _render_traceback_(self) -> list[str]:
@@ -126,7 +127,7 @@ class Finding:
         if self.excerpt is not None and self.column is not None:
             lines += [f"  {self.excerpt}", "  " + " " * (self.column - 1) + "^"]
         if self.cure:
-            lines.append(f"  {self.cure}.")
+            lines.append(f"  {sentence(self.cure)}")
         return "\n".join(lines)
 
 
@@ -176,7 +177,7 @@ class ExpressionError(InputError):
             line = self.expression[line_start:].split("\n", 1)[0]
             lines += [f"  {line}", "  " + " " * (self.start - line_start) + "^"]
         if self.cure:
-            lines.append(f"  {self.cure}.")
+            lines.append(f"  {sentence(self.cure)}")
         return "\n".join(lines)
 
 
@@ -249,16 +250,27 @@ def printable(text: str, *, lines: bool = False) -> str:
     return "".join(char if char.isprintable() or char in kept else ascii(char)[1:-1] for char in text)
 
 
+def sentence(text: str) -> str:
+    """End a sentence with a stop, a question with its mark alone.
+
+    Examples
+    --------
+    >>> sentence("Check the path"), sentence("Did you mean 'start'?")
+    ('Check the path.', "Did you mean 'start'?")
+    """
+    return text if text.endswith("?") else f"{text}."
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Offer the known name nearest to a mistyped one, as a cure; None when nothing is near.
 
     Examples
     --------
     >>> nearest("strat", ["id", "start", "end"])
-    "Did you mean 'start'"
+    "Did you mean 'start'?"
     """
     import difflib
 
     by_folded = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), by_folded, n=1)
-    return f"Did you mean {by_folded[near[0]]!r}" if near else None
+    return f"Did you mean {by_folded[near[0]]!r}?" if near else None

@@ -13,7 +13,7 @@ from kmon_analysis.history_gaps import GAP_SAMPLES, Absence
 from kmon_analysis.labels import METRIC_NAME, Labels
 from kmon_analysis.series import Bools, Samples, is_stale
 from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_lines
-from kmon_analysis.timing import WEEK_MS, Interval, duration, format_instant
+from kmon_analysis.timing import WEEK_MS, Interval, duration, format_end, format_instant
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -342,4 +342,4 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _shown(interval: Interval) -> str:
-    return f"from {format_instant(interval.start_ms)} to {format_instant(interval.end_ms)}"
+    return f"from {format_instant(interval.start_ms)} to {format_end(interval.end_ms)}"

@@ -32,6 +32,8 @@ def test_a_faultless_history():
     assert report.findings() == ()
     assert [covered for _, covered in report.weeks] == [1.0, 1.0, 1.0]
     assert "nothing to complain of" in repr(report)
+    made = quality(history_of(("up", times, np.ones(len(times))), end=int(times[-1]) + 1))
+    assert "to 2026-01-21T23:59:00Z" in repr(made), "the end is the last sample's time"
 
 
 def test_gaps_resets_silence_and_churn():

@@ -193,7 +193,7 @@ excluded:
     problems = [f[2] for f in found]
     assert problems[0] == "incident 'a' has no 'start'"
     assert problems[1] == "unknown key 'strat' in incident 1"
-    assert found[1][3] == "Did you mean 'start'"
+    assert found[1][3] == "Did you mean 'start'?"
     assert problems[2] == "id 'a' is used twice; the first is on line 2"
     assert "ends at 2026-03-01T08:00:00Z, before it starts at 2026-03-01T09:00:00Z" in problems[3]
     assert problems[4] == "incident 3 has no 'id'"
@@ -201,7 +201,7 @@ excluded:
     assert "must be a mapping, not a list" in problems[6]
     assert found[7][3] == "Write true or false"
     assert "when it starts" in problems[9]
-    assert found[10][3] == "Did you mean 'reason'"
+    assert found[10][3] == "Did you mean 'reason'?"
 
 
 def test_the_message_shows_the_line_and_a_caret():
@@ -429,7 +429,7 @@ def test_an_incident_may_name_its_rules():
     assert Incidents((made,)).check_rules(["Lag", "Rate"]) == ()
     [found] = Incidents((made,)).check_rules(["Lags", "Rate"])
     assert "'Lag', which is not in the rule file" in found.problem
-    assert found.cure == "Did you mean 'Lags'"
+    assert found.cure == "Did you mean 'Lags'?"
 
 
 def minutes(start, end):

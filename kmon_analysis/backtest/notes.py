@@ -18,6 +18,7 @@ from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents, labels_agree
 from kmon_analysis.labels import METRIC_NAME, Labels, quote
 from kmon_analysis.promql.needs import SelectionNeed, selections
+from kmon_analysis.promql.semantics import DEFAULT_VERSION, NEWEST_JUDGED, OLDEST_JUDGED, Semantics
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.sources.planning import selector
 from kmon_analysis.tabular import counted, shortened
@@ -26,7 +27,7 @@ from kmon_analysis.timing import format_end, format_instant
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest
 
-__all__ = ["Note", "is_blind", "labels_known", "left_out_finding", "notes_of", "unmatched", "unseen"]
+__all__ = ["Note", "is_blind", "labels_known", "left_out_finding", "notes_of", "release_note", "unmatched", "unseen"]
 
 # From this share of the time on, firing is said to be the rule's usual state.
 _MOSTLY = 0.5
@@ -89,6 +90,26 @@ def unmatched(result: Backtest) -> tuple[Note, ...]:
         With its scores.
     """
     return (*_no_data(result), *_labels(result), *_group_by(result))
+
+
+def release_note(chosen: str | None, recorded: str | None) -> str:
+    """Say which release is replayed where nobody named it, or the replay was compared with none of its kind."""
+    named = chosen or recorded
+    if named is None:
+        return (
+            f"the history names no Prometheus release; its rules are replayed as in {DEFAULT_VERSION}, "
+            "unless --semantics names another"
+        )
+    release = Semantics.of(named).release
+    for beyond, than, limit in (
+        (release > NEWEST_JUDGED, "newer than {}, the newest", NEWEST_JUDGED),
+        (release < OLDEST_JUDGED, "older than {}, the oldest", OLDEST_JUDGED),
+    ):
+        if beyond:
+            edge = ".".join(map(str, limit))
+            words = f"Prometheus {named} is {than.format(edge)} release that the replay was compared with"
+            return f"{words}; rules are replayed as in {edge}"
+    return ""
 
 
 # ---- incidents outside the history ---------------------------------------------------------------
@@ -250,7 +271,7 @@ def _misfit(labels: Mapping[str, str], known: _Known, everything: _Known) -> tup
         if there is None:
             meant = [other for other, values in known.values.items() if value in values and other != METRIC_NAME]
             names = sorted({*known.values} - {METRIC_NAME})
-            cure = f"Did you mean {meant[0]!r}" if meant else nearest(name, names) or f"They have {', '.join(names)}"
+            cure = f"Did you mean {meant[0]!r}?" if meant else nearest(name, names) or f"They have {', '.join(names)}"
             problem = f"no alert {{who}}and no series has the label {_braced(name)!r}, so {_braced(pair)} is ignored"
             return problem, cure
         if value not in there:

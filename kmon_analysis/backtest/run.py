@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kmon_analysis.backtest import kernels
 from kmon_analysis.backtest.listing import outcome_rows, page_rows
-from kmon_analysis.backtest.notes import Note, is_blind, labels_known, notes_of
+from kmon_analysis.backtest.notes import Note, is_blind, labels_known, notes_of, release_note
 from kmon_analysis.backtest.phases import Phase, phase_of, served_groups
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
@@ -244,7 +244,13 @@ class Backtest(Mapping[str, RuleBacktest]):
             open_words = "1 suggestion that nobody has confirmed counts as no incident"
         open_ones = [open_words] if undecided else []
         said = (note.text for note in self.findings)
-        return (*said, *evaluated, *known, *open_ones, *self.incidents.check_circular())
+        release = [self.release_note] if self.release_note else []
+        return (*said, *evaluated, *known, *open_ones, *self.incidents.check_circular(), *release)
+
+    @property
+    def release_note(self) -> str:
+        """Which Prometheus release was replayed, where nobody named one that was compared; else empty."""
+        return release_note(self.settings.version, self.history.provenance.server_version)
 
     @cached_property
     def findings(self) -> tuple[Note, ...]:
@@ -418,7 +424,7 @@ def _check_labels(
     """Refuse a grouping of which nothing has any label: all alerts would silently make one page."""
     known = labels_known(results, rules, history)
     if group_by and not known.intersection(group_by):
-        near = " and ".join(filter(None, (nearest(label, sorted(known)) for label in group_by)))
+        near = " ".join(filter(None, (nearest(label, sorted(known)) for label in group_by)))
         names = ", ".join(sorted(known - {METRIC_NAME}))
         listed = ", ".join(map(repr, group_by))
         problem = f"no alert has the label{'s' if len(group_by) > 1 else ''} {listed}: all pages would be one"

@@ -418,7 +418,7 @@ def _no_other_knobs(unknown: dict[str, object]) -> None:
     for name in unknown:
         cure = f"The knobs are {', '.join(_KNOBS)}"
         near = nearest(name, _KNOBS)
-        raise SettingError(f"there is no knob {name!r}", cure=f"{near}? {cure}" if near else cure)
+        raise SettingError(f"there is no knob {name!r}", cure=f"{near} {cure}" if near else cure)
 
 
 def explore(result: Backtest | Advice, name: str) -> Tuner:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anywidget
 import traitlets
 
-from kmon_analysis.errors import KmonError
+from kmon_analysis.errors import KmonError, sentence
 from kmon_analysis.explore.choices import GroupBy
 from kmon_analysis.explore.model import COLUMNS, View
 from kmon_analysis.explore.packets import facts_of, lists_of, picture_of, view_of
@@ -351,4 +351,4 @@ class TunerWidget(anywidget.AnyWidget):
 def _one_line(error: KmonError) -> str:
     """Write problem and cure as sentences of one line, as the region for messages shows them."""
     parts = [" ".join(part.split()).rstrip(".") for part in (error.problem, error.cure) if part]
-    return "".join(f"{part}. " for part in parts).strip()
+    return " ".join(map(sentence, parts))

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from glob import glob
 from pathlib import Path
 from typing import Literal
 
@@ -132,7 +133,7 @@ def verify_files(
     Raises
     ------
     SettingError
-        If ``KMON_PROMTOOL`` names no file.
+        If ``KMON_PROMTOOL`` names no file, or the tests are about other rules.
 
     Notes
     -----
@@ -145,6 +146,8 @@ def verify_files(
     tests = Path(tests_path).resolve() if tests_path is not None and Path(tests_path).is_file() else None
     if not rules.is_file():
         return Verification(promtool_version(promtool), ToolCheck("failed"), ToolCheck("skipped"), rules.name)
+    if tests is not None:
+        _check_tested(tests, rules, str(tests_path), str(rules_path))
     plain = _plain_form(rules)
     with tempfile.TemporaryDirectory(prefix="kmon-") as folder:
         if plain is not None:
@@ -169,6 +172,24 @@ def _holds_no_test(path: Path) -> bool:
     except (OSError, UnicodeDecodeError, YAMLError):
         return False
     return not (content.get("tests") if isinstance(content, dict) else content)
+
+
+def _check_tested(tests: Path, rules: Path, shown: str, shown_rules: str) -> None:
+    """Refuse unit tests of other files, which say nothing about these rules."""
+    try:
+        told = YAML(typ="safe", pure=True).load(tests)
+        named = [str(name) for name in told["rule_files"]]
+    except (OSError, YAMLError, KeyError, TypeError, ValueError):
+        # promtool says it better.
+        return
+    # As promtool resolves them: patterns, absolute or from the folder of the tests.
+    if any(Path(found).samefile(rules) for name in named for found in glob(str(tests.parent / name))):  # noqa: PTH207
+        return
+    raise SettingError(
+        f"tests {', '.join(map(repr, named)) or 'no rule file'}, not {shown_rules}",
+        place=f"{shown}: rule_files",
+        cure="Name these rules under rule_files, or give the tests that are theirs",
+    )
 
 
 def _plain_form(path: Path) -> str | None:

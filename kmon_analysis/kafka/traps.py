@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from kmon_analysis.errors import sentence
 from kmon_analysis.kafka.dialects import QUANTITIES, Dialect, Metric, dialects
 from kmon_analysis.labels import METRIC_NAME
 from kmon_analysis.promql.syntax import Aggregate, Binary, Call, Expr, MatrixSelector, VectorSelector, children
@@ -40,7 +41,7 @@ class Trap:
     cure: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem}. {self.cure}."
+        return f"{self.where}: {self.problem}. {sentence(self.cure)}"
 
 
 @dataclass(frozen=True, slots=True)

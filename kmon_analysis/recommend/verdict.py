@@ -19,7 +19,7 @@ from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, alert_names
 from kmon_analysis.backtest.score import Outcome, Score
 from kmon_analysis.backtest.windows import early_pages
-from kmon_analysis.errors import SettingError
+from kmon_analysis.errors import SettingError, sentence
 from kmon_analysis.recommend import chance, uncertainty
 from kmon_analysis.recommend.advice import Advice, Neighbour, RuleAdvice
 from kmon_analysis.recommend.candidates import Budget, Setting
@@ -110,7 +110,7 @@ def recommend(
             # Labels and times that fit nothing stand first: they explain away what the other reasons say.
             first = note.kind in ("labels", "shifted")
             if first or note.kind in ("no data", "never reached", "window", "start"):
-                said, reasons = (f"{note.text}.",), advices[name].reasons
+                said, reasons = (sentence(note.text),), advices[name].reasons
                 advices[name] = replace(advices[name], reasons=(*said, *reasons) if first else (*reasons, *said))
     for name, advice in advices.items():
         setting, found = advice.proposed or advice.candidate, advice.past_proposed or advice.past_candidate

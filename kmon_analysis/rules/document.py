@@ -307,7 +307,7 @@ def _unknown_cure(name: str, known: Sequence[str]) -> str:
     import difflib
 
     near = difflib.get_close_matches(name.lower(), known, n=1)
-    return f"Did you mean {near[0]!r}" if near else f"Prometheus refuses it; known here are {', '.join(known)}"
+    return f"Did you mean {near[0]!r}?" if near else f"Prometheus refuses it; known here are {', '.join(known)}"
 
 
 def _syntax_cure(text: str, index: int, problem: str) -> str:

@@ -230,5 +230,5 @@ class RuleFile:
                 return rule
         names = list(dict.fromkeys(rule.name for rule in self.alerts))
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.4) or names[:10]
-        cure = f"Did you mean {' or '.join(near)}" if near else "Add an alerting rule to the file"
+        cure = f"Did you mean {' or '.join(near)}?" if near else "Add an alerting rule to the file"
         raise SettingError(f"{self.path} has no alert {name!r}", cure=cure)

@@ -90,7 +90,7 @@ def test_a_misspelt_value_is_said_with_place_and_near_value():
     [text] = texts(result, "labels")
     assert text == (
         'incidents.yml:7:5: OPS-0, OPS-2: no alert of Lag ever has consumergroup="biling" in this history, so none can '
-        "find it. Did you mean 'billing'"
+        "find it. Did you mean 'billing'?"
     )
     assert text in repr(result)
     assert "Did you mean" in result._repr_html_()
@@ -101,7 +101,7 @@ def test_a_label_that_no_alert_has_is_said_with_the_one_that_has_its_value():
     [text] = texts(result_of(changed(0, labels={"group": "billing"})), "labels")
     assert text.endswith(
         "no alert of Lag and no series has the label 'group', so group=\"billing\" is ignored. "
-        "Did you mean 'consumergroup'"
+        "Did you mean 'consumergroup'?"
     )
 
 
@@ -110,9 +110,12 @@ def test_a_label_that_no_alert_has_is_said_with_the_one_that_has_its_value():
     [
         # Summed away by the rule, but there below it.
         ({"topic": "billing-in"}, None),
-        ({"topic": "biling-in"}, "topic=\"biling-in\" in this history, so none can find it. Did you mean 'billing-in'"),
+        (
+            {"topic": "biling-in"},
+            "topic=\"biling-in\" in this history, so none can find it. Did you mean 'billing-in'?",
+        ),
         ({"severity": "page"}, None),
-        ({"severity": "pgae"}, "Did you mean 'page'"),
+        ({"severity": "pgae"}, "Did you mean 'page'?"),
         (
             {"consumergroup": "mailer", "topic": "billing-in"},
             'ever has all of {consumergroup="mailer", topic="billing-in"}',
@@ -162,7 +165,7 @@ def test_an_excluded_window_for_nobody_is_said():
     window = Excluded(Interval(START, START + HOUR_MS), labels={"consumergroup": "mailr"}, line=3)
     [text] = texts(result_of(dataclasses.replace(ALL, excluded=(window,))), "labels")
     assert text.startswith("incidents.yml:3: the excluded window from 2026-01-05T00:00:00Z: no alert ever has")
-    assert text.endswith("Did you mean 'mailer'")
+    assert text.endswith("Did you mean 'mailer'?")
     fits = dataclasses.replace(window, labels={"consumergroup": "mailer"})
     assert texts(result_of(dataclasses.replace(ALL, excluded=(fits,))), "labels") == []
 
@@ -184,12 +187,12 @@ def test_a_metric_that_is_not_there_is_no_quiet_rule():
     result = result_of(ALL, rules=rules)
     assert texts(result, "no data") == [
         "the history holds nothing of kafka_consumergroup_lag_sum, needed by Lag. "
-        "Did you mean 'kafka_consumergroup_lag'"
+        "Did you mean 'kafka_consumergroup_lag'?"
     ]
     assert [line.split() for line in repr(result).splitlines()[1:2]] == [["Lag", "no", "data", *"––––"]]
     assert result.to_frame()["has_data"].tolist() == [False]
     value = RULES.format(condition="> 500").replace("_lag)", '_lag{topic="billing-inn"})')
-    assert texts(result_of(None, rules=value), "no data")[0].endswith("Did you mean 'billing-in'")
+    assert texts(result_of(None, rules=value), "no data")[0].endswith("Did you mean 'billing-in'?")
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_a_rule_that_fires_all_the_time_is_said_to():
 def test_group_by_a_label_that_is_nowhere_is_said():
     found = result_of(ALL, settings=Settings(group_by=("alertname", "consumergrup")))
     assert texts(found, "group_by") == [
-        "group_by: no alert has the label 'consumergrup', so it tells no pages apart. Did you mean 'consumergroup'"
+        "group_by: no alert has the label 'consumergrup', so it tells no pages apart. Did you mean 'consumergroup'?"
     ]
     assert texts(result_of(ALL, settings=Settings(group_by=("severity",))), "group_by") == []
 
@@ -233,7 +236,7 @@ def test_group_by_a_label_that_is_nowhere_is_said():
     [
         (
             ("consumergrup",),
-            "group_by: no alert has the label 'consumergrup': all pages would be one\n  Did you mean 'consumergroup'.",
+            "group_by: no alert has the label 'consumergrup': all pages would be one\n  Did you mean 'consumergroup'?",
         ),
         (("x", "y"), "group_by: no alert has the labels 'x', 'y': all pages would be one\n  There are alertname, cons"),
         ("topic", "group_by: 'topic' is a text, not a tuple of labels\n  Write group_by=('topic',)."),
@@ -246,10 +249,31 @@ def test_a_grouping_that_makes_one_page_of_everything_by_a_slip_is_refused(group
 
 
 @pytest.mark.parametrize(
+    ("chosen", "recorded", "words"),
+    [
+        (None, None, "the history names no Prometheus release; its rules are replayed as in 3.5, unless --semantics "),
+        ("2.42", None, ""),
+        (None, "3.16.0", ""),
+        ("9.9", "2.42.0", "Prometheus 9.9 is newer than 3.16, the newest release that the replay was compared with; "),
+        (None, "3.17.1", "Prometheus 3.17.1 is newer than 3.16"),
+        (None, "2.37.0", "Prometheus 2.37.0 is older than 2.42, the oldest release that the replay was compared with"),
+    ],
+)
+def test_a_release_that_nobody_named_or_compared_is_said(chosen, recorded, words):
+    data = history()
+    data = History(data.series, dataclasses.replace(data.provenance, server_version=recorded))
+    rules = parse_rules(RULES.format(condition="> 500"))
+    result = backtest(rules, data, ALL, settings=Settings(version=chosen))
+    assert result.release_note.startswith(words)
+    for shown in (repr(result), result._repr_html_()):
+        assert ("replayed as in" in shown) == bool(words)
+
+
+@pytest.mark.parametrize(
     ("said", "cure"),
     [
         ({"group_by": "topic"}, r"no argument 'group_by'\n  Write settings=km.Settings\(group_by=\('topic',\)\)"),
-        ({"incident": ALL}, "no argument 'incident'\n  Did you mean 'incidents'"),
+        ({"incident": ALL}, "no argument 'incident'\n  Did you mean 'incidents'\\?"),
         ({"x": 1}, "no argument 'x'\n  There are rules, history, incidents, settings"),
     ],
 )
@@ -415,7 +439,7 @@ def test_a_postmortem_says_what_of_rules_and_list_nothing_in_the_history_has():
     made = km.postmortem(result_of(wrong, rules=rules), "OPS-0")
     mine, metric, other = made.unmatched
     assert mine.startswith("OPS-0: no alert of Lag ever has consumergroup=")
-    assert metric.endswith("lag_sum, needed by Sum. Did you mean 'kafka_consumergroup_lag'")
+    assert metric.endswith("lag_sum, needed by Sum. Did you mean 'kafka_consumergroup_lag'?")
     assert other.startswith("OPS-2: no alert of Lag and no series has the label 'group'")
     # A bundle keeps the list under another name and with other lines, and is compared.
     assert "incidents.yml:7" not in "".join(made.unmatched)
@@ -436,7 +460,7 @@ def test_a_review_says_so_too(tmp_path):
     listed.write_text(format_incidents(changed(0, labels={"consumergroup": "biling"})), encoding="utf-8")
     review = km.review_incidents(result_of(ALL), listed)
     [text] = review.unmatched
-    assert text.endswith("so none can find it. Did you mean 'billing'")
+    assert text.endswith("so none can find it. Did you mean 'billing'?")
     assert text in repr(review)
     assert "Did you mean" in review._repr_html_()
     assert "Did you mean" in review.widget().children[0].value

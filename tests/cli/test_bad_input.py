@@ -94,7 +94,7 @@ def test_an_incident_of_an_unknown_rule_is_a_warning_with_the_nearest_name(kmon,
     assert found.status == 0
     assert "warning" not in found.out
     assert "incidents.yml:2:3: incident 'INC-9' names the rule 'HighConsumerLagg'" in found.err
-    assert "Did you mean 'HighConsumerLag'" in found.err
+    assert "Did you mean 'HighConsumerLag'?" in found.err
 
 
 def test_warnings_of_one_kind_are_not_said_forever(kmon, world, tmp_path):
@@ -122,11 +122,25 @@ def test_a_metric_that_is_not_there_is_a_warning(kmon, world, tmp_path):
     ]
     notes = [
         'the history holds nothing of other{topic="x"}, needed by A, B',
-        "group_by: no alert has the label 'tpic', so it tells no pages apart. Did you mean 'topic'",
+        "group_by: no alert has the label 'tpic', so it tells no pages apart. Did you mean 'topic'?",
     ]
     assert [line for line in found.out.splitlines() if line in notes] == notes
     said = kmon("backtest", "--history", world.history, "--rules", rules, "--group-by", "topic,tpic", "--json").err
     assert said.splitlines()[:2] == [f"warning: {note}" for note in notes]
+
+
+def test_the_release_that_is_replayed_is_said_where_nobody_named_it(kmon, world, tmp_path):
+    usual, named = ("--history", world.history, "--rules", world.rules), ("--semantics", "2.42")
+    words = (
+        "the history names no Prometheus release; its rules are replayed as in 3.5, unless --semantics names another"
+    )
+    assert words in kmon("backtest", *usual).out.splitlines()
+    assert f"note: {words}" in kmon("backtest", *usual, "--json").err.splitlines()
+    tuned = ("tune", *usual, "--incidents", world.incidents, "--max-delay", "30m", "-o", tmp_path / "out")
+    assert f"note: {words}" in kmon(*tuned).err.splitlines()
+    for arguments in (("backtest", *usual, *named), ("backtest", *usual, *named, "--json"), (*tuned, *named)):
+        found = kmon(*arguments)
+        assert "--semantics" not in found.out + found.err
 
 
 def test_an_incident_that_the_history_cuts_is_a_warning(kmon, world, tmp_path):
@@ -236,6 +250,41 @@ def test_options(kmon, world, tmp_path, monkeypatch, arguments, words):
     for word in words:
         assert word in said
     assert tree(tmp_path) == {}
+
+
+REPEATED = [
+    (
+        ("backtest", "--history", "A", "--rules", "r", "--history", "my B"),
+        "--history: is given twice: 'A' and 'my B'\n  Make one history of them: kmon import A 'my B' -o history.",
+    ),
+    (("tune", "-o", "x", "--out", "y"), "-o/--out: is given twice: 'x' and 'y'\n  Give it once."),
+    (("fetch", "--last", "1d", "--last=1d", "--last", "2d"), "--last: is given 3 times: '1d' and '1d' and '2d'"),
+    (("backtest", "--phases", "3", "--phases", "4"), "--phases: is given twice: '3' and '4'"),
+    (("doctor", "--prometheus", "http://a:b@c", "--prometheus", "http://c"), "--prometheus: is given twice\n"),
+    (("backtest", "--evaluate-on", "http://a?token=b", "--evaluate-on", "c"), "--evaluate-on: is given twice\n"),
+    (
+        ("jmx", "lint", "x.yml", "--exporter-version", "1.0", "--exporter-version", "1.1"),
+        "--exporter-version: is given twice: '1.0' and '1.1'",
+    ),
+    (("health", "check", "--config", "a", "--config", "b"), "--config: is given twice: 'a' and 'b'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), REPEATED, ids=lambda value: " ".join(value)[:60])
+def test_an_option_that_is_given_twice_is_refused(kmon, arguments, words):
+    assert words in kmon(*arguments).refused()
+
+
+def test_what_may_be_repeated_may(kmon, tmp_path):
+    (tmp_path / "lag.csv").write_text("time,a,b\n2026-03-01T00:00:00Z,1,2\n2026-03-01T00:01:00Z,2,3\n")
+    columns = ("--column", "lag=a", "--column", "rate=b", "--json", "--json", "-q", "-q")
+    assert kmon("import", tmp_path / "lag.csv", *columns, "-o", tmp_path / "h").status == 0
+
+
+def test_groups_without_a_verb_say_so(kmon):
+    for group in ("health", "incidents", "jmx"):
+        said = kmon(group).refused()
+        assert said == f"kmon {group}: Missing command.\n  kmon {group} --help tells what there is.\n"
 
 
 def test_other_verbs_want_their_options_too(kmon):

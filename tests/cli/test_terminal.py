@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kmon_analysis import __version__, cli_terminal, progress
-from kmon_analysis.cli import show_advice
+from kmon_analysis.cli_advice import show_advice
 from kmon_analysis.recommend.advice import Advice, RuleAdvice
 from kmon_analysis.recommend.candidates import current_setting
 from kmon_analysis.report import page
@@ -94,8 +94,9 @@ def registered():
     codecs.register_error("kmon-test", cli_terminal.spell)
 
 
+@pytest.mark.parametrize("unbuffered", [None, "1"])
 @pytest.mark.parametrize("arguments", [("--version",), ("doctor", "--json", "--history")], ids=str)
-def test_a_reader_that_leaves_early_is_no_error(world, arguments):
+def test_a_reader_that_leaves_early_is_no_finding(world, arguments, unbuffered):
     reader, writer = os.pipe()
     os.close(reader)
     more = [world.history] if "--history" in arguments else []
@@ -105,10 +106,10 @@ def test_a_reader_that_leaves_early_is_no_error(world, arguments):
         stderr=subprocess.PIPE,
         text=True,
         cwd=REPOSITORY,
-        env=environment_of(PYTHONUNBUFFERED=None),
+        env=environment_of(PYTHONUNBUFFERED=unbuffered),
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 # ---- hostile names ------------------------------------------------------------------------------

@@ -87,8 +87,8 @@ def test_a_move_turns_what_it_names_and_nothing_else(tuner):
         ({"hours": "08:00-09:00", "zone": "Europe/Nowhere"}, "no time zone"),
         ({"hours": "and lag > 3"}, "no guard of hours"),
         ({"hours": "and on() (hour() < 3)", "zone": "Mars/Base"}, "no time zone"),
-        ({"treshold": 3}, "no knob 'treshold'\\n  Did you mean 'threshold'. The knobs are threshold, window, for_"),
-        ({"group_by": ("topik",)}, "no alert has the label 'topik'\\n  Did you mean 'topic'"),
+        ({"treshold": 3}, "no knob 'treshold'\\n  Did you mean 'threshold'\\? The knobs are threshold, window, for_"),
+        ({"group_by": ("topik",)}, "no alert has the label 'topik'\\n  Did you mean 'topic'\\?"),
     ],
 )
 def test_a_wrong_value_turns_nothing(tuner, knobs, words):

@@ -52,6 +52,24 @@ def test_a_file_that_does_not_exist_is_named_so(folder):
     assert (found.ok, found.sentence) == (False, "Not verified: there is no file never.yml.")
 
 
+def test_tests_of_other_rules_are_refused(folder):
+    require("promtool")
+    (folder / "deep").mkdir()
+    (folder / "other.yml").write_text(RULES)
+    wrong = {"[other.yml]": "'other.yml'", "[none.yml, 'o*.yml']": "'none.yml', 'o*.yml'", "[]": "no rule file"}
+    for named, words in wrong.items():
+        (folder / "t.yml").write_text(TESTS.replace("[r.yml]", named))
+        with pytest.raises(SettingError) as caught:
+            verify_files(folder / "r.yml", folder / "t.yml")
+        assert caught.value.place == f"{folder / 't.yml'}: rule_files"
+        assert caught.value.problem == f"tests {words}, not {folder / 'r.yml'}"
+    for named in ("[other.yml, r.yml]", "['*.yml']", "[deep/../r.yml]", f"['{folder / 'r.yml'}']"):
+        (folder / "t.yml").write_text(TESTS.replace("[r.yml]", named))
+        assert verify_files(folder / "r.yml", folder / "t.yml").check.outcome == "ok"
+    (folder / "t.yml").write_text("rule_files: [")
+    assert verify_files(folder / "r.yml", folder / "t.yml").test.outcome == "failed"
+
+
 @pytest.mark.parametrize("name", ["-x.yml", "with blank; touch pwned.yml", "$(touch pwned).yml"])
 def test_odd_names_are_only_names(folder, name):
     require("promtool")

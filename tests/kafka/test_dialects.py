@@ -71,7 +71,7 @@ def test_a_name_that_two_dialects_share_proves_neither():
 def test_unknown_names_are_offered_the_nearest():
     with pytest.raises(SettingError, match="no dialect 'kafka-exportr'") as caught:
         named("kafka-exportr")
-    assert caught.value.cure == "Did you mean 'kafka-exporter'"
+    assert caught.value.cure == "Did you mean 'kafka-exporter'?"
     with pytest.raises(SettingError, match="no dialect is named"):
         named(" , ")
 

@@ -1,6 +1,7 @@
 """Page and Markdown: complete, self-contained, for everybody, and harmless whatever names and labels hold."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,14 @@ def shown(text):
             elif child.content:
                 words.append(child.content)
     return "".join(words), kinds
+
+
+def test_a_history_ends_with_its_last_sample():
+    held = history({"a": bumped((580, 600, 500.0)), "b": flat()})
+    held = km.History(held.series, replace(held.provenance, end_ms=minute(599) + 1))
+    cut = km.postmortem(replayed(held, [incident(start=580, end=620)]), "INC-1")
+    assert "to 2026-03-02 09:59:00" in render_page(cut)
+    assert ".001" not in render_page(cut) + markdown(cut)
 
 
 def test_the_page_is_well_formed_self_contained_and_for_everybody(made):

@@ -106,7 +106,7 @@ def test_zones_say_how_far_from_utc_they_are():
     assert zone_words("America/St_Johns", spring) == "America/St_Johns (UTC-02:30)"
     with pytest.raises(SettingError, match="no time zone 'Europe/Berln'") as failed:
         zone_words("Europe/Berln", spring)
-    assert failed.value.cure == "Did you mean 'Europe/Berlin'"
+    assert failed.value.cure == "Did you mean 'Europe/Berlin'?"
 
 
 def test_hostile_labels_are_shown_and_harmless():

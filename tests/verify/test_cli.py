@@ -13,6 +13,7 @@ from kmon_analysis.promql.parser import parse
 from kmon_analysis.rules.model import AlertingRule
 from kmon_analysis.timing import Interval
 from tests.prometheus_server import free_port
+from tests.tools import require
 
 RULES = """\
 groups:
@@ -45,6 +46,18 @@ def rules(tmp_path):
 def test_bad_input_ends_with_2(arguments, said, capsys):
     assert cli.main(["verify", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_rules_that_are_no_yaml_are_bad_input_and_others_a_finding(rules, capsys):
+    require("promtool")
+    rules.write_text("groups:\n- name: [\n", encoding="utf-8")
+    assert cli.main(["verify", str(rules)]) == 2
+    said = capsys.readouterr().err
+    assert f"{rules}:3:1: not valid YAML" in said
+    rules.write_text(RULES + "      - {alert: B, expr: 'sum('}\n  - {name: g, rulez: []}\n", encoding="utf-8")
+    assert cli.main(["verify", str(rules)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if "rulez" in line]) == 1, lines
 
 
 def test_a_server_that_is_not_there_ends_with_3(rules, capsys):

@@ -244,7 +244,7 @@ def _plan(scenario: str) -> Scenario:
     if scenario not in SCENARIOS:
         near = nearest(scenario, SCENARIOS)
         cure = f"Use one of {', '.join(SCENARIOS)}"
-        raise SettingError(f"no such scenario: {scenario!r}", cure=f"{near}? {cure}" if near else cure)
+        raise SettingError(f"no such scenario: {scenario!r}", cure=f"{near} {cure}" if near else cure)
     return SCENARIOS[scenario]
 
 
