@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from kmon_analysis.labelling.session import Session
     from kmon_analysis.report.asked import Links
     from kmon_analysis.sources.prometheus import Progress
+    from kmon_analysis.timing import Interval
 
 __all__ = ["register"]
 
@@ -344,10 +345,9 @@ def table_text(session: Session, numbers: Sequence[int], width: int) -> str:
     rows = []
     for place in numbers:
         asked = session.question(place)
-        head = asked.rule if asked.suggestion is None else f"{asked.suggestion.id} (suggested), {asked.rule}"
         cells = (str(place), moment(asked.breach.start_ms), duration(asked.breach.duration_ms), number(asked.peak))
         labels = ", ".join(f"{name}={one_line(value)}" for name, value in asked.labels.items())
-        rows.append((*cells, one_line(head), labels))
+        rows.append((*cells, one_line(asked.head), labels))
     wide = [max(len(row[column]) for row in rows) for column in range(4)]
     names = f"{'#':>{wide[0]}}  {'from, UTC':<{wide[1]}}  {'for':>{wide[2]}}  {'peak':>{wide[3]}}  rule, labels"
     lines = [names]
@@ -372,7 +372,8 @@ def converse(session: Session, top: int, where: Links, zone: tzinfo | None, by: 
         dialogue.run()
     except KeyboardInterrupt:
         say()
-        say(f"{session.answers} answers are in {session.file.path}")
+        many = "1 answer is" if session.answers == 1 else f"{session.answers} answers are"
+        say(f"{many} in {session.file.path}")
         raise
     if session.answers:
         finish(session)
@@ -454,7 +455,8 @@ class Dialogue:
         for term, text in facts(self.session, place, self.zone):
             self.say("\n".join(hanging(f"{term:>10}  ", one_line(text), self.console.width)))
         self.console.print()
-        self.picture(place)
+        if not self.session.question(place).ruleless:
+            self.picture(place)
         for name, address in links(self.session, place, self.where):
             self.say(f"{name:>10}  {address}")
 
@@ -518,20 +520,30 @@ class Dialogue:
         return True
 
     def answer(self, place: int, decision: str) -> None:
-        """Ask for the details of an answer and give it."""
+        """Ask for the details of an answer and give it; what is refused is asked again at its prompt."""
         from kmon_analysis.labelling.review import decision_of
-        from kmon_analysis.timing import format_instant
 
-        asked = self.session.question(place)
-        options: dict[str, Any] = {"by": self.by}
+        asked, said = self.session.question(place), decision_of(decision)
+        options: dict[str, Any] = {"by": self.by, "zone": self.zone}
+
+        def taken(**more: Any) -> bool:
+            try:
+                self.session.check(place, said, **options, **more)
+            except InputError as error:
+                self.say(str(error), style="red")
+                return False
+            options.update(more)
+            return True
+
         if decision == "incident":
-            options["id"] = self.prompt("id", self.session.proposed_id(place))
+            proposed = self.session.proposed_id(place)
+            while not taken(id=self.prompt("id", proposed)):
+                pass
         if decision != "noise":
-            breach = asked.breach
-            starts, ends = format_instant(breach.start_ms), format_instant(breach.end_ms)
-            options["start"], options["end"] = self.prompt("start", starts), self.prompt("end", ends)
-            if asked.labels:
-                options["labels"] = self.prompt("labels (- for all)", str(asked.labels))
+            while not taken(**self.times(asked.breach)):
+                pass
+            while asked.labels and not taken(labels=self.prompt("labels (- for all)", str(asked.labels))):
+                pass
         if decision == "incident":
             options["must_page"] = self.yes(
                 "must a rule page for it", default=asked.suggestion is None or asked.suggestion.must_page
@@ -540,9 +552,24 @@ class Dialogue:
         alike = len(self.session.alike(place)) if decision != "incident" else 0
         if alike:
             options["all_alike"] = self.yes(f"the same for {alike} more like it", default=False)
-        answered = self.session.answer(place, decision_of(decision), **options)
+        answered = self.session.answer(place, said, **options)
         many = "" if len(answered) == 1 else f"{len(answered)} times "
         self.say(f"{'':>10}  {many}{decision}, written to {self.session.file.path}", style="green")
+
+    def times(self, breach: Interval) -> dict[str, int]:
+        """Ask for start and end, in UTC or local."""
+        from kmon_analysis.labelling.session import said_instant
+        from kmon_analysis.timing import format_instant
+
+        found: dict[str, int] = {}
+        where = "" if self.zone is None else f" (with its zone, or local in {self.zone})"
+        for name, own_ms in (("start", breach.start_ms), ("end", breach.end_ms)):
+            while name not in found:
+                try:
+                    found[name] = said_instant(self.prompt(f"{name}{where}", format_instant(own_ms)), own_ms, self.zone)
+                except InputError as error:
+                    self.say(str(error), style="red")
+        return found
 
     def yes(self, text: str, *, default: bool) -> bool:
         """Ask for yes or no."""
@@ -550,3 +577,4 @@ class Dialogue:
             word = self.prompt(f"{text}? ({'Y/n' if default else 'y/N'})").lower()
             if word in ("", "y", "yes", "n", "no"):
                 return default if not word else word.startswith("y")
+            self.say(f"{word!r} is neither yes nor no.\n  Type y or n.", style="red")

@@ -159,7 +159,8 @@ def read_instant(
     zone : tzinfo, optional
         For times that name none.
     time_format : str, optional
-        How it is written instead, as for `datetime.strptime`; see `check_time_format`.
+        How it is written instead, as for `datetime.strptime`; see `check_time_format`. ISO 8601 with an offset is
+        read beside it.
     unit : {"s", "ms", "us", "ns"}, optional
         Of a number; by default as its size tells, which is clear from 1973 on.
     day_first : bool, optional
@@ -186,6 +187,10 @@ def read_instant(
         try:
             moment = datetime.strptime(given, time_format)  # noqa: DTZ007 - a missing zone is asked for below
         except ValueError:
+            # What the clocks showed twice cannot be told apart in such a format.
+            iso = _ISO.fullmatch(given)
+            if iso is not None and iso[2] and iso[5]:
+                return read_instant(text)
             cure = "Correct the value or --time-format"
             raise SettingError(f"{text!r} is not written as {time_format!r}", cure=cure) from None
         return _instant(moment, text, zone, fold)
@@ -290,7 +295,7 @@ def _instant(moment: datetime, text: str, zone: tzinfo | None, fold: int | None)
             if fold is None or often == "never":
                 raise ClockChangeError(
                     f"the clocks of {zone} showed {text!r} {often}",
-                    cure="Write this time with its offset, for example 2026-10-25T02:30:00+01:00",
+                    cure=f"Write it with its offset: {moment.isoformat()} or {other.isoformat()}",
                 )
             moment = other if fold else moment
     since = moment - datetime(1970, 1, 1, tzinfo=UTC)

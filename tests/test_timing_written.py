@@ -213,3 +213,16 @@ def test_any_moment_in_any_zone_comes_back(moment, minutes):
     assert abs(read_instant(written) - wanted) <= 1
     naive = moment.isoformat(sep=" ", timespec="milliseconds")
     assert read_instant(naive, aware.tzinfo) == read_instant(aware.isoformat(timespec="milliseconds"))
+
+
+def test_beside_a_format_a_time_with_its_offset_is_read():
+    how = {"zone": BERLIN, "time_format": "%d.%m.%Y %H:%M"}
+    with pytest.raises(ClockChangeError, match="twice") as caught:
+        read_instant("25.10.2026 02:30", **how)
+    first, second = caught.value.cure.partition(": ")[2].split(" or ")
+    assert (first, second) == ("2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00")
+    assert read_instant(first, **how) == parse_instant("2026-10-25T00:30:00Z")
+    assert read_instant(second, **how) == parse_instant("2026-10-25T01:30:00Z")
+    for text in ("2026-10-25 02:30", "2026-10-25+01:00", "1772352000"):
+        with pytest.raises(SettingError, match="is not written as"):
+            read_instant(text, **how)

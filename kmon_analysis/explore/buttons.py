@@ -106,7 +106,8 @@ class Buttons:
         )
         self.facts.value = f"<table>{rows}</table>"
         alt = f"What {clean(asked.rule)} compared around the page of question {place}"
-        self.picture.value = img_html(png_bytes(review.plot(place), dpi=110), alt)
+        self.picture.layout.display = "none" if asked.ruleless else ""
+        self.picture.value = "" if asked.ruleless else img_html(png_bytes(review.plot(place), dpi=110), alt)
         self.links.value = " · ".join(
             f'<a href="{html.escape(address, quote=True)}" style="text-decoration:underline" target="_blank" '
             'rel="noopener noreferrer">'
@@ -129,7 +130,8 @@ class Buttons:
         try:
             self.message.value = f'<span role="status">{html.escape(self._done(name))}</span>'
         except KmonError as error:
-            self.message.value = f'<span role="alert">{html.escape(str(error))}</span>'
+            sentences = ". ".join(line.strip() for line in str(error).splitlines())
+            self.message.value = f'<span role="alert">{html.escape(sentences)}</span>'
             return
         self.show()
 

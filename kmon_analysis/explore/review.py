@@ -76,7 +76,8 @@ class Review:
         decision : {"incident", "expected", "noise"}
             A missing incident; a planned event, in which pages do not count; or noise, which stays a false page.
         **said
-            ``id, start, end, labels, must_page, kind, note``, and ``all_alike=True`` for all of its kind.
+            ``id, start, end, labels, must_page, kind, note``, and ``all_alike=True`` for all of its kind. Times without
+            a zone are in that of the review, if it was given one.
 
         Raises
         ------
@@ -85,7 +86,7 @@ class Review:
         OutputError
             If the file was changed by someone else, or cannot be written.
         """
-        self.session.answer(which, decision, **{**({"by": self.by} if self.by else {}), **said})
+        self.session.answer(which, decision, **{**({"by": self.by} if self.by else {}), "zone": self.zone, **said})
 
     def skip(self, which: int) -> None:
         """Leave a question for another time."""
@@ -135,12 +136,12 @@ class Review:
         rows = [
             [
                 str(place),
-                clean(each.rule if each.suggestion is None else f"{each.suggestion.id} (suggested), {each.rule}"),
+                clean(each.head),
                 local_moment(each.breach.start_ms, self.zone),
                 duration(each.breach.duration_ms),
                 number(each.peak),
                 name,
-                f"{each.days[0]} of {each.days[1]}",
+                "–" if each.ruleless else f"{each.days[0]} of {each.days[1]}",
                 self.session.said.get(each.key, ""),
             ]
             for place, each, name in zip(self.numbers, asked, names, strict=True)

@@ -83,6 +83,19 @@ class Question:
     suggestion: Incident | None = None
 
     @property
+    def ruleless(self) -> bool:
+        """Whether it is a suggestion that no rule has made and that names none: there is nothing to compare."""
+        entry = self.suggestion
+        return entry is not None and not entry.suggested_by and not entry.rules
+
+    @property
+    def head(self) -> str:
+        """What it is about, for a line of a list."""
+        if self.suggestion is None:
+            return self.rule
+        return f"{self.suggestion.id} (suggested), {'no rule' if self.ruleless else self.rule}"
+
+    @property
     def interval(self) -> Interval:
         """From the first page to the end of the last one."""
         return Interval(self.pages[0].start_ms, self.pages[-1].end_ms)

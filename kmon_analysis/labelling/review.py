@@ -168,8 +168,10 @@ def _of_suggestion(result: Backtest, name: str, entry: Incident, fired: Mapping[
     false = [page.episode for page in result.scores[name].pages if page.kind == "false"]
     again = spans_of(each.interval for each in false if each.labels == series)
     days, weekdays = recurrence(span.start_ms, again, replay.period)
-    sweepable = replay.knobs.sweepable
     value = -top if signal.falls else top
+    ruleless = not entry.suggested_by and not entry.rules
+    sweepable = replay.knobs.sweepable and not ruleless
+    own = 0 if ruleless else sum(_about(entry, replay, page.episode) for page in result.scores[name].pages)
     return Question(
         key=f"{key_of(name, Labels(entry.labels), span.start_ms)}-{entry.id}",
         rule=name,
@@ -179,15 +181,20 @@ def _of_suggestion(result: Backtest, name: str, entry: Incident, fired: Mapping[
         breach=span,
         threshold=replay.knobs.threshold if sweepable else None,
         peak=value if sweepable and math.isfinite(top) else None,
-        op=replay.knobs.op or "",
+        op="" if ruleless else replay.knobs.op or "",
         rank=0.0,
-        others=others_of(fired, span, name, 0),
+        others=others_of(fired, span, name, own),
         days=days,
         weekdays=weekdays,
         credit_ms=_credit_ms(replay),
         series=series,
         suggestion=entry,
     )
+
+
+def _about(entry: Incident, replay: RuleBacktest, episode: Episode) -> bool:
+    """Tell whether a page is the one that a suggestion asks about."""
+    return episode.interval.overlaps(entry.interval) and entry.concerns(replay.rule.name, episode.labels)
 
 
 def _credit_ms(replay: RuleBacktest) -> tuple[int, int]:

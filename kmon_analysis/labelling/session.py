@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any
 
 from kmon_analysis.backtest.again import with_incidents
@@ -13,12 +15,15 @@ from kmon_analysis.incidents import parse_incidents
 from kmon_analysis.labelling.edit import IncidentFile
 from kmon_analysis.labelling.review import Answer, Decision, Question, alike, answered, proposed_id, settled
 from kmon_analysis.labels import Labels, parse_series
-from kmon_analysis.timing import Interval, parse_instant
+from kmon_analysis.timing import SECOND_MS, Interval, parse_instant
+from kmon_analysis.timing_written import ClockChangeError, read_instant
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Effect", "Session", "read_labels"]
+__all__ = ["Effect", "Session", "read_labels", "said_instant"]
+
+_CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +137,7 @@ class Session:
         end: str | int | None = None,
         labels: Mapping[str, str] | str | None = None,
         all_alike: bool = False,
+        zone: tzinfo | None = None,
         **said: Any,
     ) -> tuple[Question, ...]:
         """Write what a person says about a question into the file.
@@ -143,11 +149,13 @@ class Session:
         decision : {"incident", "expected", "noise"}
             See `Answer`.
         start, end : str or int, optional
-            Instants (RFC 3339, or milliseconds) instead of those of the breach.
+            Instants (RFC 3339, local times of `zone`, or milliseconds) instead of those of the breach.
         labels : Mapping or str, optional
             What it concerns, instead of the page's labels; as text ``topic="a", partition="0"``, or ``-`` for all.
         all_alike : bool
             Say the same of every open question about the same alert at the same time of day.
+        zone : tzinfo, optional
+            Of instants that name none; see `said_instant`.
         **said
             Fields of `Answer`: ``id, must_page, kind, note, by, when_ms``.
 
@@ -163,16 +171,37 @@ class Session:
         OutputError
             If the file was changed by someone else, or cannot be written.
         """
+        asked, text = self._said(which, decision, start, end, labels, zone, all_alike=all_alike, said=said)
+        self._write(text, asked, decision)
+        return asked
+
+    def check(self, which: int | str, decision: Decision, **said: Any) -> None:
+        """Refuse what `answer` would refuse, and write nothing; takes the same."""
+        ends = {key: said.pop(key, None) for key in ("start", "end", "labels", "zone")}
+        self._said(which, decision, **ends, all_alike=said.pop("all_alike", False), said=said)
+
+    def _said(
+        self,
+        which: int | str,
+        decision: Decision,
+        start: str | int | None,
+        end: str | int | None,
+        labels: Mapping[str, str] | str | None,
+        zone: tzinfo | None,
+        *,
+        all_alike: bool,
+        said: Mapping[str, Any],
+    ) -> tuple[tuple[Question, ...], str]:
+        """Return what an answer is about, and the text of the list with it."""
         first = self.question(which)
         if self.said.get(first.key) in ("incident", "expected", "noise"):
             raise SettingError(f"question {which} is answered: {self.said[first.key]}", cure="Take it back first")
         if all_alike and decision == "incident":
             raise SettingError("incidents are told one by one", cure="Answer for this question alone")
         chosen = read_labels(labels) if isinstance(labels, str) else labels
-        answer = Answer(decision, interval=_moved(first.breach, start, end), labels=chosen, **said)
+        answer = Answer(decision, interval=_moved(first.breach, start, end, zone), labels=chosen, **said)
         asked = (first, *(self.alike(which) if all_alike else ()))
-        self._write(answered(self.file.text, first, answer, asked[1:]), asked, decision)
-        return asked
+        return asked, answered(self.file.text, first, answer, asked[1:])
 
     def skip(self, which: int | str) -> None:
         """Leave a question for another time."""
@@ -235,7 +264,7 @@ class Session:
 
         rows: list[Mapping[str, Any]] = [
             {
-                "rule": each.rule,
+                "rule": "" if each.ruleless else each.rule,
                 "labels": str(each.labels),
                 "start": pd.Timestamp(each.breach.start_ms, unit="ms", tz="UTC"),
                 "end": pd.Timestamp(each.breach.end_ms, unit="ms", tz="UTC"),
@@ -269,12 +298,55 @@ def read_labels(text: str) -> Labels:
     return parse_series(stripped if stripped.startswith("{") else f"{{{stripped}}}")
 
 
-def _moved(breach: Interval, start: str | int | None, end: str | int | None) -> Interval | None:
+def said_instant(text: str, near_ms: int, zone: tzinfo | None = None) -> int:
+    """Read an instant as a person writes it; without its own zone it is a local time of the given one.
+
+    Parameters
+    ----------
+    text : str
+        RFC 3339; with `zone` also ``2026-10-15 11:00`` or, on the day of another instant, ``11:00``.
+    near_ms : int
+        That other instant.
+    zone : tzinfo, optional
+        Without it, only instants that name theirs are read.
+
+    Raises
+    ------
+    SettingError
+        If it is none, or the clocks of the zone showed it twice or never; both possibilities are offered then.
+
+    Examples
+    --------
+    >>> from zoneinfo import ZoneInfo
+    >>> said_instant("11:00", 0, ZoneInfo("Asia/Tokyo"))
+    7200000
+    """
+    try:
+        return parse_instant(text)
+    except SettingError:
+        if zone is None:
+            raise
+        written = text.strip()
+        if _CLOCK.fullmatch(written):
+            day = datetime.fromtimestamp(near_ms / SECOND_MS, UTC).astimezone(zone)
+            written = f"{day:%Y-%m-%d} {written}"
+        try:
+            return read_instant(written, zone)
+        except ClockChangeError:
+            raise
+        except SettingError as error:
+            cure = f'Write it as "2026-03-01 08:00" in {zone}, or with its zone: "2026-03-01T08:00:00Z"'
+            raise SettingError(error.problem, cure=cure) from None
+
+
+def _moved(
+    breach: Interval, start: str | int | None, end: str | int | None, zone: tzinfo | None = None
+) -> Interval | None:
     """Return the breach with other ends; None where neither is given."""
     if start is None and end is None:
         return None
     ends = [
-        given if isinstance(given, int) else parse_instant(given) if given is not None else own
+        given if isinstance(given, int) else said_instant(given, own, zone) if given is not None else own
         for given, own in ((start, breach.start_ms), (end, breach.end_ms))
     ]
     if ends[1] <= ends[0]:

@@ -193,7 +193,9 @@ class _Replayed:
         falls, for_ms = self.signal.falls, self.replay.rule.for_ms
         value, normal = (-peak, -usual) if falls else (peak, usual)
         bound = "no value" if math.isinf(normal) else f"ordinarily at {'least' if falls else 'most'} {amount(normal)}"
-        extreme = f"{'down' if falls else 'up'} to {amount(value)} for {duration(interval.duration_ms)}"
+        # Beyond what is ordinary all the time, at the peak perhaps for a moment.
+        side, way = ("below", "down") if falls else ("above", "up")
+        extreme = f"{side} ordinary for {duration(interval.duration_ms)}, {way} to {amount(value)}"
         paged = bool(np.any(self.firing.fires(place, self.replay.level())[columns]))
         deployed = f"{self.replay.knobs.op} {format_number(self.threshold)}" + (
             f" for {format_duration(for_ms)}" if for_ms else ""

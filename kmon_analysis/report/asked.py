@@ -101,15 +101,17 @@ def facts(session: Session, which: int, zone: tzinfo | None = None) -> list[tupl
         else [("suggested", f"{clean(entry.id)}, nobody has decided: {clean(entry.cause)}".rstrip(": "))]
     )
     told += [
-        ("rule", clean(asked.rule)),
+        ("rule", "none: no rule suggested it" if asked.ruleless else clean(asked.rule)),
         ("when", f"{local_moment(asked.breach.start_ms, zone)}, for {duration(asked.breach.duration_ms)}"),
     ]
     if len(asked.pages) > 1:
         told.append(("pages", f"{len(asked.pages)}, close together; fired for {duration(asked.firing_ms)}"))
-    told.append(("value", _height(asked)))
+    if not asked.ruleless:
+        told.append(("value", _height(asked)))
     told.append(("labels", ", ".join(f"{name}={clean(value)}" for name, value in asked.labels.items()) or "none"))
     told.append(("also fired", _others(asked)))
-    told.append(("same time", _again(asked, len(session.alike(which)))))
+    if not asked.ruleless:
+        told.append(("same time", _again(asked, len(session.alike(which)))))
     if near := _in_list(session, asked):
         told.append(("in list", near))
     return told
@@ -138,7 +140,7 @@ def _height(asked: Question) -> str:
 
 def _others(asked: Question) -> str:
     parts = [
-        f"{clean(name)} ({count(alerts, 'alert') if name != asked.rule else f'{alerts} more'})"
+        f"{clean(name)} ({count(alerts, 'alert') if name != asked.rule or asked.ruleless else f'{alerts} more'})"
         for name, alerts in asked.others
     ]
     return ", ".join(parts) or "nothing else"
@@ -160,8 +162,10 @@ def links(session: Session, which: int, where: Links) -> list[tuple[str, str]]:
     span = asked.around(replay.period)
     found = []
     if where.grafana:
-        found.append(("Grafana", grafana_link(where.grafana, span, asked.labels, rule=asked.alert)))
-    if where.prometheus:
+        found.append(
+            ("Grafana", grafana_link(where.grafana, span, asked.labels, rule="" if asked.ruleless else asked.alert))
+        )
+    if where.prometheus and not asked.ruleless:
         version = session.result.history.provenance.server_version
         expr = format_expr(replay.knobs.signal)
         found.append(("Prometheus", prometheus_link(where.prometheus, expr, span, version=version)))
@@ -175,7 +179,7 @@ def question_json(session: Session, which: int, where: Links | None = None) -> d
         "question": which,
         "key": asked.key,
         "suggestion": None if asked.suggestion is None else asked.suggestion.id,
-        "rule": asked.rule,
+        "rule": None if asked.ruleless else asked.rule,
         "labels": dict(asked.labels),
         **_span(asked.breach),
         "pages": [_span(page) for page in asked.pages],
@@ -185,8 +189,8 @@ def question_json(session: Session, which: int, where: Links | None = None) -> d
         "peak": asked.peak,
         "rank": asked.rank,
         "others": dict(asked.others),
-        "other_days": {"seen": asked.days[0], "of": asked.days[1]},
-        "other_weeks": {"seen": asked.weekdays[0], "of": asked.weekdays[1]},
+        "other_days": None if asked.ruleless else {"seen": asked.days[0], "of": asked.days[1]},
+        "other_weeks": None if asked.ruleless else {"seen": asked.weekdays[0], "of": asked.weekdays[1]},
         "alike": [each.key for each in session.alike(which)],
         "proposed_id": session.proposed_id(which),
         "said": session.said.get(asked.key),

@@ -218,7 +218,7 @@ class Times:
             often = error.problem.rpartition(" ")[2]
             return often, (
                 "Export the table in UTC (in Grafana: the dashboard's time zone), or write these times with their "
-                "offset, as 2026-10-25T02:30:00+01:00"
+                f"offset, this one as {(error.cure or '').rpartition(': ')[2]}"
             )
         if isinstance(error, UnitError):
             return "unit", f"Say it: {verb} --unit s -o history (in Python: unit='s'); s, ms, us or ns"

@@ -10,7 +10,9 @@ import signal
 import subprocess
 import sys
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -238,9 +240,9 @@ def test_a_conversation_answers_goes_back_and_tells_the_effect(review, path):
     assert added_lines(before, path.read_text())[0].strip() == "- id: INC-50"
 
 
-def test_a_refused_detail_asks_the_same_question_again(review, path):
-    said = ["i", "INC-1", "", "", "", "", "", "i", "", "yesterday", "", "", "", "", "b", "9999"]
-    said += ["e", "", "", "topic=", "", "e", "", "", "-", "deploy", "y"]
+def test_a_refused_detail_is_asked_again_at_its_prompt(review, path):
+    said = ["b", "9999", "i", "INC-1", "INC-50", "yesterday", "", "2020-01-01T00:00:00Z", "", "", "topic=", "-"]
+    said += ["perhaps", "n", "disk"]
     found = review("--top", "1", lines=said, terminal=True)
     assert found.status == 0, found.err
     for words in (
@@ -249,11 +251,24 @@ def test_a_refused_detail_asks_the_same_question_again(review, path):
         "nothing to take back",
         "no question 9999",
         "is not a series",
+        "it would end before it starts",
+        "'perhaps' is neither yes nor no",
     ):
         assert words in found.err
-    assert len(read_incidents(path)) == 6
-    [one] = read_incidents(path).excluded
-    assert (one.reason, dict(one.labels)) == ("deploy", {})
+    read = read_incidents(path)
+    assert len(read) == 7
+    assert (read["INC-50"].must_page, read["INC-50"].cause, dict(read["INC-50"].labels)) == (False, "disk", {})
+
+
+def test_times_may_be_local_ones_of_the_zone_that_is_shown(review, path):
+    asked = json.loads(review("--json").out)[0]
+    berlin = datetime.fromisoformat(asked["start"]).astimezone(ZoneInfo("Europe/Berlin"))
+    said = ["i", "", f"{berlin:%H:%M}", f"{berlin + timedelta(minutes=10):%Y-%m-%d %H:%M}", "", "", "disk", "q"]
+    found = review("--zone", "Europe/Berlin", lines=said, terminal=True)
+    assert "start (with its zone, or local in Europe/Berlin)" in found.err
+    one = read_incidents(path)[asked["proposed_id"]]
+    assert format_instant(one.interval.start_ms) == f"{asked['start'][:16]}:00Z"
+    assert one.interval.duration_ms == 600_000
 
 
 def test_the_end_of_input_and_an_interruption_keep_what_was_answered(review, path):
@@ -261,7 +276,7 @@ def test_the_end_of_input_and_an_interruption_keep_what_was_answered(review, pat
     assert len(read_incidents(path).reviewed) >= 1
     stopped = review(lines=["n", "", "n", "i", KeyboardInterrupt()], terminal=True)
     assert stopped.status == 130
-    assert f"1 answers are in {path}" in stopped.err
+    assert f"1 answer is in {path}" in stopped.err
     assert len(read_incidents(path).reviewed) >= 2
 
 
@@ -351,7 +366,7 @@ def test_a_session_on_a_real_terminal(kmon, usual, path):
     assert status == 130, seen
     assert "1 of 20" in seen
     assert "2 of 20" in seen
-    assert f"1 answers are in {path}" in seen.replace("\r\n", "\n")
+    assert f"1 answer is in {path}" in seen.replace("\r\n", "\n")
     [one] = read_incidents(path).reviewed
     assert one.note == "nightly batch"
     assert len(added_lines(before, path.read_text())) >= 6

@@ -49,5 +49,5 @@ def test_the_three_agree_where_the_peak_lies_before_the_first_firing():
     [row] = review_table(replay, setting, score).rows
     assert row[3] == "1,937"
     [found] = suggest_from(result)
-    assert re.search("up to 1,937 for 20 min;", found.why)
+    assert re.search("above ordinary for 20 min, up to 1,937;", found.why)
     assert "a threshold just short of the 1,360 held for 5m pages once in all" in found.why

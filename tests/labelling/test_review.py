@@ -9,6 +9,7 @@ from kmon_analysis.backtest.again import with_incidents
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History, Provenance
 from kmon_analysis.incidents import Excluded, Incident, Incidents, Reviewed, parse_incidents
+from kmon_analysis.labelling.edit import IncidentFile
 from kmon_analysis.labelling.review import (
     Answer,
     alike,
@@ -18,7 +19,9 @@ from kmon_analysis.labelling.review import (
     settled,
     trace,
 )
+from kmon_analysis.labelling.session import Session
 from kmon_analysis.labels import Labels
+from kmon_analysis.report.asked import facts, question_json
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.timing import DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS, Interval, format_instant, parse_instant
@@ -387,6 +390,36 @@ def test_an_undecided_suggestion_is_asked_instead_of_its_page(service, asked, su
     seen = trace(service, first)
     assert np.nanmax(seen.values) == one.peak
     assert [each.suggestion.id for each in questions(after(service, document), "LowMessageRate")[:1]] == ["SUG-2"]
+
+
+def test_the_page_of_a_suggestion_is_not_among_what_fired_meanwhile(service, asked, suggested):
+    document, one, two = suggested
+    first, second = questions(after(service, document))[:2]
+    assert dict(first.others) == dict(one.others)
+    assert dict(second.others) == dict(two.others)
+
+
+def test_a_suggestion_of_no_rule_is_shown_as_what_it_is(service, text, tmp_path):
+    path = tmp_path / "incidents.yml"
+    end = text.index("\nexcluded:")
+    path.write_text(
+        text[:end].rstrip("\n")
+        + '\n- {id: SUG-9, start: "2026-04-09T10:00:00Z", end: "2026-04-09T12:00:00Z",\n'
+        + '   must_page: false, status: suggested, cause: "nothing at all was recorded for 2 h"}\n'
+        + text[end:]
+    )
+    result = after(service, path.read_text())
+    session = Session(result, IncidentFile.open(path), questions(result))
+    first = session.question(1)
+    assert first.ruleless
+    assert (first.threshold, first.peak, first.op) == (None, None, "")
+    assert first.head == "SUG-9 (suggested), no rule"
+    told = dict(facts(session, 1))
+    assert told["rule"] == "none: no rule suggested it"
+    assert {"value", "same time"}.isdisjoint(told)
+    assert "nothing at all was recorded for 2 h" in told["suggested"]
+    said = question_json(session, 1)
+    assert [said[key] for key in ("rule", "threshold", "peak", "op", "other_days", "other_weeks")] == [None] * 6
 
 
 def test_each_decision_changes_the_suggestion_where_it_stands(service, suggested):

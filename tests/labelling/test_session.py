@@ -1,11 +1,13 @@
 """A review in progress: answers are in the file at once, `back` takes them out again, byte for byte."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from kmon_analysis.errors import OutputError, SettingError
 from kmon_analysis.incidents import parse_incidents
 from kmon_analysis.labelling.edit import IncidentFile
-from kmon_analysis.labelling.session import Session
+from kmon_analysis.labelling.session import Session, said_instant
 from kmon_analysis.rules.reader import read_rules
 from kmon_analysis.sources.files import open_history
 from kmon_analysis.timing import Interval, parse_instant
@@ -123,6 +125,32 @@ def test_what_makes_no_sense_is_refused_and_nothing_written(session):
     session.answer(1, "noise")
     with pytest.raises(SettingError, match="question 1 is answered: noise"):
         session.answer(1, "noise")
+
+
+def test_instants_may_be_local_where_a_zone_is_given():
+    berlin, noon = ZoneInfo("Europe/Berlin"), parse_instant("2026-10-15T12:00:00Z")
+    for text in ("2026-10-15 11:00", "11:00", " 11:00:00 ", "2026-10-15T09:00:00Z", "15.10.2026 11:00"):
+        assert said_instant(text, noon, berlin) == parse_instant("2026-10-15T09:00:00Z")
+    with pytest.raises(SettingError, match="has no time zone"):
+        said_instant("2026-10-15T11:00:00", noon)
+    for text, often, one, other in (
+        ("2026-10-25 02:30", "twice", "2026-10-25T02:30:00+02:00", "2026-10-25T02:30:00+01:00"),
+        ("2026-03-29 02:30", "never", "2026-03-29T02:30:00+01:00", "2026-03-29T02:30:00+02:00"),
+    ):
+        with pytest.raises(SettingError, match=f"showed '{text}' {often}") as caught:
+            said_instant(text, noon, berlin)
+        assert caught.value.cure == f"Write it with its offset: {one} or {other}"
+    with pytest.raises(SettingError, match="'noon' is no time") as caught:
+        said_instant("noon", noon, berlin)
+    assert "in Europe/Berlin, or with its zone" in caught.value.cure
+
+
+def test_a_check_refuses_what_an_answer_would_and_writes_nothing(session):
+    before = on_disk(session)
+    session.check(1, "incident", id="INC-99", start=None, note="x", zone=None)
+    with pytest.raises(SettingError, match="'INC-01' already"):
+        session.check(1, "incident", id="INC-01")
+    assert (on_disk(session), session.said) == (before, {})
 
 
 def test_a_file_that_someone_else_changed_is_left_alone(session):

@@ -52,7 +52,7 @@ def test_each_says_why_in_words(suggested):
     assert first.rules == ("HighConsumerLag",)
     assert first.labels == Labels()  # one series: nothing tells it from others
     assert first.why.startswith(
-        "HighConsumerLag up to 8,000 for 1 h; at this hour of other days and weeks ordinarily at most "
+        "HighConsumerLag above ordinary for 1 h, up to 8,000; at this hour of other days and weeks ordinarily at most "
     )
     assert "As deployed (> 500 for 5m) it fired" in first.why
     assert "a threshold just short of this value pages 3 times in all" in first.why

@@ -341,6 +341,17 @@ def test_local_times_are_what_pandas_makes_of_them(tmp_path_factory, moments, zo
     assert part.times.tolist() == [round(moment.timestamp() * 1000) for moment in local]
 
 
+def test_beside_a_format_a_time_that_the_clocks_showed_twice_is_read_with_its_offset(tmp_path):
+    file, how = tmp_path / "x.csv", {"zone": "Europe/Berlin", "time_format": "%d.%m.%Y %H:%M"}
+    file.write_text("t,up\n25.10.2026 01:30,1\n25.10.2026 02:30,1\n25.10.2026 03:30,1\n")
+    with pytest.raises(DataFileError, match="twice") as caught:
+        read_csv(file, **how)
+    assert "this one as 2026-10-25T02:30:00+02:00 or 2026-10-25T02:30:00+01:00" in str(caught.value)
+    file.write_text(file.read_text().replace("25.10.2026 02:30", "2026-10-25T02:30:00+01:00"))
+    [part] = read_csv(file, **how).series
+    assert np.diff(part.times).tolist() == [2 * 3_600_000, 3_600_000]
+
+
 AUTUMN = pd.date_range("2026-10-24 22:00", "2026-10-25 04:00", freq="7min", tz="Europe/Berlin")
 
 
