@@ -41,8 +41,8 @@ class Note:
     Attributes
     ----------
     kind : str
-        ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``cut``, ``firing``, ``never reached``,
-        ``window``, ``start``, ``shifted``.
+        ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``cut``, ``repeated``, ``firing``,
+        ``overlapping``, ``never reached``, ``window``, ``start``, ``shifted``.
     text : str
         One or two sentences, with place, value and what to do where that is known.
     rules : tuple of str
@@ -73,11 +73,12 @@ def notes_of(result: Backtest) -> tuple[Note, ...]:
     result : Backtest
         With its scores.
     """
-    notes = [*_outside(result), *unmatched(result)]
+    notes = [*_outside(result), *_repeated(result), *unmatched(result)]
     for name, replay in result.results.items():
         if not is_blind(replay):
             notes += _firing(name, replay, result.scores[name])
             notes += _windows(name, replay, result)
+            notes += _overlapping(name, result.scores[name])
     return (*notes, *_shifted(result))
 
 
@@ -140,6 +141,34 @@ def _outside(result: Backtest) -> Iterator[Note]:
         yield Note("cut", str(finding))
     if len(cut) > _NAMED:
         yield Note("cut", f"so it is with {counted(len(cut) - _NAMED, 'more incident')}")
+
+
+def _repeated(result: Backtest) -> Iterator[Note]:
+    """Name the incidents that differ in nothing but what does not count."""
+    copies: dict[tuple[object, ...], list[Incident]] = {}
+    for each in result.incidents.incidents:
+        copies.setdefault((each.interval, each.labels, frozenset(each.rules)), []).append(each)
+    for several in (group for group in copies.values() if len(group) > 1):
+        ids = tuple(each.id for each in several)
+        text = (
+            f"{_some(ids)} have the same times, labels and rules: each is scored, and they are one example when tuning"
+        )
+        finding = Finding(text, result.incidents.path, several[1].line, several[1].column, "Keep one of them")
+        yield Note("repeated", str(finding), (), ids, finding.place)
+
+
+def _overlapping(name: str, found: Score) -> Iterator[Note]:
+    """Name the incidents that begin while the page of an earlier one still fires."""
+    pairs = [(each, each.within) for each in found.outcomes if each.within is not None]
+    if not pairs:
+        return
+    causes = {each.incident.id: each.incident.cause for each in (*found.outcomes, *found.optional)}
+    listed = _some([f"{each.incident.id} begins while the page of {earlier} still fires" for each, earlier in pairs])
+    text = f"{name}: {listed}; one unbroken firing pages once, so tuning takes such incidents for one example"
+    if any(not each.incident.cause or each.incident.cause != causes.get(earlier) for each, earlier in pairs):
+        text += ". If they are one outage, merge them or give them one cause"
+    ids = dict.fromkeys(each for later, earlier in pairs for each in (earlier, later.incident.id))
+    yield Note("overlapping", text, (name,), tuple(ids))
 
 
 # ---- series that are not there -------------------------------------------------------------------
@@ -341,7 +370,7 @@ def _firing(name: str, replay: RuleBacktest, found: Score) -> Iterator[Note]:
         fires |= each
         shares.append(float(each[observed].mean()) if observed.any() else 0.0)
     share = float(fires[observed].mean()) if observed.any() else 0.0
-    already = tuple(each.incident.id for each in found.outcomes if each.status == "already firing")
+    already = tuple(each.incident.id for each in found.outcomes if each.status == "already firing" and not each.within)
     stuck = f"{len(already)} of {counted(found.incidents, 'incident')} found it already firing, which is no catch"
     if share > _MOSTLY:
         text = f"{name} fires {_percent(share)} of the time{_busiest(replay, shares)}"

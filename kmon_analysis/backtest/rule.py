@@ -258,6 +258,7 @@ class RuleBacktest:
             settings=self.settings,
             for_ms=self.rule.for_ms if hold is None else hold,
             observed=self.observed(firing.signal),
+            period=self.period,
         )
 
     def level(self, threshold: float | None = None) -> float:

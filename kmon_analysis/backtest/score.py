@@ -17,7 +17,7 @@ import numpy.typing as npt
 from kmon_analysis.backtest.pages import Episode, Firing, PageKind, Windows, touches
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.backtest.signal import Signal
-from kmon_analysis.incidents import Incident, Incidents
+from kmon_analysis.incidents import Incident, Incidents, labels_agree
 from kmon_analysis.labels import Labels
 from kmon_analysis.tabular import Cell, counted, length_cell
 from kmon_analysis.timing import WEEK_MS, Interval, span
@@ -106,6 +106,13 @@ class Reach:
         Steps of the running maximum inside the window, rising, and when each is reached.
     observed_ratio : float
         Share of the evaluations in the window at which the history has data.
+    begins_inside : bool
+        Whether the incident begins in the evaluated time; one that began before is not scored.
+    stuck : float
+        Level of the firing that is older than the credit windows of earlier incidents which are on when this one
+        begins and may be the same outage; `already` where there are none.
+    earlier : str or None
+        The first of those.
     """
 
     incident: Incident
@@ -114,6 +121,18 @@ class Reach:
     levels: Floats
     times: Int64s
     observed_ratio: float
+    begins_inside: bool = True
+    stuck: float = math.nan
+    earlier: str | None = None
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.stuck):
+            object.__setattr__(self, "stuck", self.already)
+
+    @property
+    def required(self) -> bool:
+        """Whether values have to find it: it must page, begins in the evaluated time and was observed."""
+        return self.incident.must_page and self.begins_inside and self.observed_ratio > 0
 
     def peak(self, until_ms: int | None = None) -> float:
         """Return the highest level reached, optionally only up to an instant (inclusive); -inf if none."""
@@ -141,6 +160,10 @@ class Reach:
             return "missed"
         return "early" if instant < self.incident.interval.start_ms else "caught"
 
+    def covered(self, level: float) -> bool:
+        """Tell whether the alert fires already, and began to for an earlier incident: one page for both."""
+        return self.observed_ratio > 0 and self.stuck <= level < self.already
+
     def caught_within(self, level: float, max_delay_ms: int) -> bool:
         """Tell whether a page that was not already open comes in time."""
         delay = self.delay_ms(level)
@@ -155,40 +178,69 @@ def reaches(
     settings: Settings,
     for_ms: int,
     observed: Bools,
+    period: Interval,
 ) -> tuple[Reach, ...]:
     """Follow the firing signal through the credit window of each incident that concerns the rule."""
     signal = firing.signal
-    found = []
-    for incident in incidents:
-        if not incident.concerns(rule, Labels()):
-            continue
+    concerned = [incident for incident in incidents if incident.concerns(rule, Labels())]
+    before = _earlier([incident for incident in concerned if incident.interval.start_ms in period])
+    # First columns of the credit windows of an outage, by incident and group, where it has several incidents.
+    opened: dict[tuple[str, int], int] = {}
+    found = {}
+    for incident in sorted(concerned, key=lambda each: each.interval.start_ms):
         window = credit_window(incident, settings, for_ms)
         columns = columns_of(window, signal.times)
+        earlier = before.get(incident.id, ())
         highest = np.full(columns.stop - columns.start, -np.inf)
-        already = -math.inf
+        already = stuck = -math.inf
         for row, group in enumerate(signal.groups):
             if not incident.concerns(rule, group.labels):
                 continue
+            ranks = firing.rows[row]
             # One evaluation more on the left tells whether the rule was firing before.
-            levels = group.levels(firing.rows[row][max(columns.start - 1, 0) : columns.stop])
+            levels = group.levels(ranks[max(columns.start - 1, 0) : columns.stop])
             if columns.start > 0:
                 already = max(already, float(levels[0]))
+                first = columns.start
+                for other in earlier:
+                    if other.concerns(rule, group.labels):
+                        own = columns_of(credit_window(other, settings, for_ms), signal.times).start
+                        first = min(first, opened.get((other.id, row), own))
+                if first < columns.start:
+                    opened[incident.id, row] = first
+                if first > 0:
+                    stuck = max(stuck, float(group.levels(ranks[first - 1 : columns.start]).min()))
                 levels = levels[1:]
             np.maximum(highest, levels, out=highest)
         running = np.maximum.accumulate(highest)
         steps = np.flatnonzero(running > np.concatenate([[-np.inf], running[:-1]]))
         seen = observed[columns]
-        found.append(
-            Reach(
-                incident=incident,
-                window=window,
-                already=already,
-                levels=running[steps],
-                times=signal.times[columns][steps],
-                observed_ratio=float(seen.mean()) if seen.size else 0.0,
-            )
+        found[incident.id] = Reach(
+            incident=incident,
+            window=window,
+            already=already,
+            levels=running[steps],
+            times=signal.times[columns][steps],
+            observed_ratio=float(seen.mean()) if seen.size else 0.0,
+            begins_inside=incident.interval.start_ms in period,
+            stuck=stuck,
+            earlier=earlier[0].id if earlier else None,
         )
-    return tuple(found)
+    return tuple(found[incident.id] for incident in concerned)
+
+
+def _earlier(incidents: Sequence[Incident]) -> dict[str, tuple[Incident, ...]]:
+    """Name for each incident those that are on when it begins and may be the same outage, the first one first."""
+    found = {}
+    on: list[Incident] = []
+    for incident in sorted(incidents, key=lambda each: each.interval.start_ms):
+        start_ms = incident.interval.start_ms
+        on = [other for other in on if other.interval.end_ms > start_ms]
+        found[incident.id] = tuple(
+            other for other in on if other.interval.start_ms < start_ms and labels_agree(other.labels, incident.labels)
+        )
+        on.append(incident)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,12 +258,16 @@ class Outcome:
         First firing instant in the credit window.
     delay_ms : int or None
         Time from the labelled start, 0 when early; None unless caught or early.
+    within : str or None
+        Where it was already firing: the earlier, overlapping incident that the alert began to fire for. One page
+        tells of both, so that this one is neither a miss nor an example of its own.
     """
 
     incident: Incident
     status: OutcomeStatus
     first_firing_ms: int | None
     delay_ms: int | None
+    within: str | None = None
 
     @property
     def found(self) -> bool:
@@ -277,6 +333,11 @@ class Score:
     def caught(self) -> int:
         """How many of them the rule paged for."""
         return sum(outcome.found for outcome in self.outcomes)
+
+    @property
+    def required(self) -> int:
+        """How many of them need a page of their own: not those that the page of an earlier one tells of."""
+        return self.incidents - sum(outcome.within is not None for outcome in self.outcomes)
 
     def caught_within(self, max_delay_ms: int) -> int:
         """How many of them the rule paged for in time."""
@@ -445,4 +506,5 @@ def outcome_of(reach: Reach, level: float) -> Outcome:
     """Return what became of one incident at a level."""
     status = reach.status(level)
     first = None if status == "no data" else reach.first_firing(level)
-    return Outcome(reach.incident, status, first, reach.delay_ms(level) if status in ("caught", "early") else None)
+    delay_ms = reach.delay_ms(level) if status in ("caught", "early") else None
+    return Outcome(reach.incident, status, first, delay_ms, reach.earlier if reach.covered(level) else None)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from kmon_analysis.backtest.examples import examples_of
 from kmon_analysis.backtest.score import Outcome, Score
 from kmon_analysis.incidents import labels_agree
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, duration
@@ -43,7 +44,8 @@ def shifted_sentence(score: Score) -> str | None:
     -----
     A list may lie across a change of the clocks, so that a shift is tried together with the one an hour further.
     """
-    seen = [each for each in score.outcomes if each.status != "no data"]
+    # A copy of an incident has its page where the other one has: it is no trial of its own.
+    seen = [example.outcomes[0] for example in examples_of(score.outcomes, causes=False)]
     lost = sum(not each.found for each in seen)
     if len(seen) < _FEWEST or lost < _LOST * len(seen):
         return None
@@ -54,7 +56,7 @@ def shifted_sentence(score: Score) -> str | None:
         hits = sum(
             any(_near(found, start + shift) for shift in pair) for found, start in zip(pages, begun, strict=True)
         )
-        if hits < max(_FEWEST, _CAUGHT * len(seen)) or hits <= score.caught:
+        if hits < max(_FEWEST, _CAUGHT * len(seen)) or hits <= len(seen) - lost:
             continue
         odds = [min(1.0, len(pair) * _cover(found, score)) for found in pages]
         if _tail(odds, hits) * len(_SHIFTS_MS) * 2 > _CHANCE:

@@ -183,7 +183,11 @@ def _found(case: Case, score: Score) -> list[str]:
 def _kept_to_budget(case: Case, score: Score) -> str:
     if meets(case, score):
         return "On that past it keeps to the budget."
-    missed = [outcome for outcome in score.outcomes if outcome.status in ("missed", "already firing")]
+    missed = [
+        outcome
+        for outcome in score.outcomes
+        if outcome.status in ("missed", "already firing") and outcome.within is None
+    ]
     late = score.caught - score.caught_within(case.budget.max_delay_ms)
     parts = [fate(outcome) for outcome in missed[:3]]
     if late:

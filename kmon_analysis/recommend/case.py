@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kmon_analysis.backtest.examples import examples_of
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Page, Score
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting, candidates, current_setting
@@ -11,7 +12,7 @@ from kmon_analysis.recommend.wording import apart, observed, pages
 from kmon_analysis.tabular import counted
 from kmon_analysis.timing import MINUTE_MS, SECOND_MS, WEEK_MS, Interval, duration
 
-__all__ = ["Case", "breaches", "case_of", "clusters_of", "meets", "suspects_of"]
+__all__ = ["Case", "breaches", "case_of", "meets", "suspects_of"]
 
 REVIEWED_PAGES = 10
 
@@ -33,7 +34,7 @@ class Case:
     tried : tuple of Candidate
         Windows and ``for`` durations that are tried.
     clusters : int
-        Incidents that must page and were observed; those of one cause count once.
+        Examples among the incidents that must page and were observed: those of one cause count once.
     weeks : float
         Observed time.
     """
@@ -56,13 +57,7 @@ def case_of(replay: RuleBacktest, past: Score, budget: Budget, scrape_interval_m
     observed = replay.observed(replay.signal())
     weeks = float(observed.mean()) * replay.period.duration_ms / WEEK_MS if observed.size else 0.0
     tried = candidates(replay, scrape_interval_ms)
-    return Case(replay, budget, current_setting(replay), past, tried, clusters_of(past), weeks)
-
-
-def clusters_of(past: Score) -> int:
-    """Count incidents that must page and were observed; those that name one cause count once."""
-    seen = [outcome.incident for outcome in past.outcomes if outcome.status != "no data"]
-    return len({incident.cause or incident.id for incident in seen})
+    return Case(replay, budget, current_setting(replay), past, tried, len(examples_of(past.outcomes)), weeks)
 
 
 def suspects_of(score: Score) -> tuple[Page, ...]:
@@ -97,10 +92,8 @@ def breaches(budget: Budget, score: Score) -> list[str]:
         fires, limit = _apart(score.firing_ratio * WEEK_MS, budget.firing_ratio * WEEK_MS)
         found.append(f"firing for {fires} of a normal week, {limit} accepted")
     in_time = score.caught_within(budget.max_delay_ms)
-    if in_time < score.incidents:
-        found.append(
-            f"{in_time} of {counted(score.incidents, 'incident')} found within {duration(budget.max_delay_ms)}"
-        )
+    if in_time < score.required:
+        found.append(f"{in_time} of {counted(score.required, 'incident')} found within {duration(budget.max_delay_ms)}")
     return found
 
 

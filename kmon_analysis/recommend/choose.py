@@ -84,12 +84,12 @@ class Question:
     ----------
     stop_ms : int or None
         Only what lies before this instant.
-    without : str or None
-        An incident that is left out.
+    without : tuple of str
+        Incidents of an example that is left out.
     """
 
     stop_ms: int | None = None
-    without: str | None = None
+    without: tuple[str, ...] = ()
 
 
 EVERYTHING = Question()
@@ -151,9 +151,8 @@ def _plateau(replay: RuleBacktest, candidate: Candidate, budget: Budget, questio
     known = [
         reach
         for reach in replay.reaches(**candidate.at)
-        if reach.incident.must_page
-        and reach.incident.id != question.without
-        and reach.observed_ratio > 0
+        if reach.required
+        and reach.incident.id not in question.without
         and (question.stop_ms is None or reach.window.end_ms <= question.stop_ms)
     ]
     return plateau_of(replay.signal(candidate.window_ms), candidate, known, quiet, budget.max_delay_ms)
@@ -177,11 +176,11 @@ def plateau_of(
     max_delay_ms : int
         Longest acceptable delay.
     """
-    low = max([quiet, *(reach.already for reach in known)])
+    low = max([quiet, *(reach.stuck for reach in known)])
     peaks = {reach.incident.id: _peak_in_time(reach, max_delay_ms) for reach in known}
     blocking = min(peaks, key=lambda name: peaks[name], default=None)
     high = None if blocking is None else peaks[blocking]
-    delays = [reach.delay_ms(low) for reach in known]
+    delays = [reach.delay_ms(low) for reach in known if not reach.covered(low)]
     # Below the lowest level nothing changes any more: that level stands for all of them.
     lowest = signal.lowest_level
     return Plateau(
@@ -195,7 +194,9 @@ def plateau_of(
 
 
 def _peak_in_time(reach: Reach, max_delay_ms: int) -> float:
-    return reach.peak(reach.incident.interval.start_ms + max_delay_ms)
+    peak = reach.peak(reach.incident.interval.start_ms + max_delay_ms)
+    # Below the level of a firing that began for an earlier incident no page of its own is asked for.
+    return max(peak, reach.already) if reach.stuck < reach.already else peak
 
 
 def best(found: Sequence[Plateau], budget: Budget) -> Plateau:

@@ -76,7 +76,7 @@ def _least(case: Case, candidate: Candidate) -> tuple[list[tuple[Budget, Plateau
     firing = replay.firing(**candidate.at)
     signal, quiet = firing.signal, firing.windows.quiet
     weeks = firing.windows.quiet_weeks(signal.step_ms)
-    known = [r for r in replay.reaches(**candidate.at) if r.incident.must_page and r.observed_ratio > 0]
+    known = [reach for reach in replay.reaches(**candidate.at) if reach.required]
     if not weeks or not math.isfinite(signal.lowest_level):
         return [], []
     counted = curve(firing)

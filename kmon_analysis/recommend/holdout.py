@@ -24,7 +24,7 @@ class Tally:
     Attributes
     ----------
     incidents, caught, caught_in_time, false_pages : int
-        Counts as in `Score`.
+        Counts as in `Score`; incidents that the page of an earlier one tells of are left out.
     weeks : float
         Observed normal time.
     """
@@ -39,7 +39,7 @@ class Tally:
     def of(cls, scores: Sequence[Score], max_delay_ms: int) -> Tally:
         """Add up scores."""
         return cls(
-            incidents=sum(found.incidents for found in scores),
+            incidents=sum(found.required for found in scores),
             caught=sum(found.caught for found in scores),
             caught_in_time=sum(found.caught_within(max_delay_ms) for found in scores),
             false_pages=sum(found.false_pages for found in scores),
@@ -146,16 +146,16 @@ def forward_chain(replay: RuleBacktest, found: Sequence[Plateau], budget: Budget
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """One incident scored by a rule that was tuned without it.
+    """One example scored by a rule that was tuned without it.
 
     Attributes
     ----------
     incident : str
-        Its id.
+        The id of its incident, or the ids of all of them.
     setting : Setting or None
         What tuning without it gave; None where no threshold separates.
     caught : bool
-        Whether that rule finds it in time.
+        Whether that rule finds all of it in time.
     """
 
     incident: str
@@ -164,30 +164,38 @@ class LeftOut:
 
 
 def leave_one_out(
-    replay: RuleBacktest, incidents: Sequence[str], found: Sequence[Plateau], budget: Budget, current: Setting
+    replay: RuleBacktest,
+    examples: Sequence[tuple[str, ...]],
+    found: Sequence[Plateau],
+    budget: Budget,
+    current: Setting,
 ) -> tuple[LeftOut, ...]:
-    """Score each incident with what tuning without it gave.
+    """Score each example with what tuning without it gave.
 
     Parameters
     ----------
-    incidents : sequence of str
-        Their ids.
+    examples : sequence of tuple of str
+        The ids of their incidents.
     found : sequence of Plateau
         For each of them the best one without it.
 
     Notes
     -----
-    The left-out incident stays masked as its credit window, so that it is not counted as noise. At
+    The left-out incidents stay masked as their credit windows, so that they are not counted as noise. At
     the very edge of the interval this gives (n - 1) / n by construction; inside it is informative.
     """
     scored = []
-    for incident, plateau in zip(incidents, found, strict=True):
+    for ids, plateau in zip(examples, found, strict=True):
         if not plateau.feasible or plateau.weakest is None:
-            scored.append(LeftOut(incident, None, False))
+            scored.append(LeftOut(", ".join(ids), None, False))
             continue
         setting = place(plateau, budget, current)
         at = setting.at
-        reach = next(r for r in replay.reaches(**at) if r.incident.id == incident)
-        hit = reach.caught_within(replay.level(setting.threshold), budget.max_delay_ms)
-        scored.append(LeftOut(incident, setting, hit))
+        level = replay.level(setting.threshold)
+        hit = all(
+            reach.caught_within(level, budget.max_delay_ms) or reach.covered(level)
+            for reach in replay.reaches(**at)
+            if reach.incident.id in ids
+        )
+        scored.append(LeftOut(", ".join(ids), setting, hit))
     return tuple(scored)

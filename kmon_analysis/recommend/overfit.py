@@ -49,7 +49,7 @@ def loss_matrix(replay: RuleBacktest, found: Sequence[Plateau], budget: Budget) 
         firing = replay.firing(**at)
         if not np.isfinite(firing.signal.lowest_level):
             continue
-        reaches = [r for r in replay.reaches(**at) if r.incident.must_page and r.observed_ratio > 0]
+        reaches = [reach for reach in replay.reaches(**at) if reach.required]
         for level in _tried_levels(replay, plateau, budget):
             false = [
                 episode.interval.start_ms
@@ -59,7 +59,7 @@ def loss_matrix(replay: RuleBacktest, found: Sequence[Plateau], budget: Budget) 
             missed = [
                 reach.incident.interval.start_ms
                 for reach in reaches
-                if not reach.caught_within(float(level), budget.max_delay_ms)
+                if not reach.caught_within(float(level), budget.max_delay_ms) and not reach.covered(float(level))
             ]
             columns.append(np.histogram(false, edges)[0] + MISS * np.histogram(missed, edges)[0])
     return np.array(columns, dtype=np.float64).reshape(-1, BLOCKS).T

@@ -127,7 +127,7 @@ def _left_out(case: Case, top: Plateau, blocked: Reach) -> bool:
 def _need(case: Case, top: Plateau, reaches: tuple[Reach, ...]) -> str:
     """Say what asks for a threshold beyond that: ordinary weeks, or an alert that is open before an incident."""
     level = case.replay.signal(top.candidate.window_ms).level(top.quiet)
-    before = [r.incident.id for r in reaches if r.incident.must_page and r.observed_ratio > 0 and r.already >= level]
+    before = [r.incident.id for r in reaches if r.required and r.stuck >= level]
     if before:
         return (
             f"just before {before[0]} a threshold short of {number(top.quiet)} fires already "

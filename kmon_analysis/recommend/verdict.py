@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kmon_analysis.backtest.examples import examples_of, together
 from kmon_analysis.backtest.notes import is_blind
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest, alert_names
@@ -156,11 +157,11 @@ def _advise(
             progress(name, steps, len(tried))
 
     folds = folds_of(replay.period)
-    must = [o.incident.id for o in past.outcomes if o.status != "no data"] if case.clusters > FEW_INCIDENTS else []
+    must = [each.ids for each in examples_of(past.outcomes)] if case.clusters > FEW_INCIDENTS else []
     questions = [
         EVERYTHING,
         *(Question(stop_ms=fold.start_ms) for fold in folds),
-        *(Question(without=incident) for incident in must),
+        *(Question(without=ids) for ids in must),
     ]
     found, *others = survey(replay, tried, budget, questions, progress=step)
     winners = [best(other, budget) for other in others]
@@ -178,6 +179,7 @@ def _advise(
         )
     setting, scored = _placed(case, top)
     base = replace(base, plateau=top, candidate=setting, past_candidate=scored, chance_p=_chance(case, setting, scored))
+    case = replace(case, clusters=len(examples_of(scored.outcomes, past.outcomes)))
     if case.clusters <= FEW_INCIDENTS:
         return _one_or_two(case, base, setting, scored, top)
     base = replace(
@@ -216,7 +218,7 @@ def _chance(case: Case, setting: Setting, score: Score) -> float | None:
     None where nothing can be shifted: no incidents, or a history of less than two steps.
     """
     reaches = case.replay.reaches(window_ms=setting.window_ms, for_ms=setting.for_ms)
-    wanted = [r for r in reaches if r.incident.must_page and r.observed_ratio > 0]
+    wanted = [reach for reach in reaches if reach.required]
     if not wanted or case.replay.period.duration_ms < 2 * chance.SHIFT_STEP_MS:
         return None
     firing = [
@@ -315,7 +317,7 @@ def limits_of(case: Case) -> tuple[str, ...]:
     unseen = [outcome.incident.id for outcome in case.past.outcomes if outcome.status == "no data"]
     if unseen:
         limits.append(f"The history has no data around {', '.join(unseen)}; they are not counted.")
-    already = [outcome.incident.id for outcome in case.past.outcomes if outcome.status == "already firing"]
+    already = [o.incident.id for o in case.past.outcomes if o.status == "already firing" and o.within is None]
     if already:
         limits.append(
             f"The current rule was already firing before {', '.join(already)}: a precursor or a stuck alert, "
@@ -419,9 +421,7 @@ def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
 def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
     words = "one example" if case.clusters == 1 else "two examples"
     seen = {o.incident.id: o for o in case.past.outcomes if o.status != "no data"}
-    causes = "the same 'cause'" if case.clusters == 1 else "two causes"
-    alike = f"{len(seen)} incidents name {causes} in the list, and incidents of one cause are one example."
-    reasons = [alike] * (len(seen) > case.clusters)
+    reasons = list(filter(None, [together(examples_of(scored.outcomes, case.past.outcomes))]))
     reasons += [f"The current rule: {fate(outcome)}." for outcome in seen.values()]
     reasons += [
         f"With {setting} the past shows {pages(scored.false_pages)} in {observed(scored.weeks)}, and: "
@@ -451,6 +451,8 @@ def fate(outcome: Outcome) -> str:
     name = f"{outcome.incident.id} ({format_instant(outcome.incident.interval.start_ms)[:10]})"
     if outcome.status == "missed":
         return f"{name} is missed"
+    if outcome.within is not None:
+        return f"{name} is paged with {outcome.within}"
     if outcome.status == "already firing":
         return f"{name} finds the rule already firing"
     if outcome.status == "early":
@@ -460,7 +462,9 @@ def fate(outcome: Outcome) -> str:
 
 def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: Plateau) -> RuleAdvice:
     n, falls = case.clusters, case.replay.signal().falls
-    lower = uncertainty.clopper_pearson(scored.caught, scored.incidents, level=0.95)[0]
+    examples = examples_of(scored.outcomes, case.past.outcomes)
+    lower = uncertainty.clopper_pearson(sum(each.found for each in examples), n, level=0.95).low
+    one = "incident" if n == scored.incidents else "example"
     delays = f"worst delay {duration(scored.worst_delay_ms or 0)}"
     if n > TENTATIVE_INCIDENTS:
         middle = uncertainty.delay_summary([delay / 1000 for delay in scored.delays_ms])
@@ -470,7 +474,8 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
         f"{counted(scored.incidents, 'incident')}, {delays}. "
         # The exact interval holds for a rule fixed before looking only: `uncertainty.clopper_pearson`.
         f"Had the rule been fixed before these incidents, that would show that it finds at least {lower:.0%} of such "
-        "incidents (95% confidence); it was chosen by looking at them, which shows less.",
+        "incidents (lower end of the two-sided 95% interval); it was chosen by looking at them, which shows less.",
+        *filter(None, [together(examples)]),
         f"{pages(scored.false_pages).capitalize()} in {observed(scored.weeks)}. "
         f"Current rule on the same weeks: {case.past.caught} of {case.past.incidents}, "
         f"{pages(case.past.false_pages)}.",
@@ -499,7 +504,8 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
             spread = f", always with threshold {number(values[0])}"
         elif values:
             spread = f"; thresholds from {number(min(values))} to {number(max(values))}"
-        reasons.append(f"Each incident left out in turn: {hits} of {len(base.left_out)} found{spread}.")
+        each = "incident" if len(base.left_out) == case.past.incidents else "example"
+        reasons.append(f"Each {each} left out in turn: {hits} of {len(base.left_out)} found{spread}.")
     reasons.append(_margin_sentence(top, setting, falls))
     fragile = [neighbour.change for neighbour in base.neighbours if not neighbour.within_budget]
     if fragile:
@@ -507,7 +513,7 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
     if n < 30:
         reasons.append(
             # The law for thresholds chosen on the same incidents: `uncertainty.next_missed`.
-            f"A threshold that the weakest of the {n} past incidents only just reaches would miss about 1 in "
+            f"A threshold that the weakest of the {n} past {one}s only just reaches would miss about 1 in "
             f"{round(1 / uncertainty.next_missed(n))} new ones of these kinds; this one is "
             f"{'higher' if falls else 'lower'} than that, so it should miss fewer."
         )

@@ -29,7 +29,7 @@ class Outlook:
     worst_delay_ms : int or None
         Longest delay of the incidents found; None when none is.
     missed : int
-        Observed incidents that must page and found no page of their own.
+        Observed incidents that must page and found no page of their own, nor that of an earlier one.
     setting : Setting or None
         The values that do it; None for a given rule.
     """
@@ -42,7 +42,7 @@ class Outlook:
 
 def outlook(score: Score) -> Outlook:
     """Return where a scored rule lies."""
-    return Outlook(score.false_pages_per_week, score.worst_delay_ms, score.incidents - score.caught)
+    return Outlook(score.false_pages_per_week, score.worst_delay_ms, score.required - score.caught)
 
 
 def front(
@@ -84,14 +84,14 @@ def _best_of(replay: RuleBacktest, candidate: Candidate, firing_ratio: float, ke
     firing = replay.firing(**at)
     signal, quiet = firing.signal, firing.windows.quiet
     weeks = firing.windows.quiet_weeks(signal.step_ms)
-    must = [reach for reach in replay.reaches(**at) if reach.incident.must_page and reach.observed_ratio > 0]
+    must = [reach for reach in replay.reaches(**at) if reach.required]
     if not must or not weeks or not math.isfinite(signal.lowest_level):
         return []
     everywhere = curve(firing)
     calm = everywhere.firing_time.lowest_of_falling_within(firing_ratio * np.count_nonzero(quiet))
     levels, counts = everywhere.false_pages.steps(calm)
     # Detection changes at these levels only; between them the quietest level is as good as any.
-    changes = np.concatenate([np.append(reach.levels, reach.already) for reach in must])
+    changes = np.concatenate([np.append(reach.levels, [reach.already, reach.stuck]) for reach in must])
     breaks = np.unique(np.concatenate([[calm], changes[(changes > calm) & np.isfinite(changes)]]))
     found = []
     for begin, end in zip(breaks, [*breaks[1:], math.inf], strict=True):
@@ -105,7 +105,8 @@ def _best_of(replay: RuleBacktest, candidate: Candidate, firing_ratio: float, ke
         threshold = signal.threshold(level if math.isfinite(level) else math.nextafter(signal.lowest_level, -math.inf))
         setting = Setting(threshold, candidate.window_ms, candidate.for_ms, keep_ms, replay.knobs.hours)
         worst = max(reach.delay_ms(begin) or 0 for reach in caught)
-        found.append(Outlook(int(counts[place]) / weeks, worst, len(must) - len(caught), setting))
+        missed = len(must) - len(caught) - sum(reach.covered(begin) for reach in must)
+        found.append(Outlook(int(counts[place]) / weeks, worst, missed, setting))
     return found
 
 

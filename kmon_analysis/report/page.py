@@ -247,7 +247,10 @@ def _tables(
         unseen = "Each block of weeks was scored with values tuned on the weeks before it only."
         yield unseen, tables.heldout_table(entry.heldout, zone=zone)
     if entry.left_out:
-        yield "Values tuned without an incident, tried on that incident.", tables.left_out_table(entry)
+        yield (
+            "Values tuned without an incident, tried on that incident; those of one example are left out together.",
+            tables.left_out_table(entry),
+        )
     if entry.neighbours:
         plateau = "A good choice stands on a plateau: its neighbours keep to the budget, too."
         yield plateau, tables.neighbours_table(entry)

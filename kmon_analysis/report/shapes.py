@@ -444,13 +444,19 @@ def steps_of(signal: Signal, counts: Counts, scale: float = 1.0) -> Steps:
 
 
 def delay_steps(signal: Signal, reach: Reach) -> Steps:
-    """Return the delay of one incident in minutes; NaN where the rule misses it or fired before it."""
+    """Return the delay of one incident in minutes; NaN where the rule misses it or fired before it.
+
+    Where the page of an earlier incident tells of it, it has none to wait for.
+    """
     delays = np.maximum(0, reach.times - reach.incident.interval.start_ms) / MINUTE_MS
     known = reach.levels > reach.already
     levels, delays = reach.levels[known], delays[known]
     if np.isfinite(reach.already):
         levels = np.concatenate([[reach.already], levels])
-        delays = np.concatenate([[np.nan], delays])
+        delays = np.concatenate([[np.nan if reach.stuck == reach.already else 0.0], delays])
+        if np.isfinite(reach.stuck) and reach.stuck < reach.already:
+            levels = np.concatenate([[reach.stuck], levels])
+            delays = np.concatenate([[np.nan], delays])
     return _in_thresholds(signal, levels, np.concatenate([delays, [np.nan]]))
 
 

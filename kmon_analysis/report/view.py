@@ -73,7 +73,7 @@ def look(replay: RuleBacktest, settings: Sequence[Setting], period: Interval | N
                 firing=firing,
                 level=replay.level(setting.threshold),
                 score=replay.score(setting.threshold, period=period, **at),
-                reaches=tuple(r for r in replay.reaches(**at) if r.incident.must_page and r.observed_ratio > 0),
+                reaches=tuple(reach for reach in replay.reaches(**at) if reach.required),
                 false_pages=false,
                 pages=every,
                 weeks=weeks,

@@ -466,3 +466,34 @@ def test_a_review_says_so_too(tmp_path):
     assert "Did you mean" in review.widget().children[0].value
     listed.write_text(format_incidents(ALL), encoding="utf-8")
     assert km.review_incidents(result_of(ALL), listed).unmatched == ()
+
+
+def test_an_incident_that_is_listed_twice_is_named():
+    twice = dataclasses.replace(
+        ALL,
+        incidents=(
+            *ALL.incidents,
+            dataclasses.replace(incident(0), id="COPY", line=9, column=3),
+            dataclasses.replace(incident(0), id="OTHER-RULES", rules=("Lag",)),
+        ),
+    )
+    [said] = texts(result_of(twice), "repeated")
+    assert said == (
+        "incidents.yml:9:3: OPS-0, COPY have the same times, labels and rules: each is scored, and they are one "
+        "example when tuning\n  Keep one of them."
+    )
+
+
+def test_an_incident_that_begins_while_the_page_of_another_one_fires_is_named():
+    second = dataclasses.replace(incident(0, shift_ms=30 * MINUTE_MS), id="SECOND")
+    result = result_of(dataclasses.replace(ALL, incidents=(*ALL.incidents, second)))
+    said = (
+        "Lag: SECOND begins while the page of OPS-0 still fires; one unbroken firing pages once, so tuning takes such "
+    )
+    assert texts(result, "overlapping") == [
+        said + "incidents for one example. If they are one outage, merge them or give them one cause"
+    ]
+    assert texts(result, "firing") == []
+    caused = [dataclasses.replace(each, cause="disk") for each in (ALL.incidents[0], second)]
+    same = result_of(dataclasses.replace(ALL, incidents=(*caused, *ALL.incidents[1:])))
+    assert texts(same, "overlapping") == [said + "incidents for one example"]

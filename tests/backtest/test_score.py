@@ -34,8 +34,9 @@ def scored(levels, known, *, level, for_min=0, gap_min=0, period=None, observed=
     at = {"rule": RULE, "settings": chosen, "for_ms": for_min * MINUTE_MS, "observed": seen}
     windows = make_windows(signal, known, **at)
     firing = fire(signal, windows, for_ms=for_min * MINUTE_MS, keep_firing_for_ms=0, merge_gap_ms=chosen.merge_gap_ms)
-    found = reaches(firing, known.incidents, **at)
-    whole = period or minutes(0, levels.shape[1])
+    everything = minutes(0, levels.shape[1])
+    found = reaches(firing, known.incidents, **at, period=everything)
+    whole = period or everything
     return score(firing, found, episodes(firing, level), rule=RULE, level=level, period=whole)
 
 
@@ -194,3 +195,92 @@ def test_kinds_agree_with_the_definitions(data):
             start = outcome.incident.interval.start_ms
             assert outcome.status == ("early" if min(inside) < start else "caught")
             assert outcome.delay_ms == max(0, min(inside) - start)
+
+
+def on(length, start, stop, height=9.0):
+    return spikes(length, *range(start, stop), height=height)
+
+
+def test_a_page_tells_of_the_incident_that_begins_while_it_fires_for_an_earlier_one():
+    both = truth(Incident("A", minutes(60, 120)), Incident("B", minutes(90, 130)))
+    one = scored(on(200, 65, 120), both, level=5)
+    assert [(o.incident.id, o.status, o.within) for o in one.outcomes] == [
+        ("A", "caught", None),
+        ("B", "already firing", "A"),
+    ]
+    assert (one.incidents, one.caught, one.required) == (2, 1, 1)
+    # The alert fired since before A, too: it tells of neither.
+    stuck = scored(on(200, 30, 120), both, level=5)
+    assert [o.within for o in stuck.outcomes] == [None, None]
+    assert stuck.required == 2
+    # A ends before B begins, or is about other series: its page is none for B.
+    apart = truth(Incident("A", minutes(60, 90)), Incident("B", minutes(90, 130)))
+    assert scored(on(200, 65, 120), apart, level=5).required == 2
+    other = truth(
+        Incident("A", minutes(60, 120), {"consumergroup": "a"}), Incident("B", minutes(90, 130), {"consumergroup": "b"})
+    )
+    assert scored(on(200, 65, 120), other, level=5).required == 2
+    # A third one that only the second overlaps: the same firing, the same page.
+    three = truth(*both, Incident("C", minutes(125, 140)))
+    assert [o.within for o in scored(on(200, 65, 150), three, level=5).outcomes] == [None, "A", "B"]
+
+
+def test_what_began_before_the_evaluated_time_need_not_be_found():
+    levels, times = on(200, 30, 60), np.arange(200, dtype=np.int64) * MINUTE_MS
+    signal = make_signal([Labels()], times, np.atleast_2d(levels), ">")
+    known = (Incident("A", minutes(-60, 20)), Incident("B", minutes(30, 60)), Incident("C", minutes(90, 99)))
+    seen = times < 70 * MINUTE_MS
+    at = {"rule": RULE, "settings": Settings(), "for_ms": 0, "observed": seen}
+    firing = fire(signal, make_windows(signal, truth(*known), **at), for_ms=0, keep_firing_for_ms=0, merge_gap_ms=0)
+    found = reaches(firing, known, **at, period=minutes(0, 200))
+    assert [each.required for each in found] == [False, True, False]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_one_page_for_several_incidents_agrees_with_a_walk_back_in_time(data):
+    length = 90
+    rows = data.draw(st.integers(1, 2))
+    levels = np.array([[data.draw(st.sampled_from([0.0, 2.0, 6.0, 6.0])) for _ in range(length)] for _ in range(rows)])
+    span = st.tuples(st.integers(16, 60), st.integers(1, 40))
+    incidents = [
+        Incident(
+            f"I{number}", minutes(start, start + size), data.draw(st.sampled_from([{}, {"topic": "t0"}, {"x": "y"}]))
+        )
+        for number, (start, size) in enumerate(data.draw(st.lists(span, min_size=2, max_size=4)))
+    ]
+    level, for_min = data.draw(st.sampled_from([0.0, 2.0, 5.0])), data.draw(st.sampled_from([0, 2]))
+    found = scored(levels, truth(*incidents), level=level, for_min=for_min)
+    times = [column * MINUTE_MS for column in range(length)]
+    on_at = {
+        row: naive.group_fires([levels[row].tolist()], times, level, for_min * MINUTE_MS, 0) for row in range(rows)
+    }
+
+    def first_window(incident, row):
+        """Where the credit windows of the outage begin that an incident is part of."""
+        columns = [incident.interval.start_ms // MINUTE_MS - 15]
+        for other in incidents:
+            before = other.interval.start_ms < incident.interval.start_ms < other.interval.end_ms
+            alike = all(incident.labels.get(name, value) == value for name, value in other.labels.items())
+            if before and alike and other.concerns(RULE, {"topic": f"t{row}"}):
+                columns.append(first_window(other, row))
+        return min(columns)
+
+    for outcome in found.outcomes:
+        begin = outcome.incident.interval.start_ms // MINUTE_MS - 15
+        fresh, old = False, False
+        for row in range(rows):
+            if not outcome.incident.concerns(RULE, {"topic": f"t{row}"}):
+                continue
+            column = begin - 1
+            if not on_at[row][column]:
+                continue
+            while column >= 0 and on_at[row][column]:
+                column -= 1
+            begun = column + 1
+            if begun >= first_window(outcome.incident, row):
+                fresh = True
+            else:
+                old = True
+        assert (outcome.status == "already firing") == (fresh or old)
+        assert (outcome.within is not None) == (fresh and not old)

@@ -111,7 +111,7 @@ def test_a_fold_knows_nothing_of_what_comes_after():
     tried = [Candidate(None, 5 * MINUTE_MS)]
     stop = START + 6 * WEEK_MS
     everything, early, without = survey(
-        replay, tried, BUDGET, [Question(), Question(stop_ms=stop), Question(without="INC-10")]
+        replay, tried, BUDGET, [Question(), Question(stop_ms=stop), Question(without=("INC-10",))]
     )
     assert (everything[0].weakest, everything[0].blocking) == (2_000.0, "INC-10")
     assert early[0].weakest == without[0].weakest == 8_000.0

@@ -11,10 +11,11 @@ import pytest
 from kmon_analysis.backtest.run import backtest
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History
-from kmon_analysis.incidents import Incidents
+from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
+from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval
 from tests.recommend.world import RULES, advise, lag_history
 
 TEN = [3.5 + 7 * week for week in range(10)]
@@ -258,8 +259,9 @@ def test_the_chance_of_the_next_miss_is_that_of_a_threshold_at_the_weakest():
         "these kinds; this one is lower than that, so it should miss fewer." in found.reasons
     )
     assert found.proposed.threshold < found.plateau.weakest
-    assert "that would show that it finds at least 69% of such incidents (95% confidence); it was chosen by" in (
-        text_of(found)
+    assert (
+        "that would show that it finds at least 69% of such incidents (lower end of the two-sided 95% interval); it was"
+        in (text_of(found))
     )
 
 
@@ -268,13 +270,58 @@ def test_incidents_of_one_cause_count_once():
     same = Incidents(incidents=tuple(_with(item, cause="one bad deploy") for item in known.incidents))
     found = only(advise(history, same))
     assert found.headline == "Consistent with one example"
-    assert found.reasons[0].startswith(
-        "3 incidents name the same 'cause' in the list, and incidents of one cause are one"
-    )
+    assert found.reasons[0] == "3 incidents are 1 example: INC-1, INC-2 and INC-3 name one cause."
     two = Incidents(incidents=tuple(_with(item, cause=str(n % 2)) for n, item in enumerate(known.incidents)))
-    assert "3 incidents name two causes" in only(advise(history, two)).reasons[0]
+    assert only(advise(history, two)).reasons[0] == "3 incidents are 2 examples: INC-1 and INC-3 name one cause."
     apart = Incidents(incidents=tuple(_with(item, cause=str(n)) for n, item in enumerate(known.incidents)))
     assert "one cause" not in text_of(only(advise(history, apart)))
+
+
+def test_how_sure_it_is_counts_examples():
+    history, known = lag_history(8, incidents=TEN[:4])
+    alone = text_of(only(advise(history, known)))
+    assert "finds at least 40%" in alone
+    assert "weakest of the 4 past incidents" in alone
+    copy = _with(known.incidents[0], id="COPY")
+    twice = only(advise(history, Incidents(incidents=(*known.incidents, copy))))
+    of_one_cause = [_with(item, cause="disk") for item in (known.incidents[0], known.incidents[1])]
+    third = _with(copy, interval=known.incidents[1].interval, cause="disk")
+    thrice = only(advise(history, Incidents(incidents=(*of_one_cause, *known.incidents[2:], third))))
+    for found, examples, percent, listed in ((twice, 4, 40, 5), (thrice, 3, 29, 5)):
+        said = text_of(found)
+        assert found.past_proposed.caught == listed
+        assert f"finds at least {percent}%" in said
+        assert f"{listed} incidents are {examples} examples: " in said
+        assert f"weakest of the {examples} past examples" in said
+        # What is tuned without an incident must not know its copy either.
+        assert f"Each example left out in turn: {examples} of {examples} found" in said
+    assert {left.incident for left in thrice.left_out} == {"INC-1, INC-2, COPY", "INC-3", "INC-4"}
+
+
+def test_an_incident_that_begins_before_the_history_changes_no_advice():
+    history, known = lag_history(8, incidents=TEN[:4])
+    start_ms = history.interval.start_ms
+    before = Incident("BEFORE", Interval(start_ms - HOUR_MS, start_ms + HOUR_MS))
+    expected = only(advise(history, known))
+    found = only(advise(history, Incidents(incidents=(*known.incidents, before))))
+    assert (found.verdict, found.proposed) == ("tuned", expected.proposed)
+    assert "BEFORE" not in text_of(found)
+
+
+def test_a_second_ticket_of_an_outage_asks_for_no_slower_rule():
+    history, known = lag_history(8, incidents=TEN[:4])
+    first = known.incidents[0]
+    later = Interval(first.interval.start_ms + 28 * MINUTE_MS, first.interval.end_ms + 13 * MINUTE_MS)
+    second = Incident("SECOND", later, first.labels, kind=first.kind)
+    expected = only(advise(history, known))
+    found = only(advise(history, Incidents(incidents=(*known.incidents, second))))
+    assert found.proposed == expected.proposed
+    assert "5 incidents are 4 examples: one unbroken firing pages for INC-1 and SECOND." in text_of(found)
+    assert "stuck alert" not in text_of(found)
+    few = Incidents(incidents=(first, second))
+    alone = only(advise(history, few))
+    assert alone.headline == "Consistent with one example"
+    assert "SECOND (2026-01-08) is paged with INC-1" in text_of(alone)
 
 
 def test_one_kind_says_nothing_about_others():
