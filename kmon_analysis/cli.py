@@ -151,7 +151,9 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest, *, notes: 
     for finding in strangers[:MOST_ALIKE]:
         say(f"warning: {finding}")
     if len(strangers) > MOST_ALIKE:
-        say(f"warning: {len(strangers) - MOST_ALIKE} more incidents name rules that are not in the rule file")
+        more = len(strangers) - MOST_ALIKE
+        name = "incident names" if more == 1 else "incidents name"
+        say(f"warning: {more} more {name} rules that are not in the rule file")
     for finding in truth.check_decided():
         say(f"warning: {finding}")
     for sentence in truth.check_circular():

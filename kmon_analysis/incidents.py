@@ -325,18 +325,20 @@ class Incidents:
         return Coverage(tuple(errors), tuple(warnings))
 
     def check_rules(self, names: Iterable[str]) -> tuple[Finding, ...]:
-        """Return a finding for each incident that names a rule which is not among `names`."""
+        """Return a finding for each incident that names rules which are not among `names`."""
         known = list(names)
-        return tuple(
-            self._finding(
-                incident,
-                f"incident {incident.id!r} names the rule {rule!r}, which is not in the rule file",
-                nearest(rule, known) or "Correct the name, or remove 'rules' to mean all",
-            )
-            for incident in self.incidents
-            for rule in incident.rules
-            if rule not in known
-        )
+        found = []
+        for incident in self.incidents:
+            strange = [rule for rule in incident.rules if rule not in known]
+            if strange:
+                many = len(strange) > 1
+                what = f"rule{'s' * many} {', '.join(map(repr, strange))}, which {'are' if many else 'is'}"
+                cure = next(filter(None, (nearest(rule, known) for rule in strange)), None)
+                problem = f"incident {incident.id!r} names the {what} not in the rule file"
+                found.append(
+                    self._finding(incident, problem, cure or "Correct the name, or remove 'rules' to mean all")
+                )
+        return tuple(found)
 
     def _finding(self, incident: Incident, problem: str, cure: str) -> Finding:
         return Finding(problem, self.path, incident.line, incident.column, cure)

@@ -430,6 +430,9 @@ def test_an_incident_may_name_its_rules():
     [found] = Incidents((made,)).check_rules(["Lags", "Rate"])
     assert "'Lag', which is not in the rule file" in found.problem
     assert found.cure == "Did you mean 'Lags'?"
+    [both] = Incidents((made,)).check_rules(["Other", "Rates"])
+    assert "names the rules 'Lag', 'Rate', which are not in the rule file" in both.problem
+    assert both.cure == "Did you mean 'Rates'?"
 
 
 def minutes(start, end):

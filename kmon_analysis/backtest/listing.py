@@ -40,7 +40,10 @@ def page_rows(scores: Mapping[str, Score], history: History) -> Iterator[dict[st
 
 
 def outcome_rows(scores: Mapping[str, Score]) -> Iterator[dict[str, Any]]:
-    """Yield for each rule and incident that concerns it what became of it: status, first firing, delay in seconds."""
+    """Yield for each rule and incident that concerns it what became of it: status, first firing, delay in seconds.
+
+    An alert that was already firing has no first firing: it began before the credit window.
+    """
     for rule, found in scores.items():
         for outcome in (*found.outcomes, *found.optional):
             first = outcome.first_firing_ms

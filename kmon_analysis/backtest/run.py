@@ -35,7 +35,7 @@ from kmon_analysis.rules.groups import Outside, rule_key, run_groups
 from kmon_analysis.rules.knobs import find_knobs
 from kmon_analysis.rules.model import AlertingRule, RecordingRule, RuleFile
 from kmon_analysis.series import SeriesSet
-from kmon_analysis.tabular import MOST_ROWS, html_list, html_table, length_cell, text_lines, text_table
+from kmon_analysis.tabular import MOST_ROWS, counted, html_list, html_table, length_cell, text_lines, text_table
 from kmon_analysis.timing import MINUTE_MS, EvaluationGrid, Interval
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from kmon_analysis.explore.tuner import Tuner
 
 __all__ = ["Backtest", "alert_names", "backtest"]
+
+# So many incidents are named with all that is wrong with them, the others are counted.
+MOST_ALIKE = 3
 
 Bools = npt.NDArray[np.bool_]
 Int64s = npt.NDArray[np.int64]
@@ -90,7 +93,11 @@ def inside(incidents: Incidents, history: Interval) -> tuple[Incidents, tuple[In
         return incidents, ()
     kept = tuple(each for each in incidents.incidents if each.interval.overlaps(history))
     if not kept:
-        raise IncidentError(beyond)
+        more = len(beyond) - MOST_ALIKE
+        rest = [
+            Finding(f"{counted(more, 'more incident')} {'lies' if more == 1 else 'lie'} outside, too", incidents.path)
+        ]
+        raise IncidentError([*beyond[:MOST_ALIKE], *rest * (more > 0)])
     left_out = tuple(each for each in incidents.incidents if not each.interval.overlaps(history))
     return replace(incidents, incidents=kept), left_out
 
@@ -211,7 +218,10 @@ class Backtest(Mapping[str, RuleBacktest]):
         return frame.assign(start=pd.to_datetime(frame["start"], utc=True), end=pd.to_datetime(frame["end"], utc=True))
 
     def outcomes_frame(self) -> pd.DataFrame:
-        """Return one row a rule and incident: status, first firing and start (UTC), delay in seconds."""
+        """Return one row a rule and incident: status, first firing and start (UTC), delay in seconds.
+
+        ``first_firing`` is empty where the alert was already firing: it began before the credit window.
+        """
         import pandas as pd
 
         columns = ["rule", "incident", "start", "end", "must_page", "status", "first_firing", "delay_s"]

@@ -255,7 +255,7 @@ class Outcome:
         ``caught``, ``early`` (fired before the labelled start), ``already firing`` (it was firing
         before the credit window, which may be a stuck alert), ``missed``, or ``no data``.
     first_firing_ms : int or None
-        First firing instant in the credit window.
+        First firing instant in the credit window; None where it was already firing.
     delay_ms : int or None
         Time from the labelled start, 0 when early; None unless caught or early.
     within : str or None
@@ -505,6 +505,6 @@ def score(
 def outcome_of(reach: Reach, level: float) -> Outcome:
     """Return what became of one incident at a level."""
     status = reach.status(level)
-    first = None if status == "no data" else reach.first_firing(level)
+    first = None if status in ("no data", "already firing") else reach.first_firing(level)
     delay_ms = reach.delay_ms(level) if status in ("caught", "early") else None
     return Outcome(reach.incident, status, first, delay_ms, reach.earlier if reach.covered(level) else None)

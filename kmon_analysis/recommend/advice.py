@@ -33,12 +33,24 @@ RULE_HEADER = ("values", "caught", "false pages", "a week", "worst delay")
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A setting one step away, scored on the whole past."""
+    """A setting one step away, scored on the whole past.
+
+    Attributes
+    ----------
+    change : str
+        What differs from the proposed one.
+    setting : Setting
+        Its values.
+    score : Score
+        What they do.
+    broken : tuple of str
+        In which respects it breaks the budget, each with both numbers.
+    """
 
     change: str
     setting: Setting
     score: Score
-    within_budget: bool
+    broken: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -262,7 +262,7 @@ def _neighbours(case: Case, setting: Setting) -> tuple[Neighbour, ...]:
     found = []
     for change, other in changes:
         score = case.score(other)
-        found.append(Neighbour(change, other, score, meets(case, score)))
+        found.append(Neighbour(change, other, score, tuple(breaches(case.budget, score))))
     return tuple(found)
 
 
@@ -507,9 +507,9 @@ def _tuned(case: Case, base: RuleAdvice, setting: Setting, scored: Score, top: P
         each = "incident" if len(base.left_out) == case.past.incidents else "example"
         reasons.append(f"Each {each} left out in turn: {hits} of {len(base.left_out)} found{spread}.")
     reasons.append(_margin_sentence(top, setting, falls))
-    fragile = [neighbour.change for neighbour in base.neighbours if not neighbour.within_budget]
+    fragile = [f"{each.change} ({'; '.join(each.broken)})" for each in base.neighbours if each.broken]
     if fragile:
-        reasons.append(f"One step away the budget no longer holds: {', '.join(fragile)}.")
+        reasons.append(f"One step away a limit no longer holds: {', '.join(fragile)}.")
     if n < 30:
         reasons.append(
             # The law for thresholds chosen on the same incidents: `uncertainty.next_missed`.

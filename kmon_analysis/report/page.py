@@ -252,7 +252,7 @@ def _tables(
             tables.left_out_table(entry),
         )
     if entry.neighbours:
-        plateau = "A good choice stands on a plateau: its neighbours keep to the budget, too."
+        plateau = "A good choice stands on a plateau: its neighbours keep to the limits, too."
         yield plateau, tables.neighbours_table(entry)
     if current.false_pages or (proposed is not None and proposed.false_pages):
         yield "", tables.weekly_table(current, proposed, new=new, zone=zone)

@@ -353,11 +353,11 @@ def neighbours_table(advice: RuleAdvice) -> Table:
             f"{neighbour.score.false_pages:,}",
             per_week(neighbour.score.false_pages_per_week),
             length(neighbour.score.worst_delay_ms),
-            "yes" if neighbour.within_budget else "no",
+            f"no: {'; '.join(neighbour.broken)}" if neighbour.broken else "yes",
         )
         for neighbour in advice.neighbours
     )
-    header = ("one step away", "incidents found", "false pages", "a week", "worst delay", "meets the budget")
+    header = ("one step away", "incidents found", "false pages", "a week", "worst delay", "keeps to the limits")
     return Table("Neighbouring values on the whole past", header, rows, frozenset({0, 5}))
 
 

@@ -356,6 +356,10 @@ def test_every_page_and_every_outcome_is_listed():
     assert len(none.pages_frame()) == 0
     assert none.outcomes_frame()["status"].tolist() == ["missed"] * 6
     assert none.outcomes_frame()["first_firing"].isna().all()
+    # What fires always began long before the credit windows, not at their edges.
+    always = result_of(ALL, "> 0").outcomes_frame()
+    assert set(always["status"]) == {"already firing"}
+    assert always["first_firing"].isna().all()
 
 
 def test_it_is_told_what_ended_a_page():

@@ -100,12 +100,17 @@ def test_an_incident_of_an_unknown_rule_is_a_warning_with_the_nearest_name(kmon,
 def test_warnings_of_one_kind_are_not_said_forever(kmon, world, tmp_path):
     path = tmp_path / "incidents.yml"
     lines = [
-        f"- {{id: X-{n}, start: 2026-01-1{n}T09:00:00Z, end: 2026-01-1{n}T10:00:00Z, rules: [Other]}}" for n in range(8)
+        f"- {{id: X-{n}, start: 2026-01-1{n}T09:00:00Z, end: 2026-01-1{n}T10:00:00Z, rules: [Other, Others]}}"
+        for n in range(8)
     ]
     path.write_text("\n".join(["incidents:", *lines, ""]))
     found = kmon("backtest", "--history", world.history, "--rules", world.rules, "--incidents", path)
-    assert found.err.count("names the rule 'Other'") == 3
+    assert found.err.count("names the rules 'Other', 'Others'") == 3
     assert "warning: 5 more incidents name rules that are not in the rule file" in found.err
+    path.write_text("\n".join(["incidents:", *lines, ""]).replace("2026", "2025"))
+    outside = kmon("backtest", "--history", world.history, "--rules", world.rules, "--incidents", path).refused()
+    assert outside.count("ends before the history") == 3
+    assert "5 more incidents lie outside, too" in outside
 
 
 def test_a_metric_that_is_not_there_is_a_warning(kmon, world, tmp_path):

@@ -324,6 +324,17 @@ def test_a_second_ticket_of_an_outage_asks_for_no_slower_rule():
     assert "SECOND (2026-01-08) is paged with INC-1" in text_of(alone)
 
 
+def test_what_one_step_away_breaks_is_said():
+    # Ordinary peaks are as high as incidents and last four minutes.
+    rules = RULES.format(threshold=500).replace("for: 5m", "for: 1m")
+    short = lag_history(10, incidents=TEN, noise_peak=9_000.0, noise_min=4)
+    found = only(advise(*short, rules=rules, max_delay="8m"))
+    assert found.proposed.for_ms == 5 * MINUTE_MS
+    [said] = [reason for reason in found.reasons if reason.startswith("One step away a limit no longer holds: ")]
+    assert re.search(r"for 2m \(\d+\.\d+ false pages a week, 1 accepted", said)
+    assert "for 10m (0 of 10 incidents found within 8 min)" in said
+
+
 def test_one_kind_says_nothing_about_others():
     history, known = lag_history(8, incidents=TEN[:4])
     alike = Incidents(incidents=tuple(_with(item, kind="consumer-down") for item in known.incidents))

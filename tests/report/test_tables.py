@@ -154,7 +154,7 @@ def test_evidence_tables(rule):
     assert table.rows[1][2:] == ("2 of 3", "2 of 3", "3", "1")
     entry = advised(
         rule,
-        neighbours=(Neighbour("threshold −20 %", setting, score, False),),
+        neighbours=(Neighbour("threshold −20 %", setting, score, ("2 of 3 incidents found within 10 min",)),),
         left_out=(LeftOut("INC-1", None, False), LeftOut("INC-2", setting, True)),
         physics=(
             {"alert": '{topic="a"}', "time": TimeToPage("consumer stops", "trough", 27, 0.25, 15_000.0)},
@@ -162,7 +162,9 @@ def test_evidence_tables(rule):
             {"alert": "{}", "time": TimeToPage("producer stops", "peak", 0, 12.0, float("nan"))},
         ),
     )
-    assert tables.neighbours_table(entry).rows == (("threshold −20 %", "2 of 3", "1", "0.51", "5 min", "no"),)
+    assert tables.neighbours_table(entry).rows == (
+        ("threshold −20 %", "2 of 3", "1", "0.51", "5 min", "no: 2 of 3 incidents found within 10 min"),
+    )
     assert [row[1:] for row in tables.left_out_table(entry).rows] == [
         ("no threshold separates", "no"),
         ("threshold 30 · for 0", "yes"),
