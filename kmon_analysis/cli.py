@@ -150,10 +150,8 @@ def say_warnings(rules: RuleFile, truth: Incidents, result: Backtest, *, notes: 
     strangers = truth.check_rules([rule.name for rule in rules.alerts])
     for finding in strangers[:MOST_ALIKE]:
         say(f"warning: {finding}")
-    if len(strangers) > MOST_ALIKE:
-        more = len(strangers) - MOST_ALIKE
-        name = "incident names" if more == 1 else "incidents name"
-        say(f"warning: {more} more {name} rules that are not in the rule file")
+    if (more := len(strangers) - MOST_ALIKE) > 0:
+        say(f"warning: {more} more incident{' names' if more == 1 else 's name'} rules that are not in the rule file")
     for finding in truth.check_decided():
         say(f"warning: {finding}")
     for sentence in truth.check_circular():
