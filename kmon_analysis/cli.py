@@ -51,6 +51,7 @@ from kmon_analysis.cli_options import (
     number,
     patience_of,
     read_truth,
+    with_credentials,
 )
 from kmon_analysis.cli_terminal import (
     let_be_quiet,
@@ -248,7 +249,6 @@ def doctor_command(
     """
     from kmon_analysis.cli_doctor import examine_history, examine_server
     from kmon_analysis.rules.reader import read_rules
-    from kmon_analysis.sources.connection import check_url
     from kmon_analysis.sources.files import open_history
 
     if (history is None) == (prometheus is None):
@@ -257,12 +257,11 @@ def doctor_command(
     if history is not None and timeout is not None:
         raise SettingError("is about a server", place="--timeout", cure="Leave it out with --history")
     patience = patience_of(timeout)
-    if prometheus is not None:
-        check_url(prometheus)
+    server = None if prometheus is None else with_credentials(prometheus)
     file = None if rules is None else read_rules(rules)
     with working("looking") as work:
-        if prometheus is not None:
-            found = examine_server(prometheus, file, patience, stage=work.begin, progress=work.update)
+        if server is not None:
+            found = examine_server(server, file, patience, stage=work.begin, progress=work.update)
         else:
             work.begin("opening the history")
             opened = open_history(history or Path())

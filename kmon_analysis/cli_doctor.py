@@ -10,6 +10,8 @@ from kmon_analysis.errors import HistoryError, SettingError, printable
 from kmon_analysis.timing import DAY_MS, WEEK_MS, format_duration, parse_duration, span
 
 if TYPE_CHECKING:
+    from prometheus_api_client import PrometheusConnect
+
     from kmon_analysis.history import History
     from kmon_analysis.kafka.survey import Survey
     from kmon_analysis.rules.model import RuleFile
@@ -64,7 +66,7 @@ def _series(count: int) -> str:
 
 
 def examine_server(
-    url: str,
+    source: str | PrometheusConnect,
     rules: RuleFile | None,
     patience: Patience | None,
     *,
@@ -75,8 +77,8 @@ def examine_server(
 
     Parameters
     ----------
-    url : str
-        Of the server.
+    source : str or PrometheusConnect
+        URL of the server, or a connection with credentials.
     rules : RuleFile, optional
         Whose needs are looked for, and whose traps.
     patience : Patience, optional
@@ -93,7 +95,7 @@ def examine_server(
     from kmon_analysis.sources.planning import selector
     from kmon_analysis.sources.server import ask_server
 
-    connection = Connection(connect(url), patience)
+    connection = Connection(connect(source), patience)
     info = ask_server(connection)
     facts = _facts(info)
     lines = [f"{name.replace('_', ' ')}: {value}" for name, value in facts.items()]

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kmon_analysis.cli_options import JsonOption, TimeoutOption, patience_of
+from kmon_analysis.cli_options import JsonOption, TimeoutOption, patience_of, with_credentials
 from kmon_analysis.cli_terminal import naming, put, put_json, say, working
 from kmon_analysis.errors import OutputError, SettingError
+from kmon_analysis.timing import span
 
 if TYPE_CHECKING:
     from kmon_analysis.cli_terminal import Work
@@ -54,6 +55,7 @@ def profile_of(
     dialect: str | None, prometheus: str | None, cluster: str | None, timeout: str | None, work: Work
 ) -> tuple[Profile, Survey | None]:
     """Take the profile from the names given, or from what the server has."""
+    from kmon_analysis.cli_doctor import WANTED_MS
     from kmon_analysis.kafka.dialects import choose, named
     from kmon_analysis.sources.connection import Connection, connect
     from kmon_analysis.workflow_kafka import survey_server
@@ -61,10 +63,11 @@ def profile_of(
     if prometheus is None:
         return choose(named(dialect or DEFAULT_DIALECTS), cluster=cluster), None
     work.begin("asking the server")
-    survey = survey_server(Connection(connect(prometheus), patience_of(timeout)), progress=work.update)
-    if not survey.dialects:
+    connection = Connection(connect(with_credentials(prometheus)), patience_of(timeout))
+    survey = survey_server(connection, last_ms=WANTED_MS, progress=work.update)
+    if survey.ended or not survey.dialects:
         raise SettingError(
-            "no metric of a known dialect is there now",
+            survey.ended or f"no metric of a known dialect has a sample in the last {span(WANTED_MS)}",
             place="--prometheus",
             cure="See what is there with kmon doctor --prometheus URL, or name a dialect with --dialect",
         )
@@ -233,9 +236,6 @@ def dashboard_command(
         raise SettingError("this is a folder", place=str(out), cure="Name a file: -o kafka.json")
     wanted = topics_of(topics)
     limits = None if advice is None else read_limits(advice)
-    for name in limits or ():
-        if name not in STARTING_LIMITS:
-            say(f"note: no panel shows what {name} looks at, so its threshold is not drawn")
     past = Incidents() if incidents is None else read_incidents(incidents)
     with working("starting") as work:
         profile, survey = profile_of(dialect, prometheus, cluster_label, timeout, work)
@@ -245,6 +245,9 @@ def dashboard_command(
         text = dashboard_text(dashboard(profile, topics=wanted, limits=limits, incidents=tuple(past)))
         check_free({out: text}, replace)
         write_text(out, text)
+    for name in limits or ():
+        if name not in STARTING_LIMITS:
+            say(f"note: no panel shows what {name} looks at, so its threshold is not drawn")
     put(str(out))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from kmon_analysis.errors import OutputError, SettingError
 from kmon_analysis.promql.semantics import DEFAULT_VERSION
 
 if TYPE_CHECKING:
+    from prometheus_api_client import PrometheusConnect
+
     from kmon_analysis.backtest.settings import Settings
     from kmon_analysis.cli_terminal import Work
     from kmon_analysis.history import History
@@ -59,6 +62,7 @@ __all__ = [
     "patience_of",
     "read_pairs",
     "read_truth",
+    "with_credentials",
 ]
 
 # An equals sign within the braces of a series does not end it.
@@ -227,6 +231,13 @@ def patience_of(timeout: str | None) -> Patience | None:
     return Patience(connect_s=min(seconds, Patience().connect_s), read_s=seconds)
 
 
+def with_credentials(url: str) -> str | PrometheusConnect:
+    """Return a server's URL, or a connection with the credentials that the environment holds."""
+    from kmon_analysis.sources.credentials import authorised
+
+    return authorised(url, os.environ)
+
+
 class Samples:
     """Where samples come from, checked before any work begins."""
 
@@ -242,18 +253,23 @@ class Samples:
         evaluate_on: str | None = None,
     ) -> None:
         from kmon_analysis.sources.connection import check_url
+        from kmon_analysis.sources.credentials import same_server
         from kmon_analysis.timing import parse_duration, parse_instant
 
         if (history is None) == (prometheus is None):
             what = "both --history and --prometheus are given" if history else "neither --history nor --prometheus"
             raise SettingError(what, cure="Name one source of samples: --history PATH, or --prometheus URL --last 30d")
-        self.history, self.prometheus, self.store = history, prometheus, store
-        self.server = evaluate_on or prometheus
+        self.history, self.store = history, store
+        self.prometheus: str | PrometheusConnect | None = None
+        self.server: str | PrometheusConnect | None = None
         self.range = {"last": last, "start": start, "end": end}
         self.patience = patience_of(timeout)
         if evaluate_on is not None:
             with naming("--evaluate-on"):
                 check_url(evaluate_on)
+            # What is meant for one server is not shown to another.
+            theirs = prometheus is None or same_server(evaluate_on, prometheus)
+            self.server = with_credentials(evaluate_on) if theirs else evaluate_on
         if prometheus is None:
             fetching = {**self.range, "store": store, "timeout": None if evaluate_on else timeout}
             given = [name for name, value in fetching.items() if value]
@@ -261,6 +277,8 @@ class Samples:
                 raise SettingError("is about fetching", place=f"--{given[0]}", cure="Leave it out with --history")
             return
         check_url(prometheus)
+        self.prometheus = with_credentials(prometheus)
+        self.server = self.server or self.prometheus
         if (last is None) == (start is None):
             raise SettingError(
                 "both --last and --start are given" if last else "neither --last nor --start is given",

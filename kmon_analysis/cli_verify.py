@@ -28,6 +28,8 @@ from kmon_analysis.labels import Labels
 from kmon_analysis.timing import MINUTE_MS, duration, format_instant
 
 if TYPE_CHECKING:
+    from prometheus_api_client import PrometheusConnect
+
     from kmon_analysis.backtest.evidence import Explained
     from kmon_analysis.backtest.settings import Settings
     from kmon_analysis.workflow_verify import RealityCheck
@@ -91,7 +93,7 @@ def verify_command(
             last = "6h"
         samples = Samples(None, prometheus, last, start, end, None, timeout)
         settings = make_settings(None, "5m", semantics, evaluation_interval, phase, rule_path)
-        verify_reality(prometheus, deployed, samples, settings, as_json=as_json)
+        verify_reality(samples.prometheus or prometheus, deployed, samples, settings, as_json=as_json)
         return
     about_server = {
         "--rules": deployed, "--last": last, "--start": start, "--end": end, "--timeout": timeout,
@@ -143,7 +145,14 @@ def check_yaml(path: Path) -> None:
         raise RuleFileError(source.findings)
 
 
-def verify_reality(prometheus: str, rules: Path | None, samples: Samples, settings: Settings, *, as_json: bool) -> None:
+def verify_reality(
+    prometheus: str | PrometheusConnect,
+    rules: Path | None,
+    samples: Samples,
+    settings: Settings,
+    *,
+    as_json: bool,
+) -> None:
     """Compare with a server, and show what was found; exits with 1 unless every difference is explained."""
     from kmon_analysis.rules.reader import read_rules
     from kmon_analysis.workflow_verify import check_reality

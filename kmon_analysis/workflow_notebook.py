@@ -24,6 +24,7 @@ from kmon_analysis.promql.needs import selections
 from kmon_analysis.rules.model import AlertingRule, RuleFile
 from kmon_analysis.rules.reader import parse_rules, read_rules
 from kmon_analysis.sources.connection import Connection, check_url, connect
+from kmon_analysis.sources.credentials import authorised, check_credentials
 from kmon_analysis.sources.files import open_history
 from kmon_analysis.sources.simulation.store import load_scenario
 from kmon_analysis.tabular import counted, html_list, text_lines
@@ -237,6 +238,8 @@ def given(
     said = _said(os.environ if environment is None else environment)
     source = server or said.get("KMON_PROMETHEUS_URL")
     _check(said, source)
+    if isinstance(source, str):
+        source = authorised(source, os.environ if environment is None else environment)
     folder = _folder(said)
     if source is not None:
         return _fetched(connect(source), said, folder)
@@ -253,6 +256,8 @@ def check_given(environment: Mapping[str, str]) -> None:
     """
     said = _said(environment)
     _check(said, said.get("KMON_PROMETHEUS_URL"))
+    if "KMON_PROMETHEUS_URL" in said:
+        check_credentials(environment)
     for name, read in (("KMON_HISTORY", open_history), ("KMON_RULES", read_rules), ("KMON_INCIDENTS", read_incidents)):
         if name in said:
             read(Path(said[name]).expanduser())

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -148,8 +149,15 @@ def _ready(process: subprocess.Popen, url: str, within_s: float = 60.0) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     give_up = time.monotonic() + within_s
     while time.monotonic() < give_up and process.poll() is None:
-        with contextlib.suppress(OSError), opener.open(url, timeout=1) as answer:
-            if answer.status == 200:
+        try:
+            with opener.open(url, timeout=1) as answer:
+                if answer.status == 200:
+                    return True
+        except urllib.error.HTTPError as error:
+            # It is up, and wants credentials.
+            if error.code == 401:
                 return True
+        except OSError:
+            pass
         time.sleep(0.05)
     return False

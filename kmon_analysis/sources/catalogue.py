@@ -8,7 +8,7 @@ from kmon_analysis.errors import SourceRefused
 from kmon_analysis.labels import METRIC_NAME, Labels, quote
 from kmon_analysis.sources.connection import Connection
 
-__all__ = ["MOST_ROWS", "Row", "ask_all", "last_seen", "names_like", "names_now"]
+__all__ = ["MOST_ROWS", "Row", "ask_all", "last_sample", "last_seen", "names_known", "names_like", "names_now"]
 
 Row = tuple[Labels, float]
 # Rows of one answer that are looked at; questions ask for fewer.
@@ -63,7 +63,11 @@ def last_seen(connection: Connection, names: Iterable[str], last_ms: int) -> tup
     SourceError
         If the server cannot be reached, or refuses.
     """
-    chosen = _any_of(names)
+    return last_sample(connection, _any_of(names), last_ms)
+
+
+def last_sample(connection: Connection, chosen: str, last_ms: int) -> tuple[int | None, int]:
+    """Find the newest sample of what a selector selects, and the server's time, as `last_seen` does."""
     now_s = int(_ask(connection, "vector(time())")[0][1])
     step_s = max(-(-last_ms // (1000 * _STEPS)), 1)
     found = _latest(connection, f"count(count_over_time({chosen}[{step_s}s]))", now_s - _STEPS * step_s, now_s, step_s)
@@ -93,11 +97,19 @@ def names_like(connection: Connection, words: Sequence[str], most: int) -> list[
     SourceError
         As for `Connection.read`.
     """
+    return [name for name in names_known(connection) if any(word in name.lower() for word in words)][:most]
+
+
+def names_known(connection: Connection) -> list[str]:
+    """Return the metric names that a server knows, of any time; at most a hundred thousand.
+
+    Raises
+    ------
+    SourceError
+        As for `Connection.read`.
+    """
     known = connection.read(f"/api/v1/label/{METRIC_NAME}/values")
-    if not isinstance(known, list):
-        return []
-    names = (name for name in known[:_MOST_NAMES] if isinstance(name, str))
-    return [name for name in names if any(word in name.lower() for word in words)][:most]
+    return [name for name in known[:_MOST_NAMES] if isinstance(name, str)] if isinstance(known, list) else []
 
 
 def ask_all(

@@ -339,8 +339,9 @@ class Connection:
             )
             return _Passing(final, wait_s)
         cures = {
-            401: "Give credentials: pass a PrometheusConnect with auth or headers",
-            403: "Ask for the right to query, or pass a PrometheusConnect with other credentials",
+            401: "Give credentials: set KMON_PROMETHEUS_TOKEN, or KMON_PROMETHEUS_USER and KMON_PROMETHEUS_PASSWORD (in"
+            " Python also a PrometheusConnect with auth or headers)",
+            403: "Ask for the right to query, or give other credentials",
             404: "Check the URL and its path: a Prometheus answers at <url>/api/v1/query",
         }
         return kind(
@@ -387,7 +388,7 @@ def check_url(source: str) -> None:
     if parts.query or parts.fragment:
         raise SettingError(
             f"{_stripped_url(source)} is followed by a query part, which cannot be passed on",
-            cure="Leave it out; pass a PrometheusConnect with headers if the server wants a token",
+            cure="Leave it out; a token goes into KMON_PROMETHEUS_TOKEN",
         )
 
 
@@ -450,7 +451,7 @@ def _failure(error: requests.exceptions.RequestException, place: str, connect_s:
         return SourceUnreachable(
             f"no secure connection: {reason}",
             place=place,
-            cure="Check the certificate, or pass a PrometheusConnect with your TLS settings",
+            cure="Check the certificate, or name the file of whoever signed it: KMON_PROMETHEUS_CA",
         )
     if isinstance(error, kinds.ChunkedEncodingError | kinds.ContentDecodingError):
         return _Passing(SourceCorrupt(f"the answer broke off: {reason}", place=place, cure="Check the connection"))

@@ -15,6 +15,7 @@ from kmon_analysis.history import History, Provenance
 from kmon_analysis.history_gaps import absences
 from kmon_analysis.labels import METRIC_NAME
 from kmon_analysis.series import SeriesSet
+from kmon_analysis.sources.absence import absence
 from kmon_analysis.sources.connection import Connection, Patience, connect, plain
 from kmon_analysis.sources.pending import Pending
 from kmon_analysis.sources.planning import Piece, Selection, Stretch, merged, pieces_of, raw_query, selector, stretches
@@ -141,7 +142,7 @@ def fetch_history(
         if refuse_empty and selections and not len(history.series):
             if pending is not None:
                 pending.remove()
-            raise _nothing(history)
+            raise _nothing(history, fetch.connection, selections)
         if target is not None:
             history.save(target)
             history = dataclasses.replace(history, path=target)
@@ -158,12 +159,13 @@ def fetch_history(
     return history
 
 
-def _nothing(history: History) -> SettingError:
+def _nothing(history: History, connection: Connection, selections: Sequence[Selection]) -> SettingError:
     span = f"{format_instant(history.interval.start_ms)} to {format_end(history.interval.end_ms)}"
+    known, cure = absence(connection, selections)
     return SettingError(
-        f"has no sample of what the rules read from {span}; nothing was saved",
+        f"has no sample of what the rules read from {span}{known}; nothing was saved",
         place=history.provenance.source,
-        cure="Check the metric names (kmon doctor shows what is there), or give another range",
+        cure=cure or "Check the metric names (kmon doctor shows what is there), or give another range",
     )
 
 

@@ -329,6 +329,53 @@ def test_a_range_without_samples_is_no_history(kmon, world, prometheus, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
+AN_HOUR_AGO = r"20\S+Z, 1 h( \d min)?( \d+ s)? ago"
+
+
+@pytest.fixture(scope="module")
+def ended():
+    now = int(time.time()) // 60 * 60_000
+    lag = [(ms, "3") for ms in range(now - 2 * 3_600_000, now - 3_600_000, 15_000)]
+    samples = {'kafka_consumergroup_lag{consumergroup="g",topic="a",partition="0"}': lag}
+    with running_prometheus(openmetrics(samples)) as server:
+        yield server
+
+
+def test_a_server_whose_data_ended_says_when(kmon, ended, tmp_path):
+    advice = {"version": 1, "rules": [{"rule": "Other", "current": {"threshold": 3}, "proposed": {"threshold": 4}}]}
+    (tmp_path / "advice.json").write_text(json.dumps(advice))
+    before = tree(tmp_path)
+    for arguments in (
+        ("starter", "-o", tmp_path / "alerts"),
+        ("dashboard", "-o", tmp_path / "kafka.json", "--advice", tmp_path / "advice.json"),
+    ):
+        said = kmon(*arguments, "--prometheus", ended.url).refused()
+        assert re.search(
+            r"kafka_consumergroup_lag is known, but .* the newest is of 20\S+Z, 1 h( \d min)?( \d+ s)? ago", said
+        )
+        assert "note:" not in said
+    assert tree(tmp_path) == before
+
+
+def test_an_empty_range_says_when_the_newest_sample_was_or_what_may_have_been_meant(kmon, ended, tmp_path):
+    rules = tmp_path / "rules.yml"
+    text = "groups: [{name: g, rules: [{alert: A, expr: 'METRIC{topic=\"a\"} > 1'}]}]\n"
+    arguments = ("backtest", "--prometheus", ended.url, "--rules", rules, "--last", "30m")
+    rules.write_text(text.replace("METRIC", "kafka_consumergroup_lag"))
+    said = kmon(*arguments).refused()
+    assert re.search(
+        r'; the newest sample of kafka_consumergroup_lag\{topic="a"\} is of ' + AN_HOUR_AGO + "; nothing was saved",
+        said,
+    )
+    assert re.search(r"\n  Give a range that holds it: one that begins before 20\S+Z\.$", said)
+    rules.write_text(text.replace("METRIC", "kafka_consumergroup_lagg"))
+    said = kmon(*arguments).refused()
+    assert "; it knows no metric kafka_consumergroup_lagg; nothing was saved" in said
+    assert said.endswith("\n  Did you mean 'kafka_consumergroup_lag'?\n")
+    rules.write_text(text.replace("METRIC", "something_else"))
+    assert "Check the metric names (kmon doctor shows" in kmon(*arguments).refused()
+
+
 def test_a_server_that_recorded_no_alert_says_so(kmon, prometheus, tmp_path):
     out = tmp_path / "incidents.yml"
     arguments = ("incidents", "import", "--from", "alerts", "--prometheus", prometheus.url, "--last", "10m", "-o", out)
