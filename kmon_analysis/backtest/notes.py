@@ -22,7 +22,7 @@ from kmon_analysis.promql.semantics import DEFAULT_VERSION, NEWEST_JUDGED, OLDES
 from kmon_analysis.rules.model import RuleFile
 from kmon_analysis.sources.planning import selector
 from kmon_analysis.tabular import counted, shortened
-from kmon_analysis.timing import format_end, format_instant
+from kmon_analysis.timing import Interval, duration, format_end, format_instant
 
 if TYPE_CHECKING:
     from kmon_analysis.backtest.run import Backtest
@@ -31,6 +31,8 @@ __all__ = ["Note", "is_blind", "labels_known", "left_out_finding", "notes_of", "
 
 # From this share of the time on, firing is said to be the rule's usual state.
 _MOSTLY = 0.5
+# An incident of whose time less than this share was recorded is barely seen.
+_BARELY = 0.5
 _NAMED = 3
 
 
@@ -41,8 +43,9 @@ class Note:
     Attributes
     ----------
     kind : str
-        ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``cut``, ``repeated``, ``firing``,
-        ``overlapping``, ``never reached``, ``window``, ``start``, ``shifted``.
+        ``no data``, ``labels``, ``unconcerned``, ``group_by``, ``outside``, ``cut``, ``repeated``,
+        ``barely seen``, ``firing``, ``overlapping``, ``credited``, ``never reached``, ``window``, ``start``,
+        ``shifted``.
     text : str
         One or two sentences, with place, value and what to do where that is known.
     rules : tuple of str
@@ -73,12 +76,13 @@ def notes_of(result: Backtest) -> tuple[Note, ...]:
     result : Backtest
         With its scores.
     """
-    notes = [*_outside(result), *_repeated(result), *unmatched(result)]
+    notes = [*_outside(result), *_repeated(result), *_barely_seen(result), *unmatched(result)]
     for name, replay in result.results.items():
         if not is_blind(replay):
             notes += _firing(name, replay, result.scores[name])
             notes += _windows(name, replay, result)
             notes += _overlapping(name, result.scores[name])
+            notes += _credited(name, replay, result)
     return (*notes, *_shifted(result))
 
 
@@ -155,6 +159,62 @@ def _repeated(result: Backtest) -> Iterator[Note]:
         )
         finding = Finding(text, result.incidents.path, several[1].line, several[1].column, "Keep one of them")
         yield Note("repeated", str(finding), (), ids, finding.place)
+
+
+def _barely_seen(result: Backtest) -> Iterator[Note]:
+    """Name the incidents of whose time little or nothing was recorded."""
+    history, truth = result.history, result.incidents
+    scored = [each for found in result.scores.values() for each in (*found.outcomes, *found.optional)]
+    counts = {each.incident.id for each in scored if each.status != "no data"}
+    little: dict[str, str] = {}
+    nothing: list[str] = []
+    for incident in dict.fromkeys(each.incident for each in scored):
+        when = incident.interval
+        seen_ms = _shared_ms(when, history.interval) - sum(_shared_ms(when, each) for each in history.silences)
+        if incident.id not in counts:
+            nothing.append(incident.id)
+        elif seen_ms < _BARELY * when.duration_ms:
+            little[incident.id] = f"{incident.id} ({duration(seen_ms)} of {duration(when.duration_ms)})"
+    if little:
+        names = tuple(
+            name
+            for name, found in result.scores.items()
+            if any(each.incident.id in little for each in (*found.outcomes, *found.optional))
+        )
+        which = "it" if len(little) == 1 else "them"
+        text = f"{truth.path}: little was recorded of {_some(list(little.values()))}: to miss {which} proves little"
+        yield Note("barely seen", text, names, tuple(little), truth.path)
+    if nothing:
+        verb = "is" if len(nothing) == 1 else "are"
+        text = f"{truth.path}: nothing was recorded around {_some(nothing)}, which {verb} not counted"
+        yield Note("barely seen", text, (), tuple(nothing), truth.path)
+
+
+def _shared_ms(one: Interval, other: Interval) -> int:
+    return max(0, min(one.end_ms, other.end_ms) - max(one.start_ms, other.start_ms))
+
+
+def _credited(name: str, replay: RuleBacktest, result: Backtest) -> Iterator[Note]:
+    """Name the incidents that are credited to an alert which, by all series that the rule reads, cannot be theirs."""
+    read = list(_selected(replay))
+    there = {label for labels in read for label in labels} - {METRIC_NAME}
+    pairs = {
+        (page.incident, page.episode.labels.only(there))
+        for page in result.scores[name].pages
+        if page.incident is not None
+    }
+    for number, alert in sorted(pairs):
+        incident = result.incidents[number]
+        own = Labels(incident.labels).only(there)
+        of_alert, of_incident = ([labels_agree(each, labels) for labels in read] for each in (alert, own))
+        both = any(one and other for one, other in zip(of_alert, of_incident, strict=True))
+        if both or not any(of_alert) or not any(of_incident):
+            continue
+        lacking = ", ".join(sorted(set(alert) - set(own)))
+        why = f"no series that it reads has these and {own}"
+        text = f"{number}: a page of {name} with {alert} is credited to it, but {why}"
+        finding = Finding(text, result.incidents.path, incident.line, incident.column)
+        yield Note("credited", f"{finding}. Give {number} its {lacking}, too", (name,), (number,), finding.place)
 
 
 def _overlapping(name: str, found: Score) -> Iterator[Note]:

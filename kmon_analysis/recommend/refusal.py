@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from kmon_analysis.backtest.score import Reach, Score
+import numpy as np
+
+from kmon_analysis.backtest.score import Reach, Score, columns_of
 from kmon_analysis.recommend.advice import RuleAdvice
 from kmon_analysis.recommend.case import Case, breaches, meets
 from kmon_analysis.recommend.choose import Plateau
@@ -19,7 +21,7 @@ from kmon_analysis.recommend.wording import (
     pages,
     thresholds,
 )
-from kmon_analysis.timing import duration, format_duration, format_instant
+from kmon_analysis.timing import Interval, duration, format_duration, format_instant
 
 __all__ = ["current_sentence", "heldout_sentence", "inseparable", "kept_headline", "nearest", "objections"]
 
@@ -106,7 +108,7 @@ def _height(case: Case, top: Plateau, blocked: Reach) -> str:
         if _left_out(case, top, blocked):
             return f"it lies outside of the rule's hours ({case.current.hours}), at all hours the rule could see it"
         return "the expression returns nothing that lasts long enough around it"
-    by = f"by {duration(case.budget.max_delay_ms)} after its start"
+    by = f"by {duration(case.budget.max_delay_ms)} after its start{_recorded(case, blocked)}"
     if blocked.peak(blocked.incident.interval.start_ms + case.budget.max_delay_ms) == float("-inf"):
         return f"{by} the expression has returned nothing for {format_duration(top.candidate.for_ms)}"
     falls, end = case.replay.signal().falls, number(top.weakest or 0.0)
@@ -114,6 +116,15 @@ def _height(case: Case, top: Plateau, blocked: Reach) -> str:
         return f"{by} its {'lowest' if falls else 'highest'} value is {end}"
     extreme, side = ("lowest", "at or below") if falls else ("highest", "at or above")
     return f"{by} the {extreme} level that it has stayed {side} for {format_duration(top.candidate.for_ms)} is {end}"
+
+
+def _recorded(case: Case, blocked: Reach) -> str:
+    """Say for how much of the accepted delay there are values, where that is not all of it."""
+    signal, start_ms = case.replay.signal(), blocked.incident.interval.start_ms
+    columns = columns_of(Interval(start_ms, start_ms + case.budget.max_delay_ms), signal.times)
+    seen_ms = int(np.count_nonzero(case.replay.observed(signal)[columns])) * signal.step_ms
+    whole_ms = case.budget.max_delay_ms // signal.step_ms * signal.step_ms
+    return f" (the history has values for {duration(seen_ms)} of it)" if seen_ms < whole_ms else ""
 
 
 def _left_out(case: Case, top: Plateau, blocked: Reach) -> bool:

@@ -110,7 +110,7 @@ def recommend(
         for name in (name for name in note.rules if name in advices):
             # Labels and times that fit nothing stand first: they explain away what the other reasons say.
             first = note.kind in ("labels", "shifted")
-            if first or note.kind in ("no data", "never reached", "window", "start"):
+            if first or note.kind in ("barely seen", "credited", "no data", "never reached", "window", "start"):
                 said, reasons = (sentence(note.text),), advices[name].reasons
                 advices[name] = replace(advices[name], reasons=(*said, *reasons) if first else (*reasons, *said))
     for name, advice in advices.items():

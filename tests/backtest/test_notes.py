@@ -501,3 +501,53 @@ def test_an_incident_that_begins_while_the_page_of_another_one_fires_is_named():
     caused = [dataclasses.replace(each, cause="disk") for each in (ALL.incidents[0], second)]
     same = result_of(dataclasses.replace(ALL, incidents=(*caused, *ALL.incidents[1:])))
     assert texts(same, "overlapping") == [said + "incidents for one example"]
+
+
+def without(whole, *spans):
+    """Return the history without the samples of some minutes."""
+    parts = []
+    for part in whole.series:
+        minute = (part.times - START) // MINUTE_MS
+        kept = np.ones(len(minute), dtype=bool)
+        for begin, end in spans:
+            kept &= (minute < begin) | (minute >= end)
+        parts.append(Samples(part.labels, part.times[kept], part.values[kept]))
+    return History(SeriesSet.from_samples(parts), whole.provenance)
+
+
+def test_incidents_of_which_little_was_recorded_are_named():
+    rules = parse_rules(RULES.format(condition="> 500"))
+    # Ten minutes of the first are there, nothing of the second and around it, and half an hour of the third.
+    holes = [(1_510, 1_600), (4_200, 4_500), (8_097, 8_140)]
+    result = backtest(rules, without(history(), *holes), ALL)
+    assert texts(result, "barely seen") == [
+        "incidents.yml: little was recorded of OPS-0 (10 min of 1 h): to miss it proves little",
+        "incidents.yml: nothing was recorded around OPS-1, which is not counted",
+    ]
+    assert result.scores["Lag"].incidents == 5
+    assert texts(result_of(ALL), "barely seen") == []
+    said = recommend(result, max_delay="30m")["Lag"].reasons
+    assert texts(result, "barely seen")[0] + "." in said
+
+
+def test_a_refusal_says_how_much_of_the_delay_was_recorded():
+    rules = parse_rules(RULES.format(condition="> 500"))
+    result = backtest(rules, without(history(), (1_498, 1_600)), ALL)
+    said = " ".join(recommend(result, max_delay="30m")["Lag"].reasons)
+    # The last sample is taken for five minutes, two of which lie behind the start.
+    assert "OPS-0 (2026-01-06) blocks: by 30 min after its start (the history has values for 2 min of it) " in said
+
+
+def test_an_alert_that_cannot_be_the_incidents_is_named():
+    loose = changed(0, labels={"topic": "billing-in"})
+    assert texts(result_of(loose), "credited") == []
+    # The mailer's alert fires for it, and no series of the mailer is of that topic.
+    wrong = changed(1, labels={"topic": "billing-in"}, line=7, column=3)
+    [said] = texts(result_of(wrong), "credited")
+    assert said == (
+        'incidents.yml:7:3: OPS-1: a page of Lag with {consumergroup="mailer"} is credited to it, but no series that '
+        'it reads has these and {topic="billing-in"}. Give OPS-1 its consumergroup, too'
+    )
+    # A label that no series has, and one that the alert has itself, prove nothing.
+    assert texts(result_of(changed(1, labels={"team": "a"})), "credited") == []
+    assert texts(result_of(changed(1, labels={"consumergroup": "mailer"})), "credited") == []
