@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import platform
 import shutil
 from collections.abc import Callable, Mapping
@@ -31,6 +32,7 @@ import kmon_analysis
 from kmon_analysis.backtest.run import Backtest, observed_evaluations
 from kmon_analysis.backtest.settings import Settings
 from kmon_analysis.errors import InputError, OutputError
+from kmon_analysis.export.own import check_own, put_together
 from kmon_analysis.history import History
 from kmon_analysis.history_gaps import Int64s, alive
 from kmon_analysis.incidents import format_incidents
@@ -93,34 +95,38 @@ class Manifest:
 def write_postmortem(
     made: Postmortem, directory: Path, *, bundle: bool = True, stage: Callable[[str], None] | None = None
 ) -> tuple[Path, ...]:
-    """Write page, Markdown, JSON and bundle; each file is written beside its place and then put there.
+    """Write page, Markdown, JSON and bundle into a folder beside, then put all of it in its place at once.
 
     Raises
     ------
     OutputError
-        If the directory cannot be written, or a server evaluated rules and its answers are not on disk.
+        If the directory cannot be written, would lose a file that is none of ours or was edited, or a server evaluated
+        rules and its answers are not on disk.
     """
     tell = stage or (lambda _: None)
     check_place(directory, bundle=bundle)
     result = json_bytes(made.to_json())
     tell("drawing")
     contents = dict(zip(FILES, (render_page(made).encode(), markdown(made).encode(), result), strict=True))
-    paths = [directory / name for name in FILES]
+    names = (*FILES, BUNDLE) if bundle else FILES
+    beside = directory.with_name(f".{directory.name}.{os.getpid()}.partial")
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        beside.mkdir(parents=True)
         for name, content in contents.items():
-            _put(directory / name, content)
+            (beside / name).write_bytes(content)
         if bundle:
             tell("bundling the history")
-            _write_bundle(made, directory / BUNDLE, result)
-            paths.append(directory / BUNDLE)
+            _write_bundle(made, beside / BUNDLE, result)
+        put_together(beside, directory, names)
     except OSError as error:
         raise OutputError(
             f"cannot write: {error.strerror or error}",
             place=str(directory),
             cure="Choose a folder that you may write to",
         ) from None
-    return tuple(paths)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    return tuple(directory / name for name in names)
 
 
 def check_place(directory: Path, *, bundle: bool = True) -> None:
@@ -129,42 +135,36 @@ def check_place(directory: Path, *, bundle: bool = True) -> None:
     Raises
     ------
     OutputError
-        If it is a file, or holds a folder ``bundle`` that is none of ours.
+        If it is a file, or holds files of these names, or a folder ``bundle``, that are none of ours or were edited.
     """
     if directory.is_file():
         raise OutputError("is a file, not a folder", place=str(directory), cure="Choose another folder")
+    check_own(directory, FILES)
     taken = directory / BUNDLE
-    if bundle and taken.exists() and not (taken / MANIFEST).exists():
+    if not bundle or not taken.exists():
+        return
+    if not (taken / MANIFEST).exists():
         raise OutputError("is there and no bundle", place=str(taken), cure="Remove it, or choose another folder")
-
-
-def _put(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.partial")
     try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        wrong = check_files(read_manifest(taken))
+    except InputError as error:
+        wrong = (f"{MANIFEST}: {error.problem}",)
+    if wrong:
+        raise OutputError(
+            f"is not as it was written: {wrong[0]}", place=str(taken), cure="Remove it, or choose another folder"
+        )
 
 
-def _write_bundle(made: Postmortem, target: Path, result: bytes) -> None:
-    """Fill a folder beside the target, then put it there."""
-    beside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    try:
-        beside.mkdir()
-        backtest = made.backtest
-        history = sliced(backtest)
-        history.save(beside / "history")
-        _copy_answers(backtest, History(history.series, history.provenance, beside / "history"))
-        (beside / "rules.yml").write_bytes(backtest.rules.text.encode())
-        (beside / "incidents.yml").write_bytes(format_incidents(backtest.incidents).encode())
-        (beside / RESULT).write_bytes(result)
-        (beside / MANIFEST).write_bytes(json_bytes(_manifest(made, beside, history)))
-        shutil.rmtree(target, ignore_errors=True)
-        beside.rename(target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+def _write_bundle(made: Postmortem, folder: Path, result: bytes) -> None:
+    folder.mkdir()
+    backtest = made.backtest
+    history = sliced(backtest)
+    history.save(folder / "history")
+    _copy_answers(backtest, History(history.series, history.provenance, folder / "history"))
+    (folder / "rules.yml").write_bytes(backtest.rules.text.encode())
+    (folder / "incidents.yml").write_bytes(format_incidents(backtest.incidents).encode())
+    (folder / RESULT).write_bytes(result)
+    (folder / MANIFEST).write_bytes(json_bytes(_manifest(made, folder, history)))
 
 
 def _manifest(made: Postmortem, folder: Path, history: History) -> dict[str, Any]:

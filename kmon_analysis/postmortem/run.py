@@ -158,7 +158,7 @@ class Postmortem:
         Parameters
         ----------
         directory : str or Path
-            Made when it does not exist; files of an earlier run are replaced.
+            Made when it does not exist; files of an earlier run are replaced if nobody edited them.
         bundle : bool
             Whether to write the folder ``bundle`` as well.
         stage : callable, optional
@@ -167,7 +167,7 @@ class Postmortem:
         Raises
         ------
         OutputError
-            If the directory cannot be written.
+            If the directory cannot be written, or would lose a file that is none of ours or was edited.
         """
         from kmon_analysis.postmortem.bundle import write_postmortem
 

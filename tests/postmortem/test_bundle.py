@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 import socket
+import sys
 
 import numpy as np
 import pytest
@@ -63,11 +64,39 @@ def test_writing_twice_gives_the_same_bytes(tmp_path):
     for name in ("postmortem.html", "postmortem.md", "postmortem.json", "bundle/manifest.json", "bundle/rules.yml"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
     assert sorted(path.name for path in (tmp_path / "one").iterdir()) == [
+        ".kmon.json",
         "bundle",
         "postmortem.html",
         "postmortem.json",
         "postmortem.md",
     ]
+
+
+@pytest.mark.parametrize("name", ["postmortem.md", "bundle/rules.yml", "bundle/notes.txt", "bundle/manifest.json"])
+def test_what_somebody_edited_is_not_replaced(tmp_path, name):
+    made, _ = written(tmp_path)
+    path = tmp_path / name
+    path.write_text((path.read_text() if path.exists() else "") + "\nmine")
+    with pytest.raises(OutputError, match=r"was edited since|is not as it was written") as caught:
+        made.write(tmp_path)
+    assert "another folder" in caught.value.cure
+    assert path.name in f"{caught.value.place} {caught.value.problem}"
+    assert path.read_text().endswith("mine")
+
+
+def test_an_interruption_leaves_nothing_half_written(tmp_path, monkeypatch):
+    made, _ = written(tmp_path / "there")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules[check_files.__module__], "sliced", stop)
+    for place in ("there", "new"):
+        with pytest.raises(KeyboardInterrupt):
+            made.write(tmp_path / place)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
 def changed(path, before, after):
