@@ -104,7 +104,7 @@ def _split(case: Case, taken: Sequence[tuple[str, Plateau]], rest: Plateau) -> s
 
 def _room(case: Case, found: Plateau) -> str:
     if found.weakest is not None:
-        return f"{thresholds(found.quiet, found.weakest)} ({candidate_words(found.candidate)})"
+        return f"thresholds {thresholds(found.quiet, found.weakest)} ({candidate_words(found.candidate)})"
     side = "at or below" if case.replay.signal().falls else "at or above"
     return f"thresholds {side} {number(found.quiet)} ({candidate_words(found.candidate)}; no incident concerns it)"
 

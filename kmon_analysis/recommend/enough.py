@@ -16,7 +16,7 @@ from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
 from kmon_analysis.recommend.case import Case
 from kmon_analysis.recommend.choose import Plateau, place, plateau_of
 
-__all__ = ["Enough", "enough"]
+__all__ = ["Enough", "accepted_rate", "enough"]
 
 T = TypeVar("T")
 
@@ -97,14 +97,14 @@ def _least(case: Case, candidate: Candidate) -> tuple[list[tuple[Budget, Plateau
     more = max(0, int(counted.false_pages.steps(calm)[1].max(initial=0)) - fewest + 1)
 
     def noisy(place: int) -> tuple[float, Plateau]:
-        rate = _accepted(fewest + place, weeks)
+        rate = accepted_rate(fewest + place, weeks)
         return rate, at(budget.max_delay_ms, rate)
 
     noisier = [(replace(budget, false_pages_per_week=rate), found) for rate, found in _least_roomy(more, noisy)]
     return later, noisier
 
 
-def _accepted(pages: int, weeks: float) -> float:
+def accepted_rate(pages: int, weeks: float) -> float:
     """Return a rate that people would write and that lets so many pages through: the next tenth, or whole above ten."""
     scale = 10 if pages < 10 * weeks else 1
     return math.ceil(pages / weeks * scale) / scale

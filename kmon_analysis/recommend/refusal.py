@@ -46,8 +46,9 @@ def objections(case: Case, base: RuleAdvice, top: Plateau, scored: Score) -> tup
     against = []
     if not top.roomy:
         against.append(
-            f"the margin is thin, as it is for all that was tried: {thresholds(top.quiet, top.weakest or 0)} "
-            f"({candidate_words(top.candidate)}) keep to the budget and find every incident in time, "
+            "the margin is thin, as it is for all that was tried: "
+            f"thresholds {thresholds(top.quiet, top.weakest or 0)} ({candidate_words(top.candidate)}) "
+            "keep to the budget and find every incident in time, "
             f"{top.margin_ratio:.2f}x from end to end; {FRAGILE}x is needed, since the next incident may be a little "
             "weaker and the next ordinary peak a little higher"
         )

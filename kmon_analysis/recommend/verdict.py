@@ -28,14 +28,23 @@ from kmon_analysis.recommend.case import Case, breaches, case_of, meets, suspect
 from kmon_analysis.recommend.choose import EVERYTHING, Plateau, Question, best, place, survey
 from kmon_analysis.recommend.crowd import crowd_sentence
 from kmon_analysis.recommend.detection import detection_table
-from kmon_analysis.recommend.enough import enough
+from kmon_analysis.recommend.enough import accepted_rate, enough
 from kmon_analysis.recommend.holdout import MIN_WEEKS, folds_of, forward_chain, leave_one_out
 from kmon_analysis.recommend.overfit import overfit_ratio
 from kmon_analysis.recommend.physics import TimeToPage, hour_name
 from kmon_analysis.recommend.refusal import heldout_sentence, inseparable, kept_headline, nearest, objections
-from kmon_analysis.recommend.wording import allowance, number, observed, odds, paged_falsely, pages
+from kmon_analysis.recommend.wording import (
+    allowance,
+    figures,
+    number,
+    observed,
+    odds,
+    paged_falsely,
+    pages,
+    thresholds,
+)
 from kmon_analysis.tabular import counted
-from kmon_analysis.timing import WEEK_MS, duration, duration_of, format_duration, format_instant, span
+from kmon_analysis.timing import WEEK_MS, Interval, duration, duration_of, format_duration, format_instant, span
 
 __all__ = ["fate", "limits_of", "marked", "recommend"]
 
@@ -44,7 +53,7 @@ SHORT_WEEKS, PROVISIONAL_WEEKS = 2, 4
 FEW_INCIDENTS, TENTATIVE_INCIDENTS = 2, 5
 
 UNKNOWN = "No recommendation for detection"
-NOTHING_BETTER = "The current rule already finds every incident in time within the budget; nothing gets better."
+KEPT = "The current rule finds every incident in time and keeps to the budget, so it is not changed."
 
 Progress = Callable[[str, int, int], None]
 
@@ -158,11 +167,7 @@ def _advise(
 
     folds = folds_of(replay.period)
     must = [each.ids for each in examples_of(past.outcomes)] if case.clusters > FEW_INCIDENTS else []
-    questions = [
-        EVERYTHING,
-        *(Question(stop_ms=fold.start_ms) for fold in folds),
-        *(Question(without=ids) for ids in must),
-    ]
+    questions = _questions(folds, must)
     found, *others = survey(replay, tried, budget, questions, progress=step)
     winners = [best(other, budget) for other in others]
     top = best(found, budget)
@@ -195,8 +200,48 @@ def _advise(
         near = nearest(case, base, scored, against, top)
         return replace(base, headline=kept_headline(case), reasons=(*near, *crowd_sentence(case), *limits_of(case)))
     if meets(case, case.past) and past.false_pages <= scored.false_pages:
-        return replace(base, headline=kept_headline(case), reasons=(NOTHING_BETTER, *limits_of(case)))
+        return replace(base, headline=kept_headline(case), reasons=(KEPT, *_quieter(case, base), *limits_of(case)))
     return _tuned(case, base, setting, scored, top)
+
+
+def _questions(folds: Sequence[Interval], must: Sequence[tuple[str, ...]]) -> list[Question]:
+    """Ask with everything known, before each fold, and without each incident."""
+    return [
+        EVERYTHING,
+        *(Question(stop_ms=fold.start_ms) for fold in folds),
+        *(Question(without=ids) for ids in must),
+    ]
+
+
+def _quieter(case: Case, base: RuleAdvice) -> tuple[str, ...]:
+    """Say which values would have paged falsely less often than a rule that is kept, and pass the same checks."""
+    past = case.past
+    if not past.false_pages:
+        return ()
+    folds = folds_of(case.replay.period)
+    for fewer in sorted({0, past.false_pages // 2, past.false_pages - 1}):
+        rate = accepted_rate(fewer, past.weeks)
+        if math.floor(rate * past.weeks) >= past.false_pages:
+            continue
+        other = replace(case, budget=replace(case.budget, false_pages_per_week=rate))
+        found, *before = survey(case.replay, case.tried, other.budget, _questions(folds, ()))
+        top = best(found, other.budget)
+        if not top.feasible:
+            continue
+        setting, scored = _placed(other, top)
+        winners = [best(each, other.budget) for each in before]
+        tested = replace(
+            base,
+            heldout=forward_chain(case.replay, winners, other.budget, case.current),
+            overfit_ratio=None if base.overfit_ratio is None else overfit_ratio(case.replay, found, other.budget),
+        )
+        if scored.false_pages < past.false_pages and not objections(other, tested, top, scored):
+            return (
+                f"Fewer false pages were possible: {setting}: {figures(scored)}. The current rule: {figures(past)}. "
+                f"It passes the same checks; --false-pages {rate:g} (in Python false_pages_per_week={rate:g}) asks for "
+                "it.",
+            )
+    return ("Of what was tried, nothing with fewer false pages passes the same checks.",)
 
 
 def marked(advice: RuleAdvice, replay: RuleBacktest, who: str) -> RuleAdvice:
@@ -392,6 +437,11 @@ def _untested(case: Case) -> str:
     if not folds:
         whole = span(case.replay.period.duration_ms)
         why = f"the history holds {whole}, and tuning on the first and testing on the last takes {MIN_WEEKS} weeks"
+        if whole == span(MIN_WEEKS * WEEK_MS):
+            lacking = duration(MIN_WEEKS * WEEK_MS - case.replay.period.duration_ms)
+            why = (
+                f"tuning on the first and testing on the last takes {MIN_WEEKS} weeks, and the history lacks {lacking}"
+            )
     elif not any(
         o.status != "no data" and o.incident.interval.start_ms >= folds[0].start_ms for o in case.past.outcomes
     ):
@@ -407,8 +457,8 @@ def _margin_sentence(top: Plateau, setting: Setting, falls: bool) -> str:
     weakest = math.nan if top.weakest is None else top.weakest
     if threshold == 0 or top.quiet * weakest <= 0 or threshold * weakest <= 0:
         return (
-            f"Thresholds from {number(min(top.quiet, weakest))} to {number(max(top.quiet, weakest))} all keep to the "
-            "budget and find every incident in time; incidents lie at the one end, ordinary weeks at the other."
+            f"Thresholds {thresholds(top.quiet, weakest)} all keep to the budget and find every incident in time; "
+            "incidents lie at the one end, ordinary weeks at the other."
         )
     incident, ordinary = weakest / threshold, top.quiet / threshold
     words = ("at most", "at least") if falls else ("at least", "at most")
@@ -439,9 +489,12 @@ def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, t
     broken = breaches(case.budget, case.past)
     stays = f"stays, although it breaks the budget: {'; '.join(broken)}" if broken else "stays"
     reasons.append(f"{words.capitalize()} cannot support a change; the current rule {stays}.")
+    late = case.past.caught_within(case.budget.max_delay_ms) < case.past.incidents
     return replace(
         base,
-        headline=f"Consistent with {words}",
+        headline=f"No change on {words}; the current rule breaks the budget: {'; '.join(broken)}"
+        if late
+        else f"Consistent with {words}",
         reasons=(*reasons, *crowd_sentence(case), *limits_of(case)),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Budget, Candidate
@@ -40,10 +41,17 @@ def apart(value: float, limit: float) -> str:
     return next((text for places in range(2, 12) if float(text := f"{value:.{places}f}") != limit), f"{value:g}")
 
 
-def thresholds(one: float, other: float) -> str:
-    """Write an interval of thresholds, the lower first."""
-    low, high = sorted((one, other))
-    return f"thresholds from {number(low)} to {number(high)}"
+def thresholds(quiet: float, weakest: float, shown: Callable[[float], str] = number) -> str:
+    """Write the interval from what ordinary weeks need, included, to what the weakest incident reaches, excluded.
+
+    Examples
+    --------
+    >>> thresholds(900, 8000), thresholds(3.62, 0)
+    ('from 900 to below 8,000', 'above 0 up to 3.62')
+    """
+    if quiet <= weakest:
+        return f"from {shown(quiet)} to below {shown(weakest)}"
+    return f"above {shown(weakest)} up to {shown(quiet)}"
 
 
 def observed(weeks: float) -> str:

@@ -10,6 +10,7 @@ from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.recommend.candidates import Budget, Setting
 from kmon_analysis.recommend.choose import Plateau
+from kmon_analysis.recommend.wording import thresholds
 from kmon_analysis.report.front import Outlook
 from kmon_analysis.report.words import allowance, clean, count, number, per_week, rough, same_duration, shortened
 from kmon_analysis.timing import duration, span
@@ -74,8 +75,8 @@ def pages_title(
     limit = f"finds every incident within {duration(budget.max_delay_ms)}"
     if not plateau.feasible:
         return f"No threshold keeps to {allowed} and {limit}"
-    low, high = sorted((plateau.quiet, plateau.weakest))
-    return f"Between {rough(low)} and {rough(high)} the rule keeps to {allowed} and {limit}"
+    where = thresholds(plateau.quiet, plateau.weakest, rough)
+    return f"{where[0].upper()}{where[1:]} the rule keeps to {allowed} and {limit}"
 
 
 def delay_title(marks: Sequence[tuple[Setting, Score]], max_delay_ms: int | None) -> str:

@@ -10,6 +10,7 @@ from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.recommend.candidates import Budget, Candidate, Setting
 from kmon_analysis.recommend.choose import Plateau, survey
 from kmon_analysis.recommend.margin import FRAGILE
+from kmon_analysis.recommend.wording import thresholds
 from kmon_analysis.report.front import Outlook, lettered
 from kmon_analysis.report.tables import Table, length
 from kmon_analysis.report.words import NOTHING, describe, per_week, rough
@@ -103,7 +104,7 @@ def _length(room: Plateau) -> float:
 
 def _ends(room: Plateau) -> str:
     """Write what the threshold may be: ratios mean nothing where the room reaches zero."""
-    return f"from {rough(room.quiet)} " + ("on" if room.weakest is None else f"to {rough(room.weakest)}")
+    return f"from {rough(room.quiet)} on" if room.weakest is None else thresholds(room.quiet, room.weakest, rough)
 
 
 def _over(one: float | None, other: float | None, room: Plateau) -> float | None:

@@ -88,8 +88,8 @@ def test_parts_that_have_room_apart_are_what_rules_of_their_own_would_have():
     assert advice.verdict != "tuned"
     said = said_of(advice, "No one threshold has room for all page groups, but apart they have: ")
     found = re.search(
-        r'\{consumergroup="search"\} alone at thresholds from ([\d,.]+) to ([\d,.]+) \(for (\w+)\) and the other '
-        r"groups at thresholds from ([\d,.]+) to ([\d,.]+) \(for (\w+)\)\. A rule of its own",
+        r'\{consumergroup="search"\} alone at thresholds from ([\d,.]+) to below ([\d,.]+) \(for (\w+)\) and the other '
+        r"groups at thresholds from ([\d,.]+) to below ([\d,.]+) \(for (\w+)\)\. A rule of its own",
         said,
     )
     ends = [found[place].replace(",", "") for place in (1, 2, 4, 5)]

@@ -13,6 +13,7 @@ from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labels import Labels
+from kmon_analysis.recommend.wording import thresholds
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval
@@ -23,6 +24,13 @@ TEN = [3.5 + 7 * week for week in range(10)]
 
 def text_of(advice):
     return "\n".join([advice.headline, *advice.reasons])
+
+
+def _raised(history):
+    """Lift a lag of incidents at zero by ten everywhere else."""
+    samples = history.series
+    values = np.where(samples.values == 0.0, 0.0, samples.values + 10.0)
+    return History(SeriesSet.from_samples([Samples(samples.labels[0], samples.times, values)]), history.provenance)
 
 
 def only(advice):
@@ -178,7 +186,7 @@ def test_a_thin_margin_keeps_the_current_rule():
     )
     top = found.plateau
     assert found.reasons[1].startswith("It is not advised because the margin is thin")
-    assert f"thresholds from {top.quiet:.0f} to {top.weakest:.0f} (for 0s)" in found.reasons[1]
+    assert f"thresholds from {top.quiet:.0f} to below {top.weakest:.0f} (for 0s)" in found.reasons[1]
     assert f"{top.weakest / top.quiet:.2f}x from end to end; 1.2x is needed" in found.reasons[1]
 
 
@@ -198,7 +206,60 @@ def test_a_thin_margin_leaves_a_rule_that_keeps_to_the_budget_in_peace():
 def test_a_good_rule_is_left_alone():
     found = only(advise(*lag_history(10, incidents=TEN), threshold=3000))
     assert (found.verdict, found.headline) == ("keep", "Keep the current rule")
-    assert "nothing gets better" in text_of(found)
+    assert found.reasons[0].endswith("keeps to the budget, so it is not changed.")
+    assert "Fewer false pages" not in text_of(found)
+
+
+def test_a_kept_rule_is_told_what_would_have_paged_falsely_less_often():
+    # Ordinary peaks last eight minutes and are as high as incidents: 5m pages for them, 10m does not.
+    world = lag_history(6, incidents=TEN[:5], noise_per_week=1, noise_min=8, noise_peak=7000)
+    found = only(advise(*world, threshold=500, false_pages_per_week=2))
+    assert (found.verdict, found.headline) == ("keep", "Keep the current rule")
+    assert found.past_current.false_pages > 0
+    said = next(reason for reason in found.reasons if reason.startswith("Fewer false pages were possible: "))
+    assert "5 of 5 incidents found, worst delay" in said
+    assert "0 false pages in" in said.partition("The current rule:")[0]
+    assert "--false-pages 0 (in Python false_pages_per_week=0) asks for it" in said
+    asked = only(advise(*world, threshold=500, false_pages_per_week=0))
+    assert said.startswith(f"Fewer false pages were possible: {asked.proposed}:")
+    assert asked.past_proposed.false_pages == 0
+
+
+def test_six_weeks_less_a_minute_are_said_to_lack_a_minute():
+    history, known = lag_history(6 - 1 / 10_080, incidents=TEN[:5])
+    said = text_of(only(advise(history, known)))
+    assert "tuning on the first and testing on the last takes 6 weeks, and the history lacks 1 min." in said
+
+
+def test_a_rule_that_pages_too_late_is_not_called_consistent():
+    found = only(advise(*lag_history(6, incidents=[10.5, 30.5]), threshold=3000, max_delay="4m"))
+    assert found.headline == (
+        "No change on two examples; the current rule breaks the budget: 0 of 2 incidents found within 4 min"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("kafka_consumer_lag_sum > 3000", "from {low:.0f} to below 8,000"),
+        ("-kafka_consumer_lag_sum < -3000", "above -8,000 up to -{low:.0f}"),
+        ("kafka_consumer_lag_sum < 5", "above 0 up to {low:.0f}"),
+    ],
+)
+def test_the_end_that_misses_the_weakest_incident_is_open(text, words):
+    falls = text.endswith("< 5")
+    history, known = lag_history(6, incidents=[10.5, 30.5], height=0.0 if falls else 8_000.0)
+    if falls:
+        history = _raised(history)
+    rules = RULES.format(threshold=3000).replace("kafka_consumer_lag_sum > 3000", text)
+    found = only(advise(history, known, rules=rules, false_pages_per_week=0))
+    low = abs(found.plateau.quiet)
+    assert thresholds(found.plateau.quiet, found.plateau.weakest) == words.format(low=low)
+    replay = advise(history, known, rules=rules).backtest["HighConsumerLag"]
+    at = {"for_ms": found.plateau.candidate.for_ms}
+    # The closed end finds both without a false page, the open one misses the weaker.
+    assert [replay.score(end, **at).caught for end in (found.plateau.quiet, found.plateau.weakest)] == [2, 0]
+    assert replay.score(found.plateau.quiet, **at).false_pages == 0
 
 
 def test_unseen_weeks_that_disagree_keep_the_current_rule():

@@ -45,16 +45,16 @@ def test_no_ratio_is_written_where_the_room_reaches_zero():
     rooms = {AT: Plateau(AT, 0.9, 0.0, "INC-1", True, MINUTE_MS), other: Plateau(other, 0.5, 0.0, "INC-1", True, 0)}
     advised = Setting(0.2, None, other.for_ms, 0, None)
     said = why_not(point(threshold=0.3), BUDGET, rooms, advised)
-    assert said == "room for the threshold from 0.9 to 0; from 0.5 to 0 with the proposed values"
+    assert said == "room for the threshold above 0 up to 0.9; above 0 up to 0.5 with the proposed values"
     same = why_not(point(threshold=0.3), BUDGET, rooms, Setting(0.4, None, AT.for_ms, 0, None))
-    assert same == "another place in the same room, from 0.9 to 0"
+    assert same == "another place in the same room, above 0 up to 0.9"
 
 
 def test_less_room_is_called_less():
     other = Candidate(None, 10 * MINUTE_MS)
     rooms = {AT: Plateau(AT, 0.0185185, 0.0, "INC-1", True, 0), other: Plateau(other, 0.0222222, 0.0, "INC-1", True, 0)}
     said = why_not(point(threshold=0.005), BUDGET, rooms, Setting(0.01, None, other.for_ms, 0, None))
-    assert said == "less room for the threshold from 0.0185 to 0; from 0.0222 to 0 with the proposed values"
+    assert said == "less room for the threshold above 0 up to 0.0185; above 0 up to 0.0222 with the proposed values"
 
 
 def test_what_is_no_worse_than_the_proposal_has_a_letter_in_picture_and_table():

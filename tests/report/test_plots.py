@@ -102,7 +102,7 @@ def test_the_advice_is_marked_where_it_lies(life, advised):
     assert "UTC" in strip.get_xlabel()
     first, second, third = titles(figure)
     assert first.startswith(f"HighConsumerLag at 1,000 for 5m: finds 6 of 6 incidents, {now.false_pages} false pages")
-    assert second.startswith("Between ")
+    assert second.startswith("From ")
     assert third.startswith("Worst delay ")
 
 
