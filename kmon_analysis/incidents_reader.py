@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -364,7 +365,10 @@ class _Reader:
         names = [cell.text.strip().lower() for cell in header]
         for cell, name in zip(header, names, strict=True):
             if name not in _INCIDENT_KEYS:
-                cure = nearest(name, _INCIDENT_KEYS) or f"Known columns are {', '.join(_INCIDENT_KEYS)}"
+                cure = nearest(name, _INCIDENT_KEYS) or (
+                    f"Known columns are {', '.join(_INCIDENT_KEYS)}; a table with columns of its own is read by "
+                    f"kmon incidents import {shlex.quote(self.source.path or 'FILE')} --from csv"
+                )
                 self.report(cell.at, f"unknown column {cell.text!r}", cure)
             elif names.index(name) != header.index(cell):
                 self.report(cell.at, f"column {name!r} is repeated", "Keep one of the two")

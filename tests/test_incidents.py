@@ -658,3 +658,9 @@ def test_tables_have_a_status_too():
     read = parse_incidents(text, table=True)
     assert [each.id for each in read] == ["a"]
     assert read.suggested[0].suggested_by == ("A", "B")
+
+
+def test_a_table_with_columns_of_its_own_is_sent_to_the_import():
+    with pytest.raises(IncidentError) as caught:
+        parse_incidents("Ticket;Anfang;Ursache\n1;2;3\n".replace(";", ","), "my tickets.csv", table=True)
+    assert "kmon incidents import 'my tickets.csv' --from csv" in str(caught.value)

@@ -251,7 +251,7 @@ def _section(made: Postmortem, story: RuleStory) -> Section:
         timeline=_steps(made, story),
         sooner=table,
         sooner_notes=notes,
-        drawn=story.status != "no data",
+        drawn=story.blind or story.status != "no data",
     )
 
 
@@ -274,9 +274,9 @@ def _sooner(made: Postmortem, story: RuleStory) -> tuple[Table | None, tuple[str
     """Price the ladder; steps with the same answer are told once."""
     rungs = made.sooner.get(story.rule, ())
     start_ms, setting = made.incident.interval.start_ms, story.setting
-    if setting is None or story.score is None:
+    if setting is None:
         return None, ()
-    if not rungs:
+    if not rungs or story.score is None:
         return None, tuple(filter(None, [_no_ladder(story)]))
     reference = made.references[story.rule]
     reference_is_own = reference.kind == "own page"
@@ -357,7 +357,8 @@ def _no_ladder(story: RuleStory) -> str:
         "nothing returned": f"No threshold, window or “for” would have caught it{so_far}: nothing that the incident "
         "concerns was returned, so there was nothing to compare. Only another expression would, for example one with "
         "absent().",
-        "no data": "Nothing can be said of other settings: the history holds nothing of this time.",
+        "no data": "Nothing can be said of other settings: the history holds nothing of "
+        f"{'what the rule reads' if story.blind else 'this time'}.",
     }.get(story.status, "")
 
 

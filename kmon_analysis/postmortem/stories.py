@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from kmon_analysis.backtest.notes import is_blind
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.run import Backtest
 from kmon_analysis.backtest.score import Outcome, Page, Score, columns_of, credit_window
@@ -73,6 +74,8 @@ class RuleStory:
         Why it is not evaluated, in the words of whoever refused it.
     unrecorded : tuple of Interval
         The parts of the incident of which nothing is recorded.
+    blind : bool
+        Whether the history holds nothing at all of what it reads, as with a misspelt metric.
     """
 
     rule: str
@@ -89,6 +92,7 @@ class RuleStory:
     score: Score | None = None
     reason: str = ""
     unrecorded: tuple[Interval, ...] = ()
+    blind: bool = False
 
     @property
     def concerned(self) -> bool:
@@ -161,6 +165,9 @@ def _story(name: str, replay: RuleBacktest, score: Score, incident: Incident, ga
     reach = next((each for each in replay.reaches() if each.incident.id == incident.id), None)
     if reach is None:
         return RuleStory(name, "not concerned", setting, op, window, score=score)
+    if is_blind(replay):
+        # Its scores would praise a rule that cannot page.
+        return RuleStory(name, "no data", setting, op, window, blind=True)
     level = replay.level()
     lives = lives_of(replay, incident, window, gaps)
     pages = pages_around(score, replay, incident, window)

@@ -61,6 +61,8 @@ def summary(made: Postmortem) -> str:
 
 def _nobody(made: Postmortem) -> str:
     """Say that no rule paged, as far as that is known."""
+    if all(story.blind for story in made.concerned):
+        return "The history holds nothing of what the rules read: whether one paged is not known."
     if all(story.status == "no data" for story in made.concerned):
         return "The history holds nothing of this time: whether a rule paged is not known."
     blind = [story.rule for story in made.concerned if story.status == "no data"]
@@ -124,7 +126,7 @@ def _did(made: Postmortem, story: RuleStory) -> str:
         case "nothing returned":
             return f"its expression returned nothing that the incident concerns{so_far}"
         case "no data":
-            return "the history has no samples of this time"
+            return f"the history has no samples of {'what it reads' if story.blind else 'this time'}"
         case "not evaluated":
             return f"is not evaluated: {story.reason}"
         case _:

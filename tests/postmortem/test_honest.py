@@ -12,6 +12,8 @@ from kmon_analysis.postmortem.page import render_page
 from kmon_analysis.postmortem.words import did, summary
 from tests.postmortem.world import RULES, bumped, flat, history, incident, minute, replayed
 
+ONE = RULES[: RULES.index("  - alert: Silent")]
+
 
 def made(held, *listed, rules=RULES):
     return km.postmortem(replayed(held, listed or [incident()], rules), "INC-1")
@@ -43,7 +45,7 @@ def test_a_history_that_ends_inside_knows_only_so_far():
 def holed(start, end, line=None):
     line = flat() if line is None else line
     line[start:end] = np.nan
-    return made(history({"a": line}))
+    return made(history({"a": line}), rules=ONE)
 
 
 def frame(minutes):
@@ -72,13 +74,13 @@ def test_a_hole_inside_the_incident_is_no_quiet_rule(start, end, where):
     assert did(found, story).startswith("never came true in what is recorded: the value came nearest with 10 at ")
     assert did(found, story).endswith(f"; nothing is recorded {where} (not known)")
     assert ("history", f"nothing recorded {where} (not known)") in timeline(found)
-    assert [section.verdict for section in content_of(found).sections] == ["not known", "not known"]
+    assert [section.verdict for section in content_of(found).sections] == ["not known"]
     assert "would have caught it in what is recorded" in notes(found)
     for text in (markdown(found), render_page(found)):
         assert f"nothing recorded {where}" in text.replace("\\", "")
         assert f"in what is recorded; {where} nothing is" in text.replace("\\", "")
     written = found.to_json()
-    assert [rule["known"] for rule in written["rules"]] == [False, False]
+    assert [rule["known"] for rule in written["rules"]] == [False]
     [span] = written["unrecorded"]
     assert span["start"]["offset_s"] == (max(start, 120) - 120) * 60
     assert span["end"]["offset_s"] == (min(end, 150) - 120) * 60
@@ -93,9 +95,7 @@ def test_what_the_lookback_bridges_is_no_hole():
 
 def test_a_page_that_a_hole_cuts_is_not_said_to_have_resolved():
     found = holed(135, 200, bumped((122, 300, 500.0)))
-    assert summary(found) == "HighLag paged 7 min after the labelled start; 1 other rule concerned did not page in " + (
-        "what is recorded."
-    )
+    assert summary(found) == "HighLag paged 7 min after the labelled start."
     assert did(found, found["HighLag"]) == "paged at +7 min"
     assert ("HighLag", "page not recorded any further: when it resolved is not known") in timeline(found)
     steps = content_of(found).sections[0].timeline.rows
@@ -130,6 +130,20 @@ def test_the_end_of_a_history_made_from_samples_is_the_last_sample():
     assert dict(content_of(found).facts)["History (UTC)"].startswith("2026-03-02 00:00:00 to 2026-03-02 02:09:00, ")
     [ends] = [row for row in content_of(found).timeline.rows if row[-2] == "history"]
     assert ends[:2] == ("+9 min", "02:09:00")
+
+
+def test_a_misspelt_metric_is_no_data_and_scores_nothing():
+    found = made(history({"a": flat()}), rules=RULES.replace("lag > 100", "lagg > 100"))
+    story = found["HighLag"]
+    assert (story.status, story.score) == ("no data", None)
+    assert did(found, story) == "the history has no samples of what it reads"
+    assert summary(found) == "The history holds nothing of what the rules read: whether one paged is not known."
+    [row] = [row for row in content_of(found).rules.rows if row[0] == "HighLag"]
+    assert row[3:] == ("–", "–", "–")
+    assert notes(found) == "Nothing can be said of other settings: the history holds nothing of what the rule reads."
+    assert "false pages" not in markdown(found).partition("## HighLag")[2].partition("## Silent")[0]
+    written = found.to_json()["rules"][0]
+    assert (written["known"], written["whole_history"], written["sooner"]) == (False, None, [])
 
 
 def test_series_that_are_gone_can_be_caught_by_no_threshold():

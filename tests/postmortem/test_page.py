@@ -106,7 +106,7 @@ def test_the_page_tells_the_whole_story(made):
         "07:52:00 +05:45",
         "firing, page",
         "paged for 2 of 2 incidents and sent 0 false pages",
-        "Silent its expression returned nothing that the incident concerns",
+        "Silent the history has no samples of what it reads",
         "for 4m instead of 5m",
         "nothing is known better than to 2 min",
         "is not known; full intervals are taken",

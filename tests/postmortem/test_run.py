@@ -20,10 +20,10 @@ def test_a_page_is_told_from_breach_to_resolved():
     made = km.postmortem(replayed(held, [incident(labels={"topic": "a"})]), "INC-1")
     assert made["HighLag"].status == "paged"
     assert steps(made) == [(2, ("true", "pending"), 500.0), (7, ("firing", "page"), 500.0), (20, ("resolved",), 10.0)]
-    assert made["Silent"].status == "nothing returned"
+    assert made["Silent"].status == "no data"
     assert repr(made).splitlines()[2:] == [
         "HighLag  paged at +7 min",
-        "Silent   its expression returned nothing that the incident concerns",
+        "Silent   the history has no samples of what it reads",
         "the history holds nothing of sent, needed by Silent",
     ]
 
