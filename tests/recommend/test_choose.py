@@ -19,6 +19,8 @@ from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, WEEK_MS, Interval
 from tests.recommend.world import RULES, START, advise, lag_history
+from tests.report.samples import incident
+from tests.report.samples import replay as sampled
 
 BUDGET = Budget(max_delay_ms=30 * MINUTE_MS)
 TEN = [3.5 + 7 * week for week in range(10)]
@@ -87,6 +89,22 @@ def test_the_interval_is_the_true_one():
         # Just below the quiet end the budget breaks: in pages, or in firing time.
         below = replay.score(np.nextafter(plateau_.quiet, 0), **at)
         assert below.false_pages > quiet.weeks or below.firing_ratio > BUDGET.firing_ratio
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_interval_is_where_each_incident_has_a_page_or_that_of_an_earlier_one(seed):
+    rng = np.random.default_rng(seed)
+    values = np.repeat(rng.integers(0, 9, 80), 10).astype(float)
+    incidents = [incident("A", 5, 1), incident("B", 5.6, 0.8), incident("C", 6.1, 0.5)]
+    rule = sampled(values, text="lag > 2", incidents=incidents)
+    budget = Budget(25 * MINUTE_MS, false_pages_per_week=1e9, firing_ratio=1.0)
+    tried = [Candidate(None, minutes * MINUTE_MS) for minutes in (0, 2, 10, 15)]
+    (found,) = survey(rule, tried, budget)
+    for plateau_ in found:
+        for threshold in np.arange(0.5, 9, 0.5):
+            score = rule.score(threshold, for_ms=plateau_.candidate.for_ms)
+            inside = plateau_.feasible and plateau_.quiet <= threshold < plateau_.weakest
+            assert inside == (score.caught_within(budget.max_delay_ms) == score.required)
 
 
 def test_an_alert_that_was_firing_before_is_no_detection():

@@ -13,6 +13,9 @@ def noisy(seed, text="lag > 3", sign=1):
     rng = np.random.default_rng(seed)
     values = np.where(rng.random((2, 2000)) < 0.9, rng.integers(0, 3, (2, 2000)), rng.integers(3, 9, (2, 2000)))
     incidents = [incident(name, hour, 0.4) for name, hour in (("A", 5), ("B", 12.3), ("C", 22), ("D", 27.5))]
+    # It begins while the page of A fires, and has no other.
+    incidents[0] = incident("A", 5, 0.6)
+    incidents.append(incident("E", 5.5, 0.1))
     for number, begin in enumerate((310, 745, 1322, 1655)):
         values[number % 2, begin : begin + 12] = 4 + number
     return replay(values.astype(float) * sign, text=text, incidents=incidents)
@@ -44,6 +47,13 @@ def test_the_front_is_what_nothing_beats(seed, text, sign):
             rule.score(point.setting.threshold, window_ms=point.setting.window_ms, for_ms=point.setting.for_ms)
         )
         assert key(again) == pytest.approx(key(point))
+    told = [p for p in points if any(outcome.within == "A" for outcome in scored(rule, p).outcomes)]
+    assert min(p.missed for p in told) == 0
+
+
+def scored(rule, point):
+    setting = point.setting
+    return rule.score(setting.threshold, window_ms=setting.window_ms, for_ms=setting.for_ms)
 
 
 def test_without_incidents_there_is_no_front():

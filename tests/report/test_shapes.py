@@ -171,6 +171,16 @@ def test_a_rule_that_fired_before_has_no_delay():
         assert steps.between(threshold) == pytest.approx(minutes, nan_ok=True)
 
 
+def test_an_incident_that_the_page_of_an_earlier_one_tells_of_does_not_end_the_worst():
+    values = np.zeros(400)
+    values[100:115], values[115:160], values[140:150] = 3.0, 5.0, 8.0
+    rule, each = delays(values, [incident("A", 2), incident("B", 2.25)])
+    for threshold, within, minutes in ((2.0, None, math.nan), (4.0, "A", 0.0), (6.0, None, 5.0), (9.0, None, math.nan)):
+        assert rule.score(threshold).outcomes[1].within == within
+        assert each[1].between(threshold) == pytest.approx(minutes, nan_ok=True)
+    assert shapes.combined_delays(each)[1].between(4.0) == 0.0
+
+
 def test_worst_and_median_end_where_incidents_are_lost():
     values = np.zeros(600)
     values[125:140], values[300:320], values[420:430] = 5, 10, 20
