@@ -39,7 +39,8 @@ def test_backtest_prints_one_row_a_rule(kmon, world):
     assert found.status == 0
     assert found.err.startswith("note: groups are taken to be evaluated at their full intervals")
     assert len(found.err.splitlines()) == 1
-    header, row = found.out.splitlines()
+    header, row, release = found.out.splitlines()
+    assert release.startswith("the history names no Prometheus release")
     assert re.split(r"\s{2,}", header)[:3] == ["rule", "incidents caught", "false pages"]
     assert re.split(r"\s{2,}", row)[:2] == ["HighConsumerLag", "6 of 6"]
     [data] = json.loads(kmon("backtest", *world.usual, "--json").out)
