@@ -30,7 +30,7 @@ NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 MOST_CELLS = 26
 # What JupyterLab shows of a line of code in a window of 1280 pixels, with its side bar open.
 LONGEST_LINE = 105
-FILES = {"rules.yml", "rules_test.yml", "advice.json", "report.html"}
+FILES = {"rules.yml", "rules_test.yml", "advice.json", "report.html", ".kmon.json"}
 SKELETON = ["Question", "Data and gaps", "Picture", "Backtest", "Decision", "Export"]
 
 

@@ -427,7 +427,7 @@ class Advice(Mapping[str, RuleAdvice]):
         Parameters
         ----------
         directory : str or Path
-            Made when it does not exist; files of an earlier run are replaced.
+            Made when it does not exist; files of an earlier run are replaced if nobody edited them.
         stage : callable, optional
             Told what is being done; None: shown in a notebook.
         zone : str

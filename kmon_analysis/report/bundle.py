@@ -15,6 +15,7 @@ from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.backtest.windows import short_window
 from kmon_analysis.errors import OutputError
+from kmon_analysis.export.own import check_own, put_together
 from kmon_analysis.export.rulefile import Change, edit_rules
 from kmon_analysis.export.unittests import Evidence, make_unit_tests
 from kmon_analysis.export.verify import find_promtool, promtool_version, verify_files
@@ -45,7 +46,7 @@ def check_writable(directory: Path) -> None:
     Raises
     ------
     OutputError
-        If the directory cannot be made or written to.
+        If the directory cannot be made or written to, or would lose somebody's file.
     """
     with _workspace(directory):
         pass
@@ -59,6 +60,7 @@ def _workspace(directory: Path) -> Iterator[Path]:
     for name in FILES:
         if (directory / name).is_dir():
             raise OutputError("is a folder, not a file", place=str(directory / name), cure="Choose another folder")
+    check_own(directory, FILES)
     made = [path for path in (directory, *directory.parents) if not path.exists()]
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -218,7 +220,7 @@ def write_advice(
     advice : Advice
         From `recommend`.
     directory : Path
-        Made when it does not exist; files of an earlier run are replaced.
+        Made when it does not exist; files of an earlier run are replaced if nobody edited them.
     stage : callable, optional
         Told what is being done.
     zone : str
@@ -227,7 +229,7 @@ def write_advice(
     Raises
     ------
     OutputError
-        If the directory cannot be written.
+        If the directory cannot be written, or holds a file of one of the names that is none of ours or was edited.
     SettingError
         If there is no such zone.
     """
@@ -247,8 +249,7 @@ def write_advice(
             text = json.dumps(advice.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
             (folder / FILES[2]).write_text(text + "\n", encoding="utf-8", newline="")
             (folder / FILES[3]).write_text(render_report(advice, verification, zone=zone), encoding="utf-8", newline="")
-            for name in FILES:
-                (folder / name).replace(directory / name)
+            put_together(folder, directory, FILES)
         except OSError as error:
             raise OutputError(
                 f"cannot write: {error.strerror or error}",

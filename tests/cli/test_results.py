@@ -15,6 +15,7 @@ from tests.cli.conftest import DAYS, on_a_terminal, spawned, tree
 from tests.tools import REPOSITORY, require
 
 FILES = {"rules.yml", "rules_test.yml", "advice.json", "report.html"}
+WRITTEN = FILES | {".kmon.json"}
 
 
 @pytest.fixture(scope="session")
@@ -133,7 +134,7 @@ def test_an_alert_to_tune_that_is_not_there(kmon, world, tmp_path):
 def test_tune_writes_its_four_files_and_says_so(tuned):
     out, found = tuned
     assert found.status == 0, found.err
-    assert {path.name for path in out.iterdir()} == FILES
+    assert {path.name for path in out.iterdir()} == WRITTEN
     assert "promtool" in found.err
     assert "accepts the rules; their unit tests passed." in found.err
     for name in FILES:
@@ -252,12 +253,26 @@ def test_the_same_input_gives_the_same_bytes(world, tuned, tmp_path):
     assert tree(tmp_path / "out") == tree(out)
 
 
-def test_a_second_run_replaces_the_first(kmon, undrawn, world, tmp_path):
+def test_a_second_run_replaces_what_nobody_edited(kmon, undrawn, world, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    (tmp_path / "advice.json").write_text("old")
-    assert kmon("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path).status == 0
-    assert {path.name for path in tmp_path.iterdir()} == FILES | {"notes.txt"}
-    assert json.loads((tmp_path / "advice.json").read_text())["version"] == 1
+    tune = ("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path)
+    assert kmon(*tune).status == 0
+    assert kmon(*tune).status == 0
+    assert {path.name for path in tmp_path.iterdir()} == WRITTEN | {"notes.txt"}
+    with (tmp_path / "rules.yml").open("a") as file:
+        file.write("# mine\n")
+    before = tree(tmp_path)
+    said = kmon(*tune).refused()
+    assert f"{tmp_path / 'rules.yml'}: is there, and was not written by kmon or was edited since" in said
+    assert "Choose another folder" in said
+    assert tree(tmp_path) == before
+
+
+def test_a_foreign_file_is_not_replaced(kmon, world, tmp_path):
+    (tmp_path / "advice.json").write_text("theirs")
+    said = kmon("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path).refused()
+    assert "advice.json: is there, and was not written by kmon" in said
+    assert {path.name for path in tmp_path.iterdir()} == {"advice.json"}
 
 
 # ---- promtool -----------------------------------------------------------------------------------
@@ -271,7 +286,7 @@ def test_without_promtool_everything_is_written_and_the_lack_is_said(
     found = kmon("tune", *world.usual, "--max-delay", "30m", "-o", tmp_path / "out")
     assert found.status == 0
     assert "Not verified: promtool was not found on PATH or at KMON_PROMTOOL." in found.err
-    assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+    assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
     for name in ("rules.yml", "advice.json"):
         assert (tmp_path / "out" / name).read_bytes() == (tuned[0] / name).read_bytes()
     assert "promtool was not found" in (tmp_path / "out" / "report.html").read_text()
@@ -370,7 +385,7 @@ def demo(kmon, cache, tmp_path, monkeypatch):
         assert found.status == 0, found.err
         data = json.loads((tmp_path / "out" / "advice.json").read_text())
         check_schema(data)
-        assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
+        assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
         assert "unit tests passed" in found.err
         return found, {rule["rule"]: rule for rule in data["rules"]}
 
