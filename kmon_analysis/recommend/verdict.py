@@ -489,7 +489,7 @@ def _one_or_two(case: Case, base: RuleAdvice, setting: Setting, scored: Score, t
     broken = breaches(case.budget, case.past)
     stays = f"stays, although it breaks the budget: {'; '.join(broken)}" if broken else "stays"
     reasons.append(f"{words.capitalize()} cannot support a change; the current rule {stays}.")
-    late = case.past.caught_within(case.budget.max_delay_ms) < case.past.incidents
+    late = case.past.caught_within(case.budget.max_delay_ms) < case.past.required
     return replace(
         base,
         headline=f"No change on {words}; the current rule breaks the budget: {'; '.join(broken)}"

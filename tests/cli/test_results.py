@@ -386,7 +386,9 @@ def demo(kmon, cache, tmp_path, monkeypatch):
         data = json.loads((tmp_path / "out" / "advice.json").read_text())
         check_schema(data)
         assert {path.name for path in (tmp_path / "out").iterdir()} == WRITTEN
-        assert "unit tests passed" in found.err
+        tests = (tmp_path / "out" / "rules_test.yml").read_text()
+        assert ("no unit test was run" if "tests: []" in tests else "their unit tests passed") in found.err
+        assert ("tests: []" in tests) == (scenario == "no-incidents")
         return found, {rule["rule"]: rule for rule in data["rules"]}
 
     return run
