@@ -209,7 +209,13 @@ def check_postmortem(found, tmp_path):
         assert shown in found.text
     assert all(limit.text in found.text for limit in expected.limits)
     assert found.pictures == 1
-    assert written(tmp_path / "postmortem") == {"postmortem.html", "postmortem.md", "postmortem.json", "bundle"}
+    assert written(tmp_path / "postmortem") == {
+        "postmortem.html",
+        "postmortem.md",
+        "postmortem.json",
+        "bundle",
+        ".kmon.json",
+    }
 
 
 CHECKS = {

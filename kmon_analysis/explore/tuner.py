@@ -4,7 +4,8 @@ In a notebook ``result.explore("HighConsumerLag")`` shows controls above a pictu
 itself with matplotlib. Names that programs may rely on (accessible names of the controls in the browser):
 
 - sliders ``threshold``, ``window``, ``for``; text boxes ``threshold, exact``, ``window, exact``, ``for, exact``
-- lists ``hours``, ``group by``, ``time zone``; text boxes ``hours, as text``, ``time zone of the hours``
+- lists ``hours``, ``group by``, ``time zone``; text box ``hours, as text``; text box with offers (a combo box)
+  ``time zone of the hours``
 - checkbox ``fit the axis to what is shown``
 - buttons ``use these values``, ``back to deployed``, ``back to proposed`` (where the advice proposes values),
   ``whole range``, ``zoom in``, ``zoom out``

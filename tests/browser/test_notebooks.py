@@ -78,7 +78,7 @@ def turn_message_rate(tuner, rule, advice):
     assert check_numbers(tuner.settled(), rule)["window"] != first["window"]
     hours = parse_hours("Mon-Fri 08:00-20:00", "Europe/Berlin")
     tuner.control("hours", "combobox").select_option("own")
-    tuner.control("time zone of the hours", "textbox").fill("Europe/Berlin")
+    tuner.control("time zone of the hours", "combobox").fill("Europe/Berlin")
     guarded = tuner.type("hours, as text", hours.text)
     assert check_numbers(guarded, rule, promql_guard(hours))["hours"] == hours.text
     tuner.control("hours", "combobox").select_option("at all hours")
