@@ -103,7 +103,7 @@ def release_note(chosen: str | None, recorded: str | None) -> str:
     if named is None:
         return (
             f"the history names no Prometheus release; its rules are replayed as in {DEFAULT_VERSION}, "
-            "unless --semantics names another"
+            "unless --semantics (in Python: settings=km.Settings(version=...)) names another"
         )
     release = Semantics.of(named).release
     for beyond, than, limit in (

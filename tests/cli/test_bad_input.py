@@ -137,7 +137,8 @@ def test_a_metric_that_is_not_there_is_a_warning(kmon, world, tmp_path):
 def test_the_release_that_is_replayed_is_said_where_nobody_named_it(kmon, world, tmp_path):
     usual, named = ("--history", world.history, "--rules", world.rules), ("--semantics", "2.42")
     words = (
-        "the history names no Prometheus release; its rules are replayed as in 3.5, unless --semantics names another"
+        "the history names no Prometheus release; its rules are replayed as in 3.5, unless --semantics (in Python: "
+        "settings=km.Settings(version=...)) names another"
     )
     assert words in kmon("backtest", *usual).out.splitlines()
     assert f"note: {words}" in kmon("backtest", *usual, "--json").err.splitlines()
