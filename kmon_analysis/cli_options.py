@@ -417,16 +417,16 @@ def check_before_work(out: Path, rules: Path | None) -> None:
     from kmon_analysis.history_store import MANIFEST
     from kmon_analysis.report.bundle import FILES, check_writable
 
-    check_writable(out)
-    if (out / MANIFEST).exists():
-        say(f"warning: {out} is the folder of a history; the results will lie among its files")
-    find_promtool()
     if rules is not None and rules.exists() and (out / FILES[0]).exists() and rules.samefile(out / FILES[0]):
         raise OutputError(
             "is the rule file that is to be tuned, and would be replaced by the result",
             place=str(out / FILES[0]),
             cure="Choose another folder with -o",
         )
+    check_writable(out)
+    if (out / MANIFEST).exists():
+        say(f"warning: {out} is the folder of a history; the results will lie among its files")
+    find_promtool()
 
 
 def read_truth(path: Path | None) -> Incidents:

@@ -14,6 +14,7 @@ import pytest
 
 from kmon_analysis import cli
 from kmon_analysis.incidents import format_incidents
+from kmon_analysis.report import page
 from tests.recommend.world import RULES, lag_history
 from tests.tools import REPOSITORY
 
@@ -38,6 +39,12 @@ class Result:
         assert self.err.count("\nkmon") == 0, "one error, said once"
         assert "\x1b" not in self.err
         return self.err
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Draw no pictures: nobody looks at this report, and they take longer than all else together."""
+    monkeypatch.setattr(page, "_pictures", lambda *_: [])
 
 
 @pytest.fixture

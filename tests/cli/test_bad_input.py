@@ -134,7 +134,7 @@ def test_a_metric_that_is_not_there_is_a_warning(kmon, world, tmp_path):
     assert said.splitlines()[:2] == [f"warning: {note}" for note in notes]
 
 
-def test_the_release_that_is_replayed_is_said_where_nobody_named_it(kmon, world, tmp_path):
+def test_the_release_that_is_replayed_is_said_where_nobody_named_it(kmon, undrawn, world, tmp_path):
     usual, named = ("--history", world.history, "--rules", world.rules), ("--semantics", "2.42")
     words = (
         "the history names no Prometheus release; its rules are replayed as in 3.5, unless --semantics (in Python: "

@@ -9,7 +9,6 @@ import pytest
 
 from kmon_analysis.export import verify
 from kmon_analysis.incidents import read_incidents
-from kmon_analysis.report import page
 from kmon_analysis.rules.reader import read_rules
 from tests.cli.conftest import DAYS, on_a_terminal, spawned, tree
 from tests.tools import REPOSITORY, require
@@ -24,12 +23,6 @@ def tuned(world, tmp_path_factory):
     require("promtool")
     out = tmp_path_factory.mktemp("tuned") / "deep" / "out"
     return out, spawned("tune", *world.usual, "--max-delay", "30m", "-o", out)
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Draw no pictures: nobody looks at this report, and they take longer than all else together."""
-    monkeypatch.setattr(page, "_pictures", lambda *_: [])
 
 
 # ---- backtest -----------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from kmon_analysis.history import History
 from kmon_analysis.incidents import Incident, Incidents
 from kmon_analysis.labels import Labels
 from kmon_analysis.recommend.wording import thresholds
+from kmon_analysis.report import page
 from kmon_analysis.rules.reader import parse_rules
 from kmon_analysis.series import Samples, SeriesSet
 from kmon_analysis.timing import HOUR_MS, MINUTE_MS, Interval
@@ -90,7 +91,9 @@ TWO_RULES = (
 )
 
 
-def test_one_rule_of_two_is_tuned_and_the_other_stays(tmp_path):
+def test_one_rule_of_two_is_tuned_and_the_other_stays(tmp_path, monkeypatch):
+    # Nobody looks at its pictures.
+    monkeypatch.setattr(page, "_pictures", lambda *_: [])
     history, known = lag_history(8, incidents=TEN[:5])
     both = advise(history, known, rules=TWO_RULES)
     assert [advice.decision for advice in both.values()] == ["tuned", "tuned"]
