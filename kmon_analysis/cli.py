@@ -515,8 +515,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(arguments)
     except BrokenPipeError:
-        # Whoever read stdout has seen enough; nothing may be written there at exit either.
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        # Whoever read stdout has seen enough; what is left of it would fail again at exit. As in Python's documentation
+        # of the module signal, "Note on SIGPIPE".
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
 
 

@@ -8,9 +8,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from glob import glob
 from pathlib import Path
 from typing import Literal
 
@@ -146,8 +145,9 @@ def verify_files(
     tests = Path(tests_path).resolve() if tests_path is not None and Path(tests_path).is_file() else None
     if not rules.is_file():
         return Verification(promtool_version(promtool), ToolCheck("failed"), ToolCheck("skipped"), rules.name)
-    if tests is not None:
-        _check_tested(tests, rules, str(tests_path), str(rules_path))
+    named, empty = (None, False) if tests is None else _told(tests)
+    if tests is not None and named is not None:
+        _check_tested(named, tests, rules, str(tests_path), str(rules_path))
     plain = _plain_form(rules)
     with tempfile.TemporaryDirectory(prefix="kmon-") as folder:
         if plain is not None:
@@ -159,37 +159,42 @@ def verify_files(
         test = ToolCheck("skipped")
         if tests is not None:
             test = _run([str(promtool), "test", "rules", tests.name], tests.parent, timeout_s)
-            if test.outcome == "ok" and _holds_no_test(tests):
+            if test.outcome == "ok" and empty:
                 # promtool calls that a success.
                 test = ToolCheck("empty", test.output)
     return Verification(promtool_version(promtool), check, test)
 
 
-def _holds_no_test(path: Path) -> bool:
-    """Tell whether a file of unit tests that promtool accepts has none in it."""
+def _told(tests: Path) -> tuple[list[str] | None, bool]:
+    """Return which rule files a file of unit tests names, None where it does not say, and whether it holds no test."""
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError):
-        return False
-    return not (content.get("tests") if isinstance(content, dict) else content)
-
-
-def _check_tested(tests: Path, rules: Path, shown: str, shown_rules: str) -> None:
-    """Refuse unit tests of other files, which say nothing about these rules."""
-    try:
-        told = YAML(typ="safe", pure=True).load(tests)
-        named = [str(name) for name in told["rule_files"]]
-    except (OSError, YAMLError, KeyError, TypeError, ValueError):
+        content = YAML(typ="safe", pure=True).load(tests)
+    except (OSError, ValueError, YAMLError):
         # promtool says it better.
-        return
-    # As promtool resolves them: patterns, absolute or from the folder of the tests.
-    if any(Path(found).samefile(rules) for name in named for found in glob(str(tests.parent / name))):  # noqa: PTH207
+        return None, False
+    if not isinstance(content, dict):
+        return None, not content
+    named = content.get("rule_files")
+    return [str(name) for name in named] if isinstance(named, list) else None, not content.get("tests")
+
+
+def _check_tested(named: Sequence[str], tests: Path, rules: Path, shown: str, shown_rules: str) -> None:
+    """Refuse unit tests of other files, which say nothing about these rules."""
+    if any(found.is_file() and found.samefile(rules) for name in named for found in _matched(tests.parent, name)):
         return
     raise SettingError(
         f"tests {', '.join(map(repr, named)) or 'no rule file'}, not {shown_rules}",
         place=f"{shown}: rule_files",
         cure="Name these rules under rule_files, or give the tests that are theirs",
     )
+
+
+def _matched(folder: Path, pattern: str) -> Iterable[Path]:
+    """Return the files that promtool takes for a rule file: of a pattern, absolute or from the folder of the tests."""
+    path = Path(pattern)
+    if not path.parts:
+        return ()
+    return Path(path.anchor).glob(str(path.relative_to(path.anchor))) if path.anchor else folder.glob(pattern)
 
 
 def _plain_form(path: Path) -> str | None:

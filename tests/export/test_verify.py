@@ -70,6 +70,17 @@ def test_tests_of_other_rules_are_refused(folder):
     assert verify_files(folder / "r.yml", folder / "t.yml").test.outcome == "failed"
 
 
+def test_a_folder_called_like_a_pattern_and_a_hidden_file_are_found(folder):
+    require("promtool")
+    place = folder / "tuned[1] *"
+    place.mkdir()
+    for name, named in (("r.yml", "[r.yml]"), (".r.yml", "['*.yml']")):
+        (place / name).write_text(RULES)
+        (place / "t.yaml").write_text(TESTS.replace("[r.yml]", named))
+        assert verify_files(place / name, place / "t.yaml").test.outcome == "ok"
+        (place / name).unlink()
+
+
 @pytest.mark.parametrize("name", ["-x.yml", "with blank; touch pwned.yml", "$(touch pwned).yml"])
 def test_odd_names_are_only_names(folder, name):
     require("promtool")
