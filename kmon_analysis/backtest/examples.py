@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kmon_analysis.backtest.score import Outcome
+from kmon_analysis.incidents import Incident
 from kmon_analysis.tabular import counted
 
-__all__ = ["Example", "examples_of", "together"]
+__all__ = ["Example", "copy_key", "examples_of", "together"]
 
 _NAMED = 3
 
@@ -42,7 +43,7 @@ class Example:
         names = _names(self.ids)
         if incidents[0].cause and len({each.cause for each in incidents}) == 1:
             return f"{names} name one cause"
-        if len({_copy(outcome) for outcome in self.outcomes}) == 1:
+        if len({copy_key(incident) for incident in incidents}) == 1:
             return f"{names} have the same times, labels and rules"
         if sum(outcome.within is None for outcome in self.outcomes) == 1:
             return f"one unbroken firing pages for {names}"
@@ -73,7 +74,7 @@ def examples_of(
     first: dict[object, int] = {}
     paged_with = [(outcome.incident.id, outcome.within) for outcome in others if outcome.within is not None]
     for place, outcome in enumerate(seen):
-        keys: list[object] = [("id", outcome.incident.id), _copy(outcome)]
+        keys: list[object] = [("id", outcome.incident.id), copy_key(outcome.incident)]
         keys += [("cause", outcome.incident.cause)] * bool(causes and outcome.incident.cause)
         keys += [("id", outcome.within)] * (outcome.within is not None)
         keys += [("id", earlier) for later, earlier in paged_with if later == outcome.incident.id]
@@ -97,8 +98,8 @@ def together(examples: Sequence[Example]) -> str | None:
     return f"{counted(whole, 'incident')} are {counted(len(examples), 'example')}: {why}{more}."
 
 
-def _copy(outcome: Outcome) -> object:
-    incident = outcome.incident
+def copy_key(incident: Incident) -> object:
+    """Return what copies of an incident have in common: their times, labels and rules."""
     return (incident.interval, incident.labels, frozenset(incident.rules))
 
 

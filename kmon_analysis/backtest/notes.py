@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from kmon_analysis.backtest.examples import copy_key
 from kmon_analysis.backtest.rule import RuleBacktest
 from kmon_analysis.backtest.score import Score
 from kmon_analysis.backtest.shifted import shifted_sentence
@@ -149,9 +150,9 @@ def _outside(result: Backtest) -> Iterator[Note]:
 
 def _repeated(result: Backtest) -> Iterator[Note]:
     """Name the incidents that differ in nothing but what does not count."""
-    copies: dict[tuple[object, ...], list[Incident]] = {}
+    copies: dict[object, list[Incident]] = {}
     for each in result.incidents.incidents:
-        copies.setdefault((each.interval, each.labels, frozenset(each.rules)), []).append(each)
+        copies.setdefault(copy_key(each), []).append(each)
     for several in (group for group in copies.values() if len(group) > 1):
         ids = tuple(each.id for each in several)
         text = (

@@ -14,7 +14,7 @@ from typing import Any, TextIO, TypedDict, Unpack
 from kmon_analysis.errors import SettingError
 from kmon_analysis.history import History
 from kmon_analysis.labels import METRIC_NAME, Labels, parse_series
-from kmon_analysis.sources.csvnames import named_columns, renamed, wanted_here
+from kmon_analysis.sources.csvnames import meant, renamed
 from kmon_analysis.sources.csvtimes import Times
 from kmon_analysis.sources.datafile import Column, Report, make_history, opened, read_number, report_encoding
 from kmon_analysis.timing import duration_of
@@ -107,7 +107,7 @@ def read_csv(path: str | Path, **options: Unpack[CsvOptions]) -> History:
                 header = renamed(theirs, renames, _clock, before + 1, report)
                 table = _Table(shlex.quote(str(file)), header, times, comma, before, report)
                 if options.get("only_named"):
-                    table.meant = named_columns(theirs, renames, _clock)
+                    table.meant = set().union(*meant(theirs, renames, _clock).values())
                 columns = table.read(rows)
             except csv.Error as error:
                 report.add(f"not CSV: {error}", rows.line_num + before, "Check the quotes; is the file cut?")
@@ -122,7 +122,8 @@ def split_columns(files: Sequence[Path], columns: Mapping[str, str]) -> list[dic
     for file in files:
         try:
             with file.open(encoding="utf-8-sig", newline="") as stream:
-                here.append(wanted_here(next(_rows(stream)[0], []), columns, _clock))
+                found = meant(next(_rows(stream)[0], []), columns, _clock)
+                here.append({what for what, places in found.items() if places})
         except (OSError, UnicodeDecodeError, csv.Error):
             # Reading the file itself says it better.
             here.append(set())

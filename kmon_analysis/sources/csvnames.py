@@ -9,7 +9,7 @@ from kmon_analysis.errors import SettingError, nearest
 from kmon_analysis.labels import Labels, parse_series
 from kmon_analysis.sources.datafile import Report
 
-__all__ = ["named_columns", "renamed", "wanted_here"]
+__all__ = ["meant", "renamed"]
 
 # As in Grafana's "Legend": {{topic}}.
 _HOLE = re.compile(r"\{\{\s*(\w+)\s*\}\}", re.ASCII)
@@ -52,24 +52,17 @@ def renamed(
     return [given.get(name, name) for name in names]
 
 
-def named_columns(
+def meant(
     header: Sequence[str], wanted: Mapping[str, str], clock_of: Callable[[Sequence[str]], int]
-) -> set[int]:
-    """Return the places of the columns that `wanted` names, on their own or by a legend."""
+) -> dict[str, set[int]]:
+    """Return for each series of `wanted` the places of the columns that it stands for, on their own or by a legend."""
     names = [name.strip() for name in header]
     exact, rest = _exact(wanted, names), _unnamed(names, wanted, clock_of)
-    legends = [_pattern(theirs.strip()) for series, theirs in wanted.items() if series not in exact]
-    meant = {*exact.values(), *(name for name in rest if any(legend.fullmatch(name) for legend in legends))}
-    return {place for place, name in enumerate(names) if name in meant}
-
-
-def wanted_here(header: Sequence[str], wanted: Mapping[str, str], clock_of: Callable[[Sequence[str]], int]) -> set[str]:
-    """Return which of the series (keys of `wanted`) a table has a column for."""
-    names = [name.strip() for name in header]
-    exact, rest = _exact(wanted, names), _unnamed(names, wanted, clock_of)
-    named = {series for series, theirs in exact.items() if theirs in names}
-    legends = {series: _pattern(wanted[series].strip()) for series in wanted if series not in exact}
-    return named | {series for series, legend in legends.items() if any(map(legend.fullmatch, rest))}
+    found = {}
+    for series, theirs in wanted.items():
+        fits = {theirs.strip()} if series in exact else {*filter(_pattern(theirs.strip()).fullmatch, rest)}
+        found[series] = {place for place, name in enumerate(names) if name in fits}
+    return found
 
 
 def _unnamed(names: Sequence[str], wanted: Mapping[str, str], clock_of: Callable[[Sequence[str]], int]) -> list[str]:
