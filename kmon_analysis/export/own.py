@@ -27,7 +27,12 @@ def check_own(directory: Path, names: Sequence[str]) -> None:
     known = _recorded(directory)
     for name in names:
         path = directory / name
-        if path.is_file() and _digest(path) not in known.get(name, ()):
+        try:
+            ours = not path.is_file() or _digest(path) in known.get(name, ())
+        except OSError as error:
+            problem, cure = f"is there and cannot be read: {error.strerror}", "Choose another folder"
+            raise OutputError(problem, place=str(path), cure=cure) from None
+        if not ours:
             raise OutputError(
                 "is there, and was not written by kmon or was edited since",
                 place=str(path),
