@@ -425,6 +425,7 @@ def test_an_expression_outside_the_subset_is_refused_by_name_and_the_rest_is_adv
     advice = advise(*lag_history(4), rules=rules)
     assert list(advice) == ["HighConsumerLag", "Other"]
     assert (advice["Other"].verdict, advice["Other"].headline) == ("refused", "Not evaluated")
+    assert list(advise(*lag_history(4), rules=rules, only=["HighConsumerLag"])) == ["HighConsumerLag"]
     assert "histogram_sum" in advice["Other"].reasons[0]
 
 
